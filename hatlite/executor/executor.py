@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from hatlite.errors import ProgramError
 from hatlite.ops.integer.fixed_point import dequantize
-from hatlite.program import IntProgram
-from hatlite.program.verify import verify
+from hatlite.program import IntProgram, verify
 from hatlite.registry import nearest
 
 __all__ = ["ENGINES", "Executor", "dequantize_outputs"]

@@ -63,9 +63,7 @@ def linear(x_NHWI: Ints, w_OhwI: Ints, bias_O: Ints) -> NDArray[np.int64]:
     return conv2d(x_NHWI, w_OhwI, bias_O)
 
 
-def add(
-    a: Ints, b: Ints, multipliers: Pair, shift: int, *, quant_min: int, quant_max: int
-) -> NDArray[np.int64]:
+def add(a: Ints, b: Ints, multipliers: Pair, shift: int, *, quant_min: int, quant_max: int) -> NDArray[np.int64]:
     """Return ``clamp((a · Ma + b · Mb + 2^(shift−1)) >> shift)`` for two arrays of one shape."""
     acc = a.astype(np.int64) * multipliers[0] + b.astype(np.int64) * multipliers[1]
     return requantize(acc, 1, shift, quant_min, quant_max)
