@@ -1,7 +1,7 @@
 """Random programs that use every operator, for the tests of whatever runs programs.
 
-Drawn to be hard: odd sizes, dead channels, saturating inputs, unsigned and signed values, 16-bit values in the middle, raw
-accumulators at the end.
+Drawn to be hard: odd sizes, dead channels, saturating inputs, unsigned and signed values, 16-bit values in the middle,
+raw accumulators at the end.
 """
 
 from typing import Any
@@ -108,7 +108,7 @@ class _Drawing:
         bias = self.rng.integers(-5000, 5001, shape[0])
         dead = self.rng.integers(shape[0])
         values[dead] = bias[dead] = 0
-        return {"weight": Weight(values), "bias": bias}
+        return {"weight": Weight(values.astype(np.int8)), "bias": bias}
 
     def convolution(self, kind: str = "conv2d", *, raw: bool = False, linear: bool = False) -> str:
         groups = 1 if linear else int(self.rng.choice([1, 2, CHANNELS]))

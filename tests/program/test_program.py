@@ -20,7 +20,7 @@ def test_unknown_dtypes():
 
 @pytest.mark.parametrize("scale", [0.0, np.nan, [1.0, -1.0], [[1.0]]])
 def test_scales_are_positive(scale):
-    with pytest.raises(ProgramError, match="value: scale is .*; expected finite numbers above 0"):
+    with pytest.raises(ProgramError, match=r"value: scale is .*; expected finite numbers above 0"):
         TensorType((1, 1, 2), "int32", scale)
 
 

@@ -41,7 +41,7 @@ def test_every_flipped_bit_is_noticed(program):
     for position in np.random.default_rng(0).choice(len(content), 200, replace=False):
         damaged = bytearray(content)
         damaged[position] ^= 1 << (position % 8)
-        with pytest.raises(ProgramError, match="is damaged|is not a .hbir file|has format version"):
+        with pytest.raises(ProgramError, match=r"is damaged|is not a \.hbir file|has format version"):
             loads(bytes(damaged))
 
 

@@ -47,7 +47,7 @@ def _exact_dtype(peak: int) -> torch.dtype:
 
 
 def _requantizer(rule: Requantize, peak: int) -> Kernel:
-    """Return ``acc → clamp((acc · M + 2^(s−1)) >> s)`` for accumulators up to `peak`; a float64 `acc` is overwritten."""
+    """Return ``acc → clamp((acc · M + 2^(s−1)) >> s)`` for accumulators up to `peak`; a float64 one is overwritten."""
     headroom = peak * int(rule.multiplier.max()) + 2 ** (int(rule.shift.max()) - 1)
     if headroom >= FLOAT64_EXACT:
         return _integer_requantizer(rule)

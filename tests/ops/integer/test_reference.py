@@ -13,7 +13,7 @@ drawn = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 def looped_conv2d(x, w, bias, *, stride, padding, dilation, groups):
-    batch, height, width, channels = x.shape
+    batch, height, width, _ = x.shape
     out, kh, kw, per_group = w.shape
     rows = (height + 2 * padding[0] - dilation[0] * (kh - 1) - 1) // stride[0] + 1
     columns = (width + 2 * padding[1] - dilation[1] * (kw - 1) - 1) // stride[1] + 1
