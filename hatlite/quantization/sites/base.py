@@ -94,9 +94,14 @@ class Site(nn.Module):
         """Return float32(q) · float32(scale), the one definition on both sides."""
         return q.float() * self.scale.float()
 
+    @property
+    def has_scale(self) -> bool:
+        """Whether the result has one scale; a raw accumulator has one per channel instead."""
+        return True
+
     def require_calibrated(self) -> None:
         """Raise when this site has no scale yet."""
-        if torch.isnan(self.scale):
+        if self.has_scale and torch.isnan(self.scale):
             raise QuantizationError(
                 f"{self.path} ({self.line}) has no scale yet: run calibration, or load a calibration or qat checkpoint,"
                 " before integers are asked for."

@@ -58,6 +58,11 @@ class ConvSite(Site):
         """Whether the result is the accumulator itself."""
         return self.dtype == "int32"
 
+    @property
+    def has_scale(self) -> bool:
+        """Whether the result has one scale; a raw accumulator has one per channel."""
+        return not self.raw
+
     def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return weight and bias with the batch norm folded in, differentiable."""
         layer, bn = self.layers

@@ -5,13 +5,13 @@ from torch.nn import functional as F
 
 from hatlite.ops.integer.fixed_point import quantize_add_multipliers, quantize_multiplier
 from hatlite.quantization.sites.base import Site
-from hatlite.quantization.straight_through import quantize, requantize
+from hatlite.quantization.straight_through import requantize
 
 __all__ = ["AddSite", "BilinearSite", "InputSite", "MaxPoolSite", "NearestSite", "PassingSite", "RescaleSite"]
 
 
 class InputSite(Site):
-    """The image enters: q = clamp(round(x / scale)), ties to even.
+    """The image enters: q = clamp(floor(x / scale + ½)) in float64; no gradient leaves through the image.
 
     Args:
         fixed_scale: Scale given by the QuantStub; None takes it from calibration.
@@ -28,7 +28,9 @@ class InputSite(Site):
         return self.observe(inputs[0])
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
-        return quantize(inputs[0] / self.scale.float(), self.quant_min, self.quant_max)
+        self.require_calibrated()
+        q = inputs[0].detach().double().div_(self.scale).add_(0.5).floor_()
+        return q.clamp_(self.quant_min, self.quant_max).float()
 
 
 class RescaleSite(Site):
