@@ -1,4 +1,4 @@
-"""Draw a data set of shapes in COCO's layout: python tools/make_shapes.py --out tmp_data/shapes --split train."""
+"""Draw a data set of shapes in COCO's layout."""
 
 import argparse
 import sys

@@ -1,8 +1,6 @@
 """Writes drawn shapes as a data set in COCO's layout."""
 
 import functools
-import json
-import os
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -12,9 +10,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from hatlite.data.coco_layout import write_coco_split
 from hatlite.data.datasets.synthetic import CLASSES, DrawnShape, draw_picture
 from hatlite.data.parallel import ordered_map
-from hatlite.data.replace import replace_folder
 from hatlite.errors import DataError
 
 __all__ = ["write_shapes"]
@@ -55,7 +53,7 @@ def _content(annotations: list[dict[str, Any]], num_images: int, size: tuple[int
     }
 
 
-def summary(content: dict[str, Any]) -> str:
+def _summary(content: dict[str, Any]) -> str:
     """Return in a few lines what a written file holds: images, shapes per class, occlusion, sizes."""
     annotations = content["annotations"]
     names = Counter(CLASSES[a["category_id"] - 1] for a in annotations)
@@ -96,18 +94,14 @@ def write_shapes(
     """
     if num_images < 1 or min(size) < MIN_IMAGE_SIDE or seed < 0:
         raise DataError(
-            f"make_shapes: got {num_images} images of {size[0]}x{size[1]} with seed {seed}; expected at least one image, "
-            f"sides of at least {MIN_IMAGE_SIDE} pixels, and a seed from 0."
+            f"make_shapes: got {num_images} images of {size[0]}x{size[1]} with seed {seed}; expected at least one "
+            f"image, sides of at least {MIN_IMAGE_SIDE} pixels, and a seed from 0."
         )
-    ann_file = out / "annotations" / f"instances_{split}2017.json"
-    with replace_folder(out / f"{split}2017", force=force) as folder:
+
+    def fill(folder: Path) -> dict[str, Any]:
         draw = functools.partial(_draw_file, folder=folder, seed=(seed, zlib.crc32(split.encode())), size=size)
         drawn = ordered_map(draw, range(1, num_images + 1), num_workers)
         progress = tqdm(drawn, total=num_images, desc=f"drawing {split}", unit="image", mininterval=1)
-        content = _content([annotation for annotations in progress for annotation in annotations], num_images, size)
-        ann_file.parent.mkdir(exist_ok=True)
-        ann_file.unlink(missing_ok=True)  # boxes of other pictures must not outlive them
-        partial = ann_file.with_suffix(".partial")
-        partial.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(partial, ann_file)
-    return summary(content)
+        return _content([annotation for annotations in progress for annotation in annotations], num_images, size)
+
+    return _summary(write_coco_split(out, split, fill, force=force))

@@ -1,8 +1,8 @@
 """Image files to pixels, with truncated files refused.
 
-OpenCV fills the missing part of a truncated JPEG with grey and says nothing. So a JPEG must be whole before it is decoded:
-its segments are followed from the first marker to the end-of-image marker (ITU-T T.81, annex B). Bytes after that marker
-are allowed, since cameras write them. A PNG must hold its IEND chunk.
+OpenCV fills the missing part of a truncated JPEG with grey and says nothing. So a JPEG must be whole before it is
+decoded: its segments are followed from the first marker to the end-of-image marker (ITU-T T.81, annex B). Bytes after
+that marker are allowed, since cameras write them. A PNG must hold its IEND chunk.
 """
 
 import re
@@ -12,7 +12,7 @@ import numpy as np
 
 from hatlite.errors import DataError
 
-__all__ = ["decode_image"]
+__all__ = ["decode_annotated", "decode_image"]
 
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length: TEM, RST0…RST7, SOI
@@ -68,3 +68,18 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
     if pixels is None:
         raise DataError(f"The image {name} cannot be decoded; expected a JPEG or PNG file.")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def decode_annotated(data: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
+    """Decode an image that must have the annotated `size` (height, width); (H, W, 3) uint8, RGB.
+
+    Raises:
+        DataError: It cannot be decoded, or has another size.
+    """
+    img = decode_image(data, name)
+    if img.shape[:2] != tuple(size):
+        raise DataError(
+            f"The image {name} has {img.shape[1]}×{img.shape[0]} pixels where its annotation says {size[1]}×{size[0]}, "
+            "so its boxes cannot be trusted; correct the annotation."
+        )
+    return img

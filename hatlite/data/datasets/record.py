@@ -49,7 +49,7 @@ class ImageRecord:
         """Make a record of an image of `size` (height, width) from its objects.
 
         Args:
-            objects: Each with `box` (xyxy) and `label`, and where they differ from the default `area`, `ignore`, `crowd`.
+            objects: Each with `box` (xyxy) and `label`; `area`, `ignore` and `crowd` where not the default.
         """
         boxes = np.array([o["box"] for o in objects], np.float64).reshape(-1, 4)
         sides = boxes[:, 2:] - boxes[:, :2]

@@ -1,7 +1,7 @@
 """Pascal VOC, read as it lies on the disk.
 
-VOC numbers pixels from 1 and counts both ends: a box ``xmin … xmax`` covers the pixels xmin to xmax. In continuous edges,
-which hatlite uses everywhere, that is ``xmin − 1 … xmax``, and the same for y.
+VOC numbers pixels from 1 and counts both ends: a box ``xmin … xmax`` covers the pixels xmin to xmax. In continuous
+edges, which hatlite uses everywhere, that is ``xmin − 1 … xmax``, and the same for y.
 """
 
 from collections.abc import Sequence
@@ -145,7 +145,8 @@ class VOCFromImage(FolderDataset):
             f"{o['name']!r} in {name}" for name, _, objects in parsed for o in objects if o["name"] not in classes
         ]:
             raise DataError(
-                f"{len(strangers)} objects have a class that is not in classes ({', '.join(classes)}): {listed(strangers)}."
+                f"{len(strangers)} objects have a class that is not in classes ({', '.join(classes)}): "
+                f"{listed(strangers)}."
             )
         records = []
         for img_id, (name, size, objects) in enumerate(parsed, 1):
