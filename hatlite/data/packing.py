@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from hatlite.data.datasets.coco_file import read_coco_file
 from hatlite.data.datasets.folder import read_image_file
-from hatlite.data.datasets.image_file import decode_annotated
 from hatlite.data.datasets.paths import require_path
 from hatlite.data.datasets.record import ImageRecord
 from hatlite.data.datasets.report import DataReport, listed
@@ -31,7 +30,7 @@ def _checked(record: ImageRecord, folder: Path) -> tuple[ImageRecord, bytes] | D
     """Return the record with its file, or what is wrong with the file."""
     try:
         data = read_image_file(folder / record.name)
-        decode_annotated(data, record.name, (record.height, record.width))
+        record.decode(data)
     except DataError as problem:
         return problem
     return record, data

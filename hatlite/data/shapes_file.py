@@ -6,12 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from hatlite.data.coco_layout import write_coco_split
 from hatlite.data.datasets.synthetic import CLASSES, DrawnShape, draw_picture
+from hatlite.data.image import encode_jpeg
 from hatlite.data.parallel import ordered_map
 from hatlite.errors import DataError
 
@@ -36,8 +36,7 @@ def _entry(shape: DrawnShape) -> dict[str, Any]:
 def _draw_file(img_id: int, *, folder: Path, seed: tuple[int, int], size: tuple[int, int]) -> list[dict[str, Any]]:
     """Draw image `img_id` into its file and return its annotations, still without ids."""
     picture, shapes = draw_picture(np.random.default_rng([*seed, img_id]), size)
-    encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-    (folder / f"{img_id:012d}.jpg").write_bytes(encoded.tobytes())
+    (folder / f"{img_id:012d}.jpg").write_bytes(encode_jpeg(picture, JPEG_QUALITY))
     return [_entry(shape) | {"image_id": img_id} for shape in shapes]
 
 

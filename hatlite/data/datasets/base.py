@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from hatlite.data.datasets.image_file import decode_annotated
 from hatlite.data.datasets.record import ImageRecord
 from hatlite.data.datasets.report import DataReport
 from hatlite.errors import DataError
@@ -68,14 +67,13 @@ class DetectionDataset(Dataset, ABC):
             DataError: The image is unreadable, or is not as large as the annotation says.
         """
         record, data = self.read(index)
-        size = (record.height, record.width)
         return {
-            "img": decode_annotated(data, record.name, size),
+            "img": record.decode(data),
             "gt_bboxes": record.boxes.copy(),
             "gt_classes": record.classes,
             "img_id": record.img_id,
             "img_name": record.name,
-            "orig_size": size,
+            "orig_size": (record.height, record.width),
             "matrix": np.eye(3),
         }
 
