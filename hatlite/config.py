@@ -183,7 +183,8 @@ def _is_value(name: str, value: Any, imported: set[str]) -> bool:
 
 def _import_custom(names: Any, path: Path) -> None:
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"{path}: custom_imports is {names!r}; expected a list of module names.", path="custom_imports")
+        text = f"{path}: custom_imports is {names!r}; expected a list of module names."
+        raise ConfigError(text, path="config['custom_imports']")
     for name in names:
         try:
             importlib.import_module(name)
