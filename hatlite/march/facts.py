@@ -54,7 +54,9 @@ class Arithmetic:
             raise MarchError(f"Arithmetic: rounding is {self.rounding!r}; expected one of {', '.join(ROUNDINGS)}.")
         for dtype in (*self.activation_dtypes, *self.output_dtypes, self.weight_dtype):
             if dtype not in INT_TYPES:
-                raise MarchError(f"Arithmetic: dtype {dtype!r} does not exist; expected some of {', '.join(INT_TYPES)}.")
+                raise MarchError(
+                    f"Arithmetic: dtype {dtype!r} does not exist; expected some of {', '.join(INT_TYPES)}."
+                )
 
 
 @dataclass(frozen=True)

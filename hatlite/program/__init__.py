@@ -12,7 +12,11 @@ from hatlite.program.ops import (
     ResizeBilinear2x,
     ResizeNearest,
 )
+from hatlite.program.printer import format_program
 from hatlite.program.program import IntProgram, Port, TensorType
+from hatlite.program.serialize import dumps, load, loads, save
+from hatlite.program.shapes import output_shape
+from hatlite.program.verify import verify
 
 __all__ = [
     "OPERATORS",
@@ -30,4 +34,11 @@ __all__ = [
     "Source",
     "TensorType",
     "Weight",
+    "dumps",
+    "format_program",
+    "load",
+    "loads",
+    "output_shape",
+    "save",
+    "verify",
 ]

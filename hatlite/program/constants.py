@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hatlite.errors import ProgramError
 
-__all__ = ["ENCODINGS", "GRANULARITIES", "Requantize", "Source", "Weight", "constant"]
+__all__ = ["ENCODINGS", "GRANULARITIES", "UNKNOWN_SOURCE", "Requantize", "Source", "Weight", "constant"]
 
 ENCODINGS = ("dense",)  # "codebook" (codes and steps) joins with the first march that has it
 GRANULARITIES = ("per_axis",)  # one scale per output channel
@@ -23,7 +23,8 @@ def constant(values: Any, dtype: str, what: str) -> NDArray[Any]:
         ProgramError: A value is not a whole number of `dtype`'s range; `what` names the constant.
     """
     given = np.asarray(values)
-    array = np.array(given, dtype=dtype, order="C") if given.dtype.kind in "iuf" else None
+    with np.errstate(invalid="ignore"):  # NaN and infinity show in the comparison below
+        array = np.array(given, dtype=dtype, order="C") if given.dtype.kind in "iuf" else None
     if array is None or not np.array_equal(array, given):
         raise ProgramError(f"{what} holds values that {dtype} cannot represent (given as {given.dtype}).")
     array.flags.writeable = False
@@ -44,6 +45,9 @@ class Source:
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.module, self.line))) or "source unknown"
+
+
+UNKNOWN_SOURCE = Source()
 
 
 @dataclass(frozen=True, eq=False)

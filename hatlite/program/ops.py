@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hatlite.program.constants import Requantize, Source, Weight, constant
+from hatlite.program.constants import UNKNOWN_SOURCE, Requantize, Source, Weight, constant
 
 __all__ = [
     "OPERATORS",
@@ -45,7 +45,7 @@ class Operator:
     name: str
     inputs: tuple[str, ...]
     output: str
-    source: Source = Source()
+    source: Source = UNKNOWN_SOURCE
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

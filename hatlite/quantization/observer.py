@@ -44,13 +44,15 @@ class MinMaxObserver(Observer):
 class HistogramObserver(Observer):
     """A histogram of |x| whose range doubles when it is outgrown, so that earlier counts stay exact.
 
-    Counts are taken on every 16th value, a fixed sample; the largest magnitude is taken over all of them.
+    Counts are taken on a fixed sample, every 16th value of a large tensor and all of a small one; the largest magnitude
+    is taken over everything.
 
     Args:
         bins: Number of equal bins from 0 to the current range; even.
     """
 
-    STRIDE = 16
+    MAX_STRIDE = 16
+    SAMPLE = 4096
 
     def __init__(self, bins: int = 2048) -> None:
         self.counts = torch.zeros(bins, dtype=torch.float64)
@@ -60,7 +62,8 @@ class HistogramObserver(Observer):
     def observe(self, x: torch.Tensor) -> None:
         self.seen.observe(x)
         self._grow(self.seen.absmax(0))
-        sample = x.detach().reshape(-1)[:: self.STRIDE].abs().float()
+        stride = min(max(x.numel() // self.SAMPLE, 1), self.MAX_STRIDE)
+        sample = x.detach().reshape(-1)[::stride].abs().float()
         self.counts += torch.histc(sample, len(self.counts), 0.0, self.range).double().cpu()
 
     def _grow(self, absmax: float) -> None:

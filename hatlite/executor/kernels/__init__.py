@@ -1,0 +1,1 @@
+"""One module per engine; the table in `hatlite.executor.executor` loads it by name when it is asked for."""
