@@ -2,9 +2,9 @@
 
 A bare name replaces the right-hand side of its assignments *before* the config runs, in the config and in the siblings
 that it imports, so that ``num_epochs=2`` reaches every dict that uses the variable. A dotted path
-(``model.head.num_classes=3``, ``float_trainer.callbacks.0.log_freq=5``) changes the finished dicts in place: a dict that
-stands in two trainers changes for both. A dict with a `type` takes new keys, since the registry checks them against the
-constructor; elsewhere a key must exist.
+(``model.head.num_classes=3``, ``float_trainer.callbacks.0.log_freq=5``) changes the finished dicts in place: a dict
+that stands in two trainers changes for both. A dict with a `type` takes new keys, since the registry checks them
+against the constructor; elsewhere a key must exist.
 """
 
 import ast
