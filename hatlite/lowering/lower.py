@@ -50,7 +50,7 @@ def lower(
         values=values,
         metadata=dict(metadata or {}),
     )
-    verify(program, march)
+    verify(program)
     return program
 
 

@@ -1,1 +1,1 @@
-"""Pure functions on tensors; import the module you need (``hatlite.ops.integer`` works without torch)."""
+"""Tensor functions (`boxes`, `nms`) and integer arithmetic in plain NumPy (`integer`); import the module that you need."""
