@@ -8,7 +8,7 @@ from typing import Any
 
 from hatlite.errors import StageError
 
-__all__ = ["read_report", "table", "write_report"]
+__all__ = ["METRICS", "read_report", "table", "write_report"]
 
 METRICS = ("mAP", "AP50", "AP75")
 COLUMNS = ("stage", *METRICS, "images/s", "seconds", "difference", "gate", "passed")

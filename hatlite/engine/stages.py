@@ -25,17 +25,21 @@ import hatlite.data
 import hatlite.metrics
 import hatlite.models  # noqa: F401  (registers the models)
 from hatlite import config as config_module
+from hatlite import program
 from hatlite.engine.callbacks import QuantRefresh
 from hatlite.engine.checkpoint import check_resumable, load_checkpoint, load_weights
 from hatlite.engine.evaluation import source_dataset
+from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.loop import Loop
 from hatlite.engine.predictor import Predictor
-from hatlite.engine.report import read_report, table, write_report
+from hatlite.engine.report import METRICS, read_report, table, write_report
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.seed import seed_everything
 from hatlite.engine.validate import validate
 from hatlite.errors import ConfigError, StageError
 from hatlite.log import get_logger
+from hatlite.lowering import lower
+from hatlite.march import get_march
 from hatlite.quantization import QConfig, prepare
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -52,23 +56,29 @@ class StageKind:
         execute: Runs the stage, ``(run, stage, resume) -> row`` (metrics and where they come from).
         restore: Brings a built detector into the form in which the stage leaves it, ``(run, stage, model, checkpoint)``.
         gate: Smallest mAP as a fraction of the float stage's; None when there is nothing to compare with.
+        equals_origin: All metrics must equal, digit for digit, those of the stage it starts from.
     """
 
     execute: Callable[[Run, Stage, bool], dict[str, Any]]
     restore: Callable[[Run, Stage, Any, Path], None]
     gate: float | None = None
+    equals_origin: bool = False
 
 
 STAGE_KINDS: dict[str, StageKind] = {}
 
 
 def stage_kind(
-    name: str, *, restore: Callable[[Run, Stage, Any, Path], None], gate: float | None = None
+    name: str,
+    *,
+    restore: Callable[[Run, Stage, Any, Path], None],
+    gate: float | None = None,
+    equals_origin: bool = False,
 ) -> Callable[[Callable], Callable]:
     """Decorate the function that executes the kind `name`."""
 
     def keep(execute: Callable[[Run, Stage, bool], dict[str, Any]]) -> Callable:
-        STAGE_KINDS[name] = StageKind(execute, restore, gate)
+        STAGE_KINDS[name] = StageKind(execute, restore, gate, equals_origin)
         return execute
 
     return keep
@@ -115,6 +125,28 @@ def train_quantized(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     restore_quantized(run, stage, loop.model, run.predecessor(stage))
     loop.callbacks.insert(0, QuantRefresh())  # first: whatever follows wants constants that belong to the weights
     return fit(run, stage, loop, resume)
+
+
+def restore_program(run: Run, stage: Stage, model: Any, path: Path) -> None:
+    """Replace the network by the saved integer program."""
+    if not path.is_file():
+        raise StageError(f"There is no program {path}.\n  Run this first: {run.command(stage.name)}")
+    model.network = ExecutorNetwork(program.load(path))
+
+
+@stage_kind("int_infer", restore=restore_program, equals_origin=True)
+def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
+    """Lower the quantised network to an integer program, save it, and evaluate it on integers."""
+    origin = run.predecessor(stage)
+    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
+    restore_quantized(run, stage, model, origin)
+    state = load_checkpoint(origin)
+    metadata = {"task_name": run.task_name, "classes": state["classes"], "stage": state["stage"]}
+    lowered = lower(model.network, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
+    program.save(lowered, run.program())
+    logger.info("Lowered %s to %s (%d operators).", origin, run.program(), len(lowered.ops))
+    metrics = predict_stage(run, stage.name)
+    return {**metrics, "checkpoint": origin.name, "epoch": state["epoch"], "starts_from": state["stage"]}
 
 
 # --------------------------------------------------------------------------------------------------- what they share
@@ -225,15 +257,18 @@ def record(run: Run, stage: Stage, row: dict[str, Any]) -> dict[str, Any]:
 
 def judge(run: Run, stage: Stage, row: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[str, Any]:
     """Return the difference to float, the gate in words, and whether it was passed (None: nothing to compare with)."""
+    kind = STAGE_KINDS[stage.kind]
     base = next((rows[one.name] for one in run.stages if one.kind == "float" and one.name in rows), None)
-    gate = run.config.get("gates", {}).get(stage.name, stage.gate or STAGE_KINDS[stage.kind].gate)
-    if base is None or stage.kind == "float" or "mAP" not in row:
-        return {"difference_to_float": None, "gate": None, "passed": None}
-    difference = row["mAP"] - base["mAP"]
-    if gate is None:
-        return {"difference_to_float": difference, "gate": None, "passed": None}
-    words = f"mAP ≥ {gate:.0%} of float"
-    return {"difference_to_float": difference, "gate": words, "passed": row["mAP"] >= gate * base["mAP"]}
+    verdict: dict[str, Any] = {"difference_to_float": None, "gate": None, "passed": None}
+    if base is not None and stage.kind != "float":
+        verdict["difference_to_float"] = row["mAP"] - base["mAP"]
+    gate = run.config.get("gates", {}).get(stage.name, stage.gate or kind.gate)
+    if gate is not None and verdict["difference_to_float"] is not None:
+        verdict |= {"gate": f"mAP ≥ {gate:.0%} of float", "passed": row["mAP"] >= gate * base["mAP"]}
+    elif kind.equals_origin and row.get("starts_from") in rows:
+        origin = row["starts_from"]
+        verdict |= {"gate": f"equal to {origin}", "passed": all(row[key] == rows[origin][key] for key in METRICS)}
+    return verdict
 
 
 def restore(run: Run, name: str, model: Any, checkpoint: Path | None = None) -> None:
@@ -249,7 +284,8 @@ def restore(run: Run, name: str, model: Any, checkpoint: Path | None = None) -> 
         CheckpointError, ProgramError: The file is missing, damaged or of another run.
     """
     stage = run.stage(name)
-    path = Path(checkpoint) if checkpoint else run.checkpoint(name)
+    own = run.program() if stage.kind == "int_infer" else run.checkpoint(name)
+    path = Path(checkpoint) if checkpoint else own
     STAGE_KINDS[stage.kind].restore(run, stage, model, path)
 
 
