@@ -1,7 +1,7 @@
 """What happens inside a worker process: reproducible samples, and errors that travel as values.
 
-An exception that leaves a worker comes out of torch as a traceback in a string. A `HatliteError` is therefore caught here,
-handed over in place of the batch, and raised again by the loader in the main process, as it was.
+An exception that leaves a worker comes out of torch as a traceback in a string. A `HatliteError` is therefore caught
+here, handed over in place of the batch, and raised again by the loader in the main process, as it was.
 """
 
 import signal
