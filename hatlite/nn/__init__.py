@@ -1,6 +1,8 @@
 """Building blocks that graph capture understands: operations as modules and the stubs at the border."""
 
+from hatlite.nn.conv import conv_bn
+from hatlite.nn.drop_path import DropPath
 from hatlite.nn.functional import Add, Interpolate
 from hatlite.nn.stubs import DeQuantStub, QuantStub
 
-__all__ = ["Add", "DeQuantStub", "Interpolate", "QuantStub"]
+__all__ = ["Add", "DeQuantStub", "DropPath", "Interpolate", "QuantStub", "conv_bn"]

@@ -1,0 +1,25 @@
+"""What happens around the steps. One that uses all writes them in this order (the reasons are in each class):
+
+``StatsMonitor, MetricUpdater, ExponentialMovingAverage, CosLrUpdater, QuantRefresh, Validation, Checkpoint, TensorBoard``
+"""
+
+from hatlite.engine.callbacks.checkpoint import Checkpoint
+from hatlite.engine.callbacks.ema import ExponentialMovingAverage
+from hatlite.engine.callbacks.lr_updater import CosLrUpdater, LrUpdater, StepDecayLrUpdater
+from hatlite.engine.callbacks.quant_refresh import QuantRefresh
+from hatlite.engine.callbacks.stats import MetricUpdater, StatsMonitor
+from hatlite.engine.callbacks.tensorboard import TensorBoard
+from hatlite.engine.callbacks.validation import Validation
+
+__all__ = [
+    "Checkpoint",
+    "CosLrUpdater",
+    "ExponentialMovingAverage",
+    "LrUpdater",
+    "MetricUpdater",
+    "QuantRefresh",
+    "StatsMonitor",
+    "StepDecayLrUpdater",
+    "TensorBoard",
+    "Validation",
+]

@@ -1,0 +1,5 @@
+"""Heads: features in, named outputs of the network out."""
+
+from hatlite.models.heads.fcos_head import FCOSHead
+
+__all__ = ["FCOSHead"]

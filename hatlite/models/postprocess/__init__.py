@@ -1,0 +1,5 @@
+"""Postprocess: outputs of the network in, objects out."""
+
+from hatlite.models.postprocess.fcos_decoder import FCOSDecoder
+
+__all__ = ["FCOSDecoder"]
