@@ -25,8 +25,8 @@ from hatlite.errors import DataError, DataNotFoundError
 __all__ = ["decode_image", "encode_jpeg", "image_from_tensor", "read_image", "rgb_to_yuv", "yuv_to_rgb"]
 
 # The fractions above end in k/1000, k/1772 or k/1402: a value that is no tie lies at least 1/1772 from one. This nudge
-# lifts ties over the edge and moves nothing else, since float32 errs by less than 1/10000 on these sums. So the fast form
-# gives the integer of the definition, for every colour.
+# lifts ties over the edge and moves nothing else, since float32 errs by less than 1/10000 on these sums. So the fast
+# form gives the integer of the definition, for every colour.
 TIE_NUDGE = 1 / 4096
 
 RGB_TO_YUV = np.array(

@@ -23,14 +23,14 @@ __all__ = ["EpochLoader", "build_data_loader", "set_epoch"]
 class EpochLoader(DataLoader):
     """A DataLoader that raises the errors of its workers as they were.
 
-    ``loader.dataset`` is a :class:`~hatlite.data.worker.SeededDataset` around the config's (``loader.dataset.dataset``),
-    ``loader.batch_sampler`` an :class:`~hatlite.data.sampler.EpochBatchSampler`.
+    Its `dataset` is a :class:`~hatlite.data.worker.SeededDataset` around the config's (``loader.dataset.dataset``), its
+    `batch_sampler` an :class:`~hatlite.data.sampler.EpochBatchSampler`.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         for batch in super().__iter__():
             if isinstance(batch, Failure):
-                raise batch.error
+                raise batch.release()
             yield batch
 
 

@@ -20,11 +20,21 @@ from hatlite.errors import HatliteError
 __all__ = ["CatchingCollate", "Failure", "SeededDataset", "start_worker"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Failure:
     """A `HatliteError` on its way to the main process."""
 
     error: HatliteError
+
+    def release(self) -> HatliteError:
+        """Hand out the error and forget it.
+
+        Where it is raised, its traceback refers to the frame and the frame to this object. If this object still held
+        the error, the cycle would keep the loader alive, and collecting it late makes its workers wait for seconds.
+        """
+        error = self.error
+        del self.error
+        return error
 
 
 class SeededDataset(Dataset):

@@ -54,7 +54,9 @@ def test_jpeg_there_and_back():
     data = encode_jpeg(img, quality=100)
     assert data == encode_jpeg(img, quality=100)
     back = decode_image(data, "ramp.jpg")
-    assert back.dtype == np.uint8 and back.shape == img.shape and back.flags.c_contiguous
+    assert back.dtype == np.uint8
+    assert back.shape == img.shape
+    assert back.flags.c_contiguous
     np.testing.assert_allclose(back.astype(int), img, atol=6)  # red is red and blue is blue
     assert len(encode_jpeg(img, quality=30)) < len(data)
 
@@ -95,7 +97,7 @@ def test_the_end_mark_of_a_thumbnail_does_not_count():
 
 @pytest.mark.parametrize("data", [b"", b"not an image at all", b"\x89PNG\r\n\x1a\nnothing"])
 def test_bytes_that_are_no_image(data):
-    with pytest.raises(DataError, match="image noise.jpg .*cannot be decoded"):
+    with pytest.raises(DataError, match=r"image noise.jpg .*cannot be decoded"):
         decode_image(data, "noise.jpg")
 
 

@@ -29,13 +29,15 @@ def test_a_sample_is_a_function_of_seed_epoch_and_index():
 
 def test_length_and_classes_are_those_of_the_data_set():
     dataset = SeededDataset(Noise(), 0)
-    assert len(dataset) == 3 and dataset.classes == ("cell",)
+    assert len(dataset) == 3
+    assert dataset.classes == ("cell",)
 
 
 def test_the_first_failure_takes_the_place_of_the_batch():
     samples = [SeededDataset(Noise(), 0)[0, index] for index in (0, 2)]
     failure = CatchingCollate(list)(samples)
-    assert isinstance(failure, Failure) and str(failure.error) == "image c.jpg is bad"
+    assert isinstance(failure, Failure)
+    assert str(failure.error) == "image c.jpg is bad"
 
 
 def test_a_failure_of_collating_too():
@@ -54,7 +56,8 @@ def test_a_worker_has_one_thread_and_leaves_ctrl_c_alone():
     torch_threads, cv_threads, handler = torch.get_num_threads(), cv2.getNumThreads(), signal.getsignal(signal.SIGINT)
     try:
         start_worker(0)
-        assert torch.get_num_threads() == 1 and cv2.getNumThreads() == 1
+        assert torch.get_num_threads() == 1
+        assert cv2.getNumThreads() == 1
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         torch.set_num_threads(torch_threads)

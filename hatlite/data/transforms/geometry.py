@@ -22,8 +22,8 @@ AREA_FACTOR = 2
 class Resize:
     """Resize picture and boxes to `img_scale`.
 
-    Pixels are interpolated linearly; averaged over areas if a side shrinks by more than 2 and none grows. Boxes are multiplied
-    by W′/W and H′/H exactly, so they agree with the rounded size of the picture.
+    Pixels are interpolated linearly; averaged over areas if a side shrinks by more than 2 and none grows. Boxes are
+    multiplied by W′/W and H′/H exactly, so they agree with the rounded size of the picture.
 
     Args:
         img_scale: (height, width) in pixels.

@@ -55,7 +55,8 @@ def test_boxes_stay_and_grey_stays_grey(make_sample, color, seed):
     sample = filled(make_sample, color[0])
     sample["img"][0] = color
     out = AugmentHSV()(sample, np.random.default_rng(seed))
-    assert out["gt_bboxes"] is sample["gt_bboxes"] and out["matrix"] is sample["matrix"]
+    assert out["gt_bboxes"] is sample["gt_bboxes"]
+    assert out["matrix"] is sample["matrix"]
     assert (np.ptp(out["img"][1:], axis=-1) == 0).all()
 
 

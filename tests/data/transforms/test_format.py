@@ -17,7 +17,8 @@ def colored(make_sample, *pixels):
 
 def test_to_tensor_by_hand(make_sample, rng):
     img = ToTensor()(colored(make_sample, (1, 2, 3), (4, 5, 6)), rng)["img"]
-    assert img.dtype == torch.float32 and img.is_contiguous()
+    assert img.dtype == torch.float32
+    assert img.is_contiguous()
     assert img.tolist() == [[[1, 4]], [[2, 5]], [[3, 6]]]
 
 
@@ -66,7 +67,7 @@ def test_there_is_one_yuv():
 
 @pytest.mark.parametrize("kwargs", [{"mean": [1, 2], "std": 1}, {"mean": 0, "std": "a"}])
 def test_normalize_wants_one_number_or_three(kwargs):
-    with pytest.raises(BuildError, match="Normalize: .* expected one number or three"):
+    with pytest.raises(BuildError, match=r"Normalize: .* expected one number or three"):
         Normalize(**kwargs)
 
 

@@ -32,7 +32,8 @@ def test_resize_uses_the_rounded_size(make_sample, rng):
 def test_resize_draws_the_ratio_uniformly(make_sample):
     resize = Resize(img_scale=(48, 64), ratio_range=(0.5, 2.0))
     heights = [resize(make_sample(48, 64), np.random.default_rng(i))["img"].shape[0] for i in range(200)]
-    assert min(heights) >= 24 and max(heights) <= 96
+    assert min(heights) >= 24
+    assert max(heights) <= 96
     assert abs(np.mean(heights) - 60) < 4  # the middle of 24…96; one standard error is 1.5
 
 
@@ -48,7 +49,8 @@ def test_pad_by_hand(make_sample, rng):
     out = Pad(divisor=50)(sample, rng)
     assert out["img"].shape == (50, 100, 3)
     np.testing.assert_array_equal(out["img"][:48, :64], sample["img"])
-    assert (out["img"][48:] == 114).all() and (out["img"][:, 64:] == 114).all()
+    assert (out["img"][48:] == 114).all()
+    assert (out["img"][:, 64:] == 114).all()
     np.testing.assert_array_equal(out["gt_bboxes"], sample["gt_bboxes"])
     np.testing.assert_array_equal(out["matrix"], np.eye(3))
 
@@ -162,7 +164,7 @@ def test_pad_wants_one_of_divisor_and_size(kwargs):
 
 @pytest.mark.parametrize("divisor", [0, 2.5])
 def test_pad_refuses_a_divisor(divisor):
-    with pytest.raises(BuildError, match="divisor is .* whole number above 0"):
+    with pytest.raises(BuildError, match=r"divisor is .* whole number above 0"):
         Pad(divisor=divisor)
 
 
