@@ -19,7 +19,9 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", "-c", required=True, help="config file")
     parser.add_argument("--out-dir", required=True, help="folder for perf.json")
-    parser.add_argument("--opt", type=int, choices=range(4), default=2, help="one level exists until the compiler is there")
+    parser.add_argument(
+        "--opt", type=int, choices=range(4), default=2, help="one level exists until the compiler is there"
+    )
     parser.add_argument("--ckpt", help="a .hbir, or a calibration or qat checkpoint; default: the run's .hbir")
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY=VALUE", help="override values of the config")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -121,7 +121,9 @@ class Softmax(Operator):
 def test_an_unknown_operator_is_named() -> None:
     op = Softmax(name="s", inputs=("x",), output="y", source=SOURCE)
     unknown = program(op, (1, 1, 4), (1, 1, 4))
-    with pytest.raises(ProgramError, match=r"^s \(head\.cls fcos_head\.py:31\): no cost is known for Softmax, only for"):
+    with pytest.raises(
+        ProgramError, match=r"^s \(head\.cls fcos_head\.py:31\): no cost is known for Softmax, only for"
+    ):
         layer_cost(op, unknown, MARCH)
     with pytest.raises(MarchError, match=r"s \(.*\): the march has no such operator\."):
         estimate(unknown, MARCH)

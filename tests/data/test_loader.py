@@ -183,4 +183,4 @@ def test_an_unknown_key_of_the_sampler_is_found_before_building():
     problems = OBJECT_REGISTRY.check(
         {"type": DataLoader, "dataset": None, "sampler": {"type": DistributedSampler, "a": 1}}
     )
-    assert [problem.path for problem in problems] == ["['sampler']"]
+    assert [problem.path for problem in problems] == ["config['sampler']"]

@@ -46,7 +46,9 @@ def test_it_prints_a_table_and_writes_json(tool: dict, config: Path, capsys: pyt
 
 def test_nothing_is_written_when_the_march_is_unknown(tool: dict, config: Path) -> None:
     arguments = ["--config", str(config), "--out-dir", str(config.parent / "perf"), "--opts", "march=bayes-sin"]
-    with pytest.raises(MarchError, match=r"march is 'bayes-sin', which is not registered\.\n  Did you mean 'bayes-sim'\?"):
+    with pytest.raises(
+        MarchError, match=r"march is 'bayes-sin', which is not registered\.\n  Did you mean 'bayes-sim'\?"
+    ):
         tool["main"](tool["parser"]().parse_args(arguments))
     assert not (config.parent / "perf").exists()
 
