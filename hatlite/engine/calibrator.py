@@ -21,8 +21,8 @@ class Calibrator(Loop):
         data_loader: Images as evaluation sees them, without random augmentation; the stage derives it if left out.
         num_steps: Batches to look at; the loader may have fewer.
         batch_processor: Ignored: calibration needs no losses. Accepted because configs of this format name one.
-        device, callbacks, val_metrics, seed, channels_last: As for the trainer; callbacks usually are ``Validation`` and
-            ``Checkpoint``.
+        device, callbacks, val_metrics, seed, channels_last: As for the trainer; callbacks usually are ``Validation``
+            and ``Checkpoint``.
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class Calibrator(Loop):
             channels_last=channels_last,
         )
         self.num_steps = num_steps
+
+    resumable = False
 
     @property
     def steps_per_epoch(self) -> int:

@@ -24,7 +24,15 @@ import torch
 
 from hatlite.errors import CheckpointError
 
-__all__ = ["check_resumable", "deployed_weights", "describe", "load_checkpoint", "load_weights", "save_checkpoint"]
+__all__ = [
+    "check_fit",
+    "check_resumable",
+    "deployed_weights",
+    "describe",
+    "load_checkpoint",
+    "load_weights",
+    "save_checkpoint",
+]
 
 FORMAT = 1
 SITES = "network.sites."
@@ -111,32 +119,50 @@ def load_weights(
     Raises:
         CheckpointError: Names, shapes or classes differ.
     """
+    weights = deployed_weights(checkpoint)
+    check_fit(model, weights, checkpoint, path=path, run=run, need_sites=need_sites)
+    model.load_state_dict({n: w for n, w in weights.items() if n in model.state_dict()}, strict=False)
+
+
+def check_resumable(model: torch.nn.Module, checkpoint: Mapping[str, Any], *, path: str | Path, run: Any) -> None:
+    """Refuse to resume `run` from a checkpoint of another stage, task, network or class list.
+
+    Raises:
+        CheckpointError: It belongs to another run.
+    """
+    if (checkpoint["stage"], checkpoint["task_name"]) != (run.stage, run.task_name):
+        raise CheckpointError(
+            f"{_origin(checkpoint, path)} cannot be resumed by {_asking(run)}; start without --resume."
+        )
+    check_fit(model, checkpoint["state_dict"], checkpoint, path=path, run=run, need_sites=True)
+
+
+def check_fit(
+    model: torch.nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    checkpoint: Mapping[str, Any],
+    *,
+    path: str | Path,
+    run: Any,
+    need_sites: bool,
+) -> None:
+    """Compare names, shapes and classes; arguments as for :func:`load_weights`.
+
+    Raises:
+        CheckpointError: Something differs; the first few names are told.
+    """
     _check_classes(checkpoint, path, run)
-    weights, own = deployed_weights(checkpoint), model.state_dict()
-    missing = [n for n in own if n not in weights and (need_sites or not n.startswith(SITES))]
-    extra = [n for n in weights if n not in own and not n.startswith(SITES)]
-    shapes = [
-        f"{n} {list(weights[n].shape)} instead of {list(own[n].shape)}"
-        for n in own
-        if n in weights and not n.startswith(SITES) and weights[n].shape != own[n].shape
-    ]
+    own = model.state_dict()
+    names = [n for n in (*own, *weights) if need_sites or not n.startswith(SITES)]
+    missing = [n for n in names if n not in weights]
+    extra = [n for n in names if n not in own]
+    both = [n for n in own if n in weights and n in names and weights[n].shape != own[n].shape]
+    shapes = [f"{n} {list(weights[n].shape)} instead of {list(own[n].shape)}" for n in both]
     found = [("lacks", missing), ("has unknown", extra), ("has other shapes for", shapes)]
     problems = [_listed(verb, names) for verb, names in found if names]
     if problems:
         lines = "".join(f"\n  It {problem}" for problem in problems)
         raise CheckpointError(f"{_origin(checkpoint, path)} does not fit the model of {_asking(run)}.{lines}")
-    model.load_state_dict({n: w for n, w in weights.items() if n in own}, strict=False)
-
-
-def check_resumable(checkpoint: Mapping[str, Any], *, path: str | Path, run: Any) -> None:
-    """Refuse to resume `run` from a checkpoint of another stage, task or class list.
-
-    Raises:
-        CheckpointError: It belongs to another run.
-    """
-    _check_classes(checkpoint, path, run)
-    if (checkpoint["stage"], checkpoint["task_name"]) != (run.stage, run.task_name):
-        raise CheckpointError(f"{_origin(checkpoint, path)} cannot be resumed by {_asking(run)}; start without --resume.")
 
 
 def _check_classes(checkpoint: Mapping[str, Any], path: str | Path, run: Any) -> None:

@@ -71,4 +71,4 @@ def evaluate(
         raise ConfigError("The evaluation loader has no batches; its data set is empty.")
     means = {name: total / images for name, total in sums.items()}
     speed = {"images": images, "images_per_second": images / max(seconds, 1e-9)}
-    return {**metrics.compute(), **means, **speed}
+    return {**{name: float(value) for name, value in metrics.compute().items()}, **means, **speed}

@@ -89,6 +89,8 @@ class Loop:
     """
 
     num_epochs = 1
+    resumable = True
+    """Whether a checkpoint written halfway is of use."""
 
     def __init__(
         self,
@@ -195,6 +197,7 @@ class Loop:
     def state_dict(self) -> dict[str, Any]:
         """Return all that a checkpoint needs to go on bit for bit: tensors and plain values."""
         state = {
+            "num_epochs": self.num_epochs,
             "epoch": self.epoch,
             "step": self.step,
             "step_in_epoch": self.step_in_epoch,

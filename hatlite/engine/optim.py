@@ -1,8 +1,8 @@
 """Optimizers from config dicts, with parameter groups chosen by name.
 
-``params={"weight": dict(weight_decay=4e-5)}`` gives every parameter whose name *contains* ``weight`` the listed options;
-the first key that matches wins, and all others take the optimizer's own defaults. The rule is literal: the scale of a
-batch norm is called ``bn.weight`` and decays too, as it does in the configs this format comes from.
+``params={"weight": dict(weight_decay=4e-5)}`` gives every parameter whose name *contains* ``weight`` the listed
+options; the first key that matches wins, and all others take the optimizer's own defaults. The rule is literal: the
+scale of a batch norm is called ``bn.weight`` and decays too, as it does in the configs this format comes from.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import Any
 
 from hatlite.errors import StageError
 
-__all__ = ["METRICS", "read_report", "table", "write_report"]
+__all__ = ["judge", "judge_equal", "read_report", "table", "write_report"]
 
 METRICS = ("mAP", "AP50", "AP75")
 COLUMNS = ("stage", *METRICS, "images/s", "seconds", "difference", "gate", "passed")
@@ -42,6 +42,28 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines)
+
+
+def judge(row: Mapping[str, Any], base: Mapping[str, Any] | None, gate: float | None) -> dict[str, Any]:
+    """Return the difference to float in mAP, the gate in words, and whether it was passed; None where unknown.
+
+    Args:
+        row: Of the stage.
+        base: Row of the float stage, if there is one to compare with.
+        gate: Smallest mAP as a fraction of float's.
+    """
+    if base is None:
+        return {"difference_to_float": None, "gate": None, "passed": None}
+    difference = row["mAP"] - base["mAP"]
+    if gate is None:
+        return {"difference_to_float": difference, "gate": None, "passed": None}
+    passed = row["mAP"] >= gate * base["mAP"]
+    return {"difference_to_float": difference, "gate": f"mAP ≥ {gate:.0%} of float", "passed": passed}
+
+
+def judge_equal(row: Mapping[str, Any], origin: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the verdict of a stage whose metrics must be those of stage `origin`, digit for digit."""
+    return {"gate": f"equal to {origin}", "passed": all(row[key] == rows[origin][key] for key in METRICS)}
 
 
 def _cells(name: str, row: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,8 @@
 """A run: a resolved config, its folder and its ordered stages."""
 
 import copy
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,13 +47,18 @@ class Run:
     Attributes:
         config: Resolved: a deep copy with the derived keys filled in (:func:`resolve`).
         source: How the user named the config, for the commands that messages print.
+        opts: The overrides that came with it, for the same commands.
         device: Overrides the config's; None leaves it.
+        stages: In order.
+        classes: Class names of the data, once a loader was built.
     """
 
     config: dict[str, Any]
     source: str = "CONFIG"
+    opts: Sequence[str] = ()
     device: str | None = None
     stages: tuple[Stage, ...] = field(init=False)
+    classes: tuple[str, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         self.config = resolve(self.config)
@@ -87,9 +93,12 @@ class Run:
         """Return the file of the integer program."""
         return self.folder / f"{self.task_name}.hbir"
 
-    def command(self, stage: str, tool: str = "train", extra: str = "") -> str:
-        """Return the command line that runs `stage`."""
-        return f"python tools/{tool}.py --stage {stage} --config {self.source}{extra}"
+    def command(self, stage: str, resume: bool = False) -> str:
+        """Return the command line that runs `stage`, with the options that the user gave."""
+        words = ["python", "tools/train.py", "--stage", stage, "--config", self.source]
+        words += ["--opts", *self.opts] if self.opts else []
+        words += ["--device", self.device] if self.device else []
+        return shlex.join([*words, "--resume"] if resume else words)
 
     def predecessor(self, stage: Stage) -> Path | None:
         """Return the checkpoint that `stage` starts from; None if it starts from nothing.
@@ -110,22 +119,22 @@ class Run:
             f"\n  Run this first: {self.command(stage.starts_from[0])}"
         )
 
-    def info(self, stage: str, classes: tuple[str, ...] = ()) -> RunInfo:
+    def info(self, stage: str) -> RunInfo:
         """Return what the checkpoints of `stage` say about their origin."""
-        return RunInfo(stage, self.task_name, self.folder, config_module.to_json(self.config), classes)
+        return RunInfo(stage, self.task_name, self.folder, config_module.to_json(self.config), self.classes)
 
 
 def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a deep copy of `config` with the derived keys filled in, those it already has untouched.
 
-    ``ckpt_dir``, ``stage_checkpoint``, ``march``, ``seed`` get their defaults; loaders without a seed of their own get the
-    run's; ``calibration_data_loader`` is the training data with the transforms of validation.
+    ``ckpt_dir``, ``stage_checkpoint``, ``march``, ``seed`` get their defaults; loaders without a seed of their own get
+    the run's; ``calibration_data_loader`` is the training data with the transforms of validation.
     """
     resolved = {"seed": 0, "march": "bayes-sim", "stage_checkpoint": "best", **copy.deepcopy(dict(config))}
     if not isinstance(resolved.get("task_name"), str):
         raise ConfigError("config['task_name'] is missing; name the run, it becomes its folder.", path="task_name")
     if resolved["stage_checkpoint"] not in ("best", "last"):
-        raise ConfigError(f"config['stage_checkpoint'] is {resolved['stage_checkpoint']!r}; expected 'best' or 'last'.")
+        raise ConfigError(f"config['stage_checkpoint'] is {resolved['stage_checkpoint']!r}; expected best or last.")
     resolved.setdefault("ckpt_dir", f"./tmp_models/{resolved['task_name']}")
     _derive_calibration_loader(resolved)
     for key, value in resolved.items():
@@ -135,15 +144,25 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _derive_calibration_loader(config: dict[str, Any]) -> None:
-    train, val = config.get("data_loader"), config.get("val_data_loader")
     trainer = config.get("calibration_trainer")
     if not isinstance(trainer, dict) or "data_loader" in trainer:
         return
-    if "calibration_data_loader" not in config and isinstance(train, dict) and isinstance(val, dict):
-        derived = copy.deepcopy(train)
-        derived["dataset"]["transforms"] = copy.deepcopy(val["dataset"].get("transforms", []))
+    if "calibration_data_loader" not in config:
+        derived = copy.deepcopy(config.get("data_loader"))
+        ours, theirs = _dataset(derived), _dataset(config.get("val_data_loader"))
+        if ours is None or theirs is None:
+            return  # validation tells what is missing
+        if "transforms" in theirs:
+            ours["transforms"] = copy.deepcopy(theirs["transforms"])
         config["calibration_data_loader"] = derived
-    trainer["data_loader"] = config.get("calibration_data_loader")
+    trainer["data_loader"] = config["calibration_data_loader"]
+
+
+def _dataset(loader: Any) -> dict[str, Any] | None:
+    """Return the config of the data set below `loader`, inside its wrappers."""
+    while isinstance(loader, dict) and "dataset" in loader:
+        loader = loader["dataset"]
+    return loader if isinstance(loader, dict) else None
 
 
 def stages_of(config: Mapping[str, Any]) -> tuple[Stage, ...]:

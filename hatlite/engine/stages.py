@@ -14,12 +14,10 @@ A config may list its own ``stages``; a new kind is a function under :func:`stag
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 import hatlite.data
 import hatlite.metrics
@@ -28,19 +26,17 @@ from hatlite import config as config_module
 from hatlite import program
 from hatlite.engine.callbacks import QuantRefresh
 from hatlite.engine.checkpoint import check_resumable, load_checkpoint, load_weights
-from hatlite.engine.evaluation import source_dataset
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.loop import Loop
-from hatlite.engine.predictor import Predictor
-from hatlite.engine.report import METRICS, read_report, table, write_report
+from hatlite.engine.parts import build_loop, build_predictor, quantize
+from hatlite.engine.report import judge, judge_equal, read_report, table, write_report
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.seed import seed_everything
 from hatlite.engine.validate import validate
-from hatlite.errors import ConfigError, StageError
+from hatlite.errors import StageError
 from hatlite.log import get_logger
 from hatlite.lowering import lower
 from hatlite.march import get_march
-from hatlite.quantization import QConfig, prepare
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["STAGE_KINDS", "StageKind", "predict_stage", "restore", "run_stage", "stage_kind"]
@@ -53,8 +49,8 @@ class StageKind:
     """What a kind of stage does.
 
     Attributes:
-        execute: Runs the stage, ``(run, stage, resume) -> row`` (metrics and where they come from).
-        restore: Brings a built detector into the form in which the stage leaves it, ``(run, stage, model, checkpoint)``.
+        execute: Runs the stage, ``(run, stage, resume) -> row``: metrics and where they come from.
+        restore: Brings a built detector into the form that the stage leaves it in, ``(run, stage, model, file)``.
         gate: Smallest mAP as a fraction of the float stage's; None when there is nothing to compare with.
         equals_origin: All metrics must equal, digit for digit, those of the stage it starts from.
     """
@@ -89,13 +85,13 @@ def stage_kind(
 
 def restore_float(run: Run, stage: Stage, model: Any, checkpoint: Path) -> None:
     """Load float weights."""
-    load_weights(model, load_checkpoint(checkpoint), path=checkpoint, run=run.info(stage.name))
+    load_into(run, stage, model, checkpoint, need_sites=False)
 
 
 def restore_quantized(run: Run, stage: Stage, model: Any, checkpoint: Path) -> None:
     """Replace the network by its fake-quant graph and load weights and scales."""
     quantize(run, model)
-    load_weights(model, load_checkpoint(checkpoint), path=checkpoint, run=run.info(stage.name), need_sites=True)
+    load_into(run, stage, model, checkpoint, need_sites=True)
     model.network.integer_mode()
 
 
@@ -115,7 +111,7 @@ def calibrate(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     loop = build_loop(run, stage)
     restore_float(run, stage, loop.model, run.predecessor(stage))
     quantize(run, loop.model)
-    return fit(run, stage, loop, resume=False)
+    return fit(run, stage, loop, resume)
 
 
 @stage_kind("qat", restore=restore_quantized, gate=0.98)
@@ -137,6 +133,7 @@ def restore_program(run: Run, stage: Stage, model: Any, path: Path) -> None:
 @stage_kind("int_infer", restore=restore_program, equals_origin=True)
 def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Lower the quantised network to an integer program, save it, and evaluate it on integers."""
+    require_resumable(stage, not resume)
     origin = run.predecessor(stage)
     model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
     restore_quantized(run, stage, model, origin)
@@ -152,66 +149,46 @@ def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------------- what they share
 
 
-def quantize(run: Run, model: Any) -> None:
-    """Replace ``model.network`` by its fake-quant graph, in calibrate mode."""
-    qconfig = OBJECT_REGISTRY.build(run.config.get("qconfig", {"type": "QConfig"}), path="['qconfig']")
-    model.network = prepare(model.network, qconfig, example_image(run))
-
-
-def example_image(run: Run) -> torch.Tensor:
-    """Return one image, (1, 3, H, W) float32: the config's ``deploy_inputs``, else the first one of validation."""
-    if "deploy_inputs" in run.config:
-        return run.config["deploy_inputs"]["img"]
-    loader = OBJECT_REGISTRY.build({**run.config["val_data_loader"], "num_workers": 0}, path="['val_data_loader']")
-    return next(iter(loader))["img"][:1]
-
-
-def build_loop(run: Run, stage: Stage) -> Loop:
-    """Build ``<stage>_trainer`` with the run's device, and check its data against the config."""
-    key = f"{stage.name}_trainer"
-    if key not in run.config:
-        raise StageError(f"config[{key!r}] is missing, which stage {stage.name!r} needs.")
-    parts = {} if run.device is None else {"device": run.device}
-    loop = OBJECT_REGISTRY.build(run.config[key], path=f"[{key!r}]", **parts)
-    loop.run = run.info(stage.name, check_classes(run, loop.data_loader))
-    return loop
-
-
-def check_classes(run: Run, data_loader: Any) -> tuple[str, ...]:
-    """Return the class names of a loader's data set, as many as the config's ``num_classes``.
-
-    Raises:
-        ConfigError: The numbers differ.
-    """
-    dataset = source_dataset(data_loader)
-    classes = tuple(getattr(dataset, "classes", ()))
-    expected = run.config.get("num_classes")
-    if classes and expected is not None and len(classes) != expected:
-        raise ConfigError(
-            f"config['num_classes'] is {expected}, but {type(dataset).__name__} has {len(classes)} classes:"
-            f" {', '.join(classes)}. Set num_classes={len(classes)} or give the data set its classes."
-        )
-    return classes
+def load_into(run: Run, stage: Stage, model: Any, path: Path, *, need_sites: bool) -> None:
+    """Load the checkpoint at `path` into `model`; a `last` that an interruption wrote is worth a warning."""
+    state = load_checkpoint(path, hint=f"Run this first: {run.command(stage.name)}")
+    load_weights(model, state, path=path, run=run.info(stage.name), need_sites=need_sites)
+    if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
+        logger.warning("%s was written after %d of %d epochs.", path, state["epoch"], state["num_epochs"])
 
 
 def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
     """Run `loop`, from its last checkpoint when asked, and return the stage's row."""
     state = None
     if resume:
+        require_resumable(stage, loop.resumable)
         last = run.checkpoint(stage.name, "last")
         state = load_checkpoint(last, hint=f"Start without --resume: {run.command(stage.name)}")
-        check_resumable(state, path=last, run=loop.run)
+        check_resumable(loop.model, state, path=last, run=loop.run)
     loop.fit(state)
     if loop.interrupted:
-        print(f"Interrupted and saved. To go on: {run.command(stage.name, extra=' --resume')}")
+        saved = run.checkpoint(stage.name, "last").is_file() and loop.resumable
+        print(f"Interrupted{' and saved' if saved else ''}. To go on: {run.command(stage.name, resume=saved)}")
         raise KeyboardInterrupt
     return row_of_checkpoint(run, stage)
+
+
+def require_resumable(stage: Stage, resumable: bool) -> None:
+    """Refuse --resume where a stage has no halfway.
+
+    Raises:
+        StageError: It has none.
+    """
+    if not resumable:
+        raise StageError(f"Stage {stage.name!r} is short and always starts anew; run it without --resume.")
 
 
 def row_of_checkpoint(run: Run, stage: Stage) -> dict[str, Any]:
     """Return the metrics of the checkpoint that counts, measuring them if training did not."""
     path = run.checkpoint(stage.name)
-    state = load_checkpoint(path, hint="Give the trainer a Validation and a Checkpoint, or set stage_checkpoint='last'.")
+    state = load_checkpoint(
+        path, hint="Give the trainer a Validation and a Checkpoint, or set stage_checkpoint='last'."
+    )
     metrics = state["metrics"] or predict_stage(run, stage.name)
     return {**metrics, "checkpoint": path.name, "epoch": state["epoch"]}
 
@@ -244,31 +221,20 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
 
 def record(run: Run, stage: Stage, row: dict[str, Any]) -> dict[str, Any]:
     """Judge `row`, put it into the report, print the table."""
+    kind = STAGE_KINDS[stage.kind]
+    gate = run.config.get("gates", {}).get(stage.name, stage.gate if stage.gate is not None else kind.gate)
     rows = read_report(run.folder)
-    rows[stage.name] = {**row, **judge(run, stage, row, rows)}
-    order = [one.name for one in run.stages]
-    rows = {key: rows[key] for key in sorted(rows, key=lambda key: order.index(key) if key in order else len(order))}
+    base = next((rows[one.name] for one in run.stages if one.kind == "float" and one.name in rows), None)
+    rows[stage.name] = {**row, **judge(row, base if stage.kind != "float" else None, gate)}
+    if kind.equals_origin and row["starts_from"] in rows:
+        rows[stage.name] |= judge_equal(row, row["starts_from"], rows)
+    order = [one.name for one in run.stages if one.name in rows]
+    rows = {name: rows[name] for name in (*order, *sorted(set(rows) - set(order)))}
     write_report(run.folder, rows)
     print(table(rows))
     if rows[stage.name]["passed"] is False:
-        logger.warning("Stage %r did not pass its gate (%s).", stage.name, rows[stage.name]["gate"])
+        logger.warning("Stage %r did not pass its gate: %s.", stage.name, rows[stage.name]["gate"])
     return rows[stage.name]
-
-
-def judge(run: Run, stage: Stage, row: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the difference to float, the gate in words, and whether it was passed (None: nothing to compare with)."""
-    kind = STAGE_KINDS[stage.kind]
-    base = next((rows[one.name] for one in run.stages if one.kind == "float" and one.name in rows), None)
-    verdict: dict[str, Any] = {"difference_to_float": None, "gate": None, "passed": None}
-    if base is not None and stage.kind != "float":
-        verdict["difference_to_float"] = row["mAP"] - base["mAP"]
-    gate = run.config.get("gates", {}).get(stage.name, stage.gate or kind.gate)
-    if gate is not None and verdict["difference_to_float"] is not None:
-        verdict |= {"gate": f"mAP ≥ {gate:.0%} of float", "passed": row["mAP"] >= gate * base["mAP"]}
-    elif kind.equals_origin and row.get("starts_from") in rows:
-        origin = row["starts_from"]
-        verdict |= {"gate": f"equal to {origin}", "passed": all(row[key] == rows[origin][key] for key in METRICS)}
-    return verdict
 
 
 def restore(run: Run, name: str, model: Any, checkpoint: Path | None = None) -> None:
@@ -297,21 +263,6 @@ def predict_stage(run: Run, name: str, checkpoint: Path | None = None) -> dict[s
         name: Of the stage.
         checkpoint: File to take instead of the stage's own.
     """
-    key = f"{name}_predictor"
-    parts = {} if run.device is None else {"device": run.device}
-    predictor: Predictor = OBJECT_REGISTRY.build(predictor_config(run, name), path=f"[{key!r}]", **parts)
-    check_classes(run, predictor.data_loader)
+    predictor = build_predictor(run, name)
     restore(run, name, predictor.model, checkpoint)
     return predictor.predict()
-
-
-def predictor_config(run: Run, name: str) -> dict[str, Any]:
-    """Return the config's predictor of stage `name`, or one made of its model, validation data and metrics."""
-    config = run.config
-    if f"{name}_predictor" in config:
-        return config[f"{name}_predictor"]
-    trainers = [config.get(f"{one}_trainer", {}) for one in (name, *(stage.name for stage in run.stages))]
-    metrics = config.get("val_metrics") or next((t["val_metrics"] for t in trainers if "val_metrics" in t), None)
-    loader = config.get(f"{name}_data_loader") if name == "int_infer" else None
-    derived = {"type": "Predictor", "model": config["model"], "metrics": metrics}
-    return {**derived, "data_loader": loader or config["val_data_loader"]}

@@ -8,7 +8,7 @@ import torch
 from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.loop import Callback, Loop
 from hatlite.engine.optim import build_optimizer
-from hatlite.errors import ConfigError
+from hatlite.errors import CheckpointError, ConfigError
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["Trainer"]
@@ -85,7 +85,15 @@ class Trainer(Loop):
         return {**super().state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`, momentum and learning rates included."""
+        """Go on from `state`, momentum and learning rates included.
+
+        Raises:
+            CheckpointError: The optimizer has other parameter groups.
+        """
         super().load_state_dict(state)
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (KeyError, ValueError) as cause:
+            text = "The optimizer of the checkpoint does not fit the config's"
+            raise CheckpointError(f"{text} ({cause}); restore the config or start without --resume.") from cause
         self.lr = self.optimizer.param_groups[0]["lr"]

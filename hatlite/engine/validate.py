@@ -38,10 +38,14 @@ def find_problems(run: Run) -> list[HatliteError]:
         problems.append(ConfigError(f"config['num_classes'] is {classes!r}; expected a whole number from 1 up."))
     names = [stage.name for stage in run.stages]
     for gate in set(run.config.get("gates", {})) - set(names):
-        problems.append(StageError(f"config['gates'] names {gate!r}, which is no stage; stages are {', '.join(names)}."))
+        problems.append(
+            StageError(f"config['gates'] names {gate!r}, which is no stage; stages are {', '.join(names)}.")
+        )
     seen: set[int] = set()
     for key in (*FIRST, *_entries(run)):
-        if key in run.config:
+        if key in run.config and not isinstance(run.config[key], Mapping):
+            problems.append(ConfigError(f"config[{key!r}] is {run.config[key]!r}; expected a dict with a type."))
+        elif key in run.config:
             problems += OBJECT_REGISTRY.check(_unseen(run.config[key], seen, root=True), f"[{key!r}]")
     return problems
 

@@ -46,7 +46,9 @@ class TinyDetector(nn.Module):
 
     def detect(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> list[Detections]:
         scores = outputs["cls_logits_s1"].mean(dim=(2, 3))[:, :1].sigmoid()
-        return [Detections(torch.tensor([[0.0, 0, 8, 8]]), score, torch.zeros(1, dtype=torch.int64)) for score in scores]
+        return [
+            Detections(torch.tensor([[0.0, 0, 8, 8]]), score, torch.zeros(1, dtype=torch.int64)) for score in scores
+        ]
 
 
 @OBJECT_REGISTRY.register
@@ -115,7 +117,12 @@ def tiny_config(tmp_path) -> dict[str, Any]:
         "type": "distributed_data_parallel_trainer",
         "model": model,
         "data_loader": train,
-        "optimizer": {"type": torch.optim.SGD, "lr": 0.05, "momentum": 0.9, "params": {"weight": {"weight_decay": 1e-4}}},
+        "optimizer": {
+            "type": torch.optim.SGD,
+            "lr": 0.05,
+            "momentum": 0.9,
+            "params": {"weight": {"weight_decay": 1e-4}},
+        },
         "num_epochs": 2,
         "callbacks": callbacks,
         "train_metrics": {"type": "LossShow"},
@@ -132,5 +139,9 @@ def tiny_config(tmp_path) -> dict[str, Any]:
         "val_data_loader": val,
         "float_trainer": trainer,
         "calibration_trainer": {**calibrator, "callbacks": callbacks[2:]},
-        "qat_trainer": {**trainer, "num_epochs": 1, "callbacks": [{"type": "StepDecayLrUpdater", "lr_decay_id": [1]}, *callbacks[2:]]},
+        "qat_trainer": {
+            **trainer,
+            "num_epochs": 1,
+            "callbacks": [{"type": "StepDecayLrUpdater", "lr_decay_id": [1]}, *callbacks[2:]],
+        },
     }

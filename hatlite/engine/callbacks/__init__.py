@@ -1,6 +1,7 @@
-"""What happens around the steps. One that uses all writes them in this order (the reasons are in each class):
+"""What happens around the steps.
 
-``StatsMonitor, MetricUpdater, ExponentialMovingAverage, CosLrUpdater, QuantRefresh, Validation, Checkpoint, TensorBoard``
+A config that uses all lists them in this order; each class says why: ``StatsMonitor, MetricUpdater,
+ExponentialMovingAverage, CosLrUpdater, QuantRefresh, Validation, Checkpoint, TensorBoard``.
 """
 
 from hatlite.engine.callbacks.checkpoint import Checkpoint

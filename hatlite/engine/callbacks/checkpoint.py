@@ -66,7 +66,7 @@ class Checkpoint(Callback):
 
     def on_loop_end(self, loop: Any) -> None:
         """Write `last` after an interruption; `best` stays what it was."""
-        if loop.interrupted:
+        if loop.interrupted and loop.resumable:
             self._save(loop)
 
     def state_dict(self) -> dict[str, Any]:

@@ -38,6 +38,7 @@ Kernel = Callable[..., torch.Tensor]
 
 FLOAT32_EXACT = 2**24
 FLOAT64_EXACT = 2**53
+CACHED_VALUES = 2**15  # float64 values per thread that stay in a core's cache
 NHWC = torch.channels_last
 
 
@@ -47,16 +48,20 @@ def _exact_dtype(peak: int) -> torch.dtype:
 
 
 def _requantizer(rule: Requantize, peak: int) -> Kernel:
-    """Return ``acc → clamp((acc · M + 2^(s−1)) >> s)`` for accumulators up to `peak`; a float64 one is overwritten."""
+    """Return ``acc → clamp((acc · M + 2^(s−1)) >> s)`` for accumulators up to `peak`; `acc` may be overwritten."""
     headroom = peak * int(rule.multiplier.max()) + 2 ** (int(rule.shift.max()) - 1)
     if headroom >= FLOAT64_EXACT:
         return _integer_requantizer(rule)
     # M · 2^−s is exact, and with every product below 2^53 so is acc · M · 2^−s + 1/2: floor is the right shift.
-    factor = torch.from_numpy(np.ldexp(rule.multiplier.astype(np.float64), -rule.shift)).view(1, -1, 1, 1)
+    factor = torch.from_numpy(np.ldexp(rule.multiplier.astype(np.float64), -rule.shift))
 
     def apply(acc: torch.Tensor) -> torch.Tensor:
-        real = acc.to(torch.float64).mul_(factor).add_(0.5).floor_()
-        return real.float().clamp_(rule.quant_min, rule.quant_max)  # what float32 cannot hold saturates anyway
+        pixels = acc.permute(0, 2, 3, 1).contiguous()  # as it lies in memory
+        rows = max(1, CACHED_VALUES * torch.get_num_threads() // acc.shape[1])
+        for block in pixels.view(-1, acc.shape[1]).split(rows):
+            real = torch.mul(block, factor).add_(0.5).floor_()
+            block.copy_(real).clamp_(rule.quant_min, rule.quant_max)  # what float32 cannot hold saturates anyway
+        return pixels.permute(0, 3, 1, 2).float()
 
     return apply
 
