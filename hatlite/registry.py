@@ -1,7 +1,7 @@
 """One registry: type strings of a config become objects.
 
-A config dict with a `type` is built after its children; everything beside `type` goes to the constructor by name. A dict
-without `type` stays a dict. `type` is a registered name, an alias, or a class such as ``torch.optim.SGD``.
+A config dict with a `type` is built after its children; everything beside `type` goes to the constructor by name. A
+dict without `type` stays a dict. `type` is a registered name, an alias, or a class such as ``torch.optim.SGD``.
 
 Rules that configs rely on:
 
@@ -17,7 +17,8 @@ Rules that configs rely on:
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hatlite.errors import BuildError, ConfigError, HatliteError, UnknownTypeError
@@ -40,11 +41,24 @@ def _source(target: Callable) -> str:
     return f"{target.__module__.replace('.', '/')}.py:{line}"
 
 
+def _name(target: Callable) -> str:
+    return getattr(target, "__name__", repr(target))
+
+
 def _describe(parameter: inspect.Parameter) -> str:
     if parameter.default is inspect.Parameter.empty:
         return parameter.name
     default = parameter.default
     return f"{parameter.name}={getattr(default, '__name__', repr(default))}"
+
+
+@dataclass
+class _Place:
+    """A dict of the config, where it stands first, and the arguments that its surroundings add."""
+
+    cfg: Mapping
+    path: str
+    parts: set[str]
 
 
 class Registry:
@@ -62,10 +76,11 @@ class Registry:
         """Register a class or function under its own name and, optionally, an `alias`; use as a decorator."""
         if target is None:
             return lambda cls: self.register(cls, alias=alias)
-        for name in filter(None, (target.__name__, alias)):
+        names = [name for name in (target.__name__, alias) if name]
+        for name in names:
             if name in self._entries:
                 raise ValueError(f"{name!r} is already registered by {_source(self._entries[name])}; names are unique.")
-            self._entries[name] = target
+        self._entries.update(dict.fromkeys(names, target))
         return target
 
     def adapt(self, foreign: type) -> Callable:
@@ -93,9 +108,9 @@ class Registry:
                 raise self._unknown(kind, path)
             kind = self._entries[kind]
         if not callable(kind):
-            raise UnknownTypeError(
-                f"config{path}['type'] is {kind!r}; expected a registered name or a class.", path=path, name=str(kind)
-            )
+            where = f"config{path}['type']"
+            text = f"{where} is {kind!r}; expected a registered name or a class."
+            raise UnknownTypeError(text, path=where, name=str(kind))
         return self._adapters.get(kind, kind)
 
     def _unknown(self, name: str, path: str) -> UnknownTypeError:
@@ -115,47 +130,63 @@ class Registry:
     def check(self, cfg: Any, path: str = "", parts: tuple[str, ...] = ()) -> list[ConfigError]:
         """Return every unknown type, unknown key and missing key below `cfg`, without building anything.
 
+        A dict that stands in several places is checked once, under its first path, with the arguments that any of its
+        places will add: an `optimizer` that is also a top-level name of the config lacks no ``params``.
+
         Args:
             cfg: Config value of any depth.
             path: Where it stands, such as ``['model']``.
             parts: Names of arguments that the caller will add to the outermost constructor.
         """
-        if isinstance(cfg, (list, tuple)):
-            return [p for i, item in enumerate(cfg) for p in self.check(item, f"{path}[{i}]")]
-        if not isinstance(cfg, Mapping):
-            return []
-        if "type" not in cfg:
-            return [p for key, item in cfg.items() for p in self.check(item, f"{path}[{key!r}]")]
-        try:
-            target = self.get(cfg["type"], path)
-        except UnknownTypeError as problem:
-            children = {key: item for key, item in cfg.items() if key != "type"}
-            return [problem, *self.check(children, path)]
-        later = getattr(target, "build_later", {})
-        problems: list[ConfigError] = list(self._check_keys(target, cfg, path, parts))
-        for key, item in cfg.items():
-            if key != "type":
-                problems += self.check(item, f"{path}[{key!r}]", tuple(later.get(key, ())))
-        return problems
+        places: dict[int, _Place] = {}
+        self._collect(cfg, path, parts, places)
+        return [problem for place in places.values() for problem in self._check_place(place)]
 
-    def _check_keys(self, target: Callable, cfg: Mapping, path: str, parts: tuple[str, ...]) -> list[BuildError]:
+    def _collect(self, cfg: Any, path: str, parts: Iterable[str], places: dict[int, _Place]) -> None:
+        if isinstance(cfg, (list, tuple)):
+            for i, item in enumerate(cfg):
+                self._collect(item, f"{path}[{i}]", parts, places)
+        if not isinstance(cfg, Mapping):
+            return
+        if id(cfg) in places:
+            places[id(cfg)].parts.update(parts)
+            return
+        places[id(cfg)] = _Place(cfg, path, set(parts))
+        later = getattr(self._find(cfg.get("type")), "build_later", {})
+        for key, item in cfg.items():
+            self._collect(item, f"{path}[{key!r}]", later.get(key, ()), places)
+
+    def _find(self, kind: Any) -> Callable | None:
+        """Return what :meth:`get` would, or None."""
+        if isinstance(kind, str):
+            kind = self._entries.get(kind)
+        return self._adapters.get(kind, kind) if callable(kind) else None
+
+    def _check_place(self, place: _Place) -> list[ConfigError]:
+        if "type" not in place.cfg:
+            return []
         try:
+            target = self.get(place.cfg["type"], place.path)
             parameters = inspect.signature(target).parameters
+        except UnknownTypeError as problem:
+            return [problem]
         except ValueError:  # a built-in without a signature checks itself
             return []
         named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        takes = f"\n  {target.__name__} takes {', '.join(map(_describe, named.values()))} ({_source(target)})."
-        problems = []
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            for key in set(cfg) - {"type"} - set(named):
-                text = f"config{path}: {target.__name__} got an unexpected key {key!r}.{nearest(key, list(named))}{takes}"
-                problems.append(BuildError(text, path=path, name=target.__name__, candidates=list(named)))
-        required = [n for n, p in named.items() if p.default is p.empty]
-        for key in required:
-            if key not in cfg and key not in parts:
-                text = f"config{path}: {target.__name__} needs the key {key!r}, which is missing.{takes}"
-                problems.append(BuildError(text, path=path, name=target.__name__, candidates=list(named)))
-        return sorted(problems, key=str)
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        takes = f"\n  {_name(target)} takes {', '.join(map(_describe, named.values()))} ({_source(target)})."
+        texts = []
+        for key in place.cfg:
+            if key != "type" and key not in named and not open_ended:
+                texts.append(f"got an unexpected key {key!r}.{nearest(str(key), list(named))}{takes}")
+        for key, parameter in named.items():
+            if parameter.default is parameter.empty and key not in place.cfg and key not in place.parts:
+                texts.append(f"needs the key {key!r}, which is missing.{takes}")
+        where = f"config{place.path}"
+        return [
+            BuildError(f"{where}: {_name(target)} {text}", path=where, name=_name(target), candidates=list(named))
+            for text in texts
+        ]
 
     def build(self, cfg: Any, *, path: str = "", **parts: Any) -> Any:
         """Build `cfg` and everything below it.
@@ -175,7 +206,8 @@ class Registry:
 
     def _build(self, cfg: Any, path: str, parts: Mapping[str, Any], built: dict[int, Any]) -> Any:
         if isinstance(cfg, (list, tuple)):
-            return type(cfg)(self._build(item, f"{path}[{i}]", {}, built) for i, item in enumerate(cfg))
+            items = [self._build(item, f"{path}[{i}]", {}, built) for i, item in enumerate(cfg)]
+            return type(cfg)(*items) if hasattr(cfg, "_fields") else type(cfg)(items)  # a namedtuple takes its fields
         if not isinstance(cfg, Mapping):
             return cfg
         if id(cfg) not in built:
@@ -198,8 +230,8 @@ class Registry:
             raise
         except (TypeError, ValueError, LookupError) as cause:
             reason = re.sub(r"\s+", " ", str(cause))
-            text = f"config{path}: {target.__name__} could not be built: {reason} ({_source(target)})."
-            raise BuildError(text, path=path, name=target.__name__) from cause
+            text = f"config{path}: {_name(target)} could not be built: {reason} ({_source(target)})."
+            raise BuildError(text, path=f"config{path}", name=_name(target)) from cause
 
 
 OBJECT_REGISTRY = Registry("hatlite")

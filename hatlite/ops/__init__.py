@@ -1,1 +1,3 @@
-"""Pure functions on tensors (`boxes`, `nms`) and, in `integer`, the definition of the integer arithmetic on NumPy."""
+"""Tensor functions (`boxes`, `nms`) and integer arithmetic in plain NumPy (`integer`); import the module that you need."""
+
+__all__: list[str] = []

@@ -1,0 +1,48 @@
+"""What was found unusable in a data set, counted and with examples."""
+
+from collections.abc import Mapping
+
+__all__ = ["EXAMPLES", "DataReport", "listed"]
+
+EXAMPLES = 10
+"""How many offenders a message names."""
+
+
+def listed(names: list[str]) -> str:
+    """Join the first ten of `names`; say how many more there are."""
+    more = f" and {len(names) - EXAMPLES} more" if len(names) > EXAMPLES else ""
+    return ", ".join(names[:EXAMPLES]) + more
+
+
+class DataReport:
+    """Counts what was changed or left out, by reason, with up to ten examples each.
+
+    Attributes:
+        counts: Reason to number of cases, in the order of their first appearance.
+        examples: Reason to where they were found.
+    """
+
+    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
+        self.counts: dict[str, int] = dict(counts or {})
+        self.examples: dict[str, list[str]] = {}
+
+    def add(self, reason: str, where: str) -> None:
+        """Count one case of `reason`, found at `where`."""
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+        kept = self.examples.setdefault(reason, [])
+        if len(kept) < EXAMPLES:
+            kept.append(where)
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+    def __str__(self) -> str:
+        """Return one line per reason: ``2 boxes dropped, …: first, second``."""
+        return "\n".join(self._line(reason, count) for reason, count in self.counts.items()) or "nothing left out"
+
+    def _line(self, reason: str, count: int) -> str:
+        kept = self.examples.get(reason, [])
+        if not kept:
+            return f"{count} {reason}"
+        more = ", …" if count > len(kept) else ""
+        return f"{count} {reason}: {'; '.join(kept)}{more}"

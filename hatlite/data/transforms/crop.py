@@ -1,0 +1,59 @@
+"""Cut a window out of the picture and keep the boxes that are still seen in it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hatlite.data.transforms.sample import Sample, height_width, move, picture, probability
+from hatlite.errors import BuildError
+from hatlite.registry import OBJECT_REGISTRY
+
+__all__ = ["RandomCrop"]
+
+
+@OBJECT_REGISTRY.register
+class RandomCrop:
+    """Keep a window of `size` at a place drawn uniformly; a side that is already smaller is left whole (Pad follows).
+
+    Boxes are clipped to the window. A box stays when the part that is left covers at least `min_area` pixels² and at
+    least `min_iou` of the whole box (which is the IoU of the box before and after clipping); otherwise it is dropped
+    together with its class. Regions to ignore (class −1) follow the same rule.
+
+    Args:
+        size: (height, width) of the window in pixels.
+        min_area: Smallest visible area in pixels² of the picture at this point.
+        min_iou: Smallest visible share, 0…1.
+        center_crop_prob: Probability in 0…1 of taking the middle instead of a random place.
+    """
+
+    def __init__(
+        self, size: Sequence[int], *, min_area: float = 4.0, min_iou: float = 0.1, center_crop_prob: float = 0.0
+    ) -> None:
+        if min_area < 0:
+            raise BuildError(f"RandomCrop: min_area is {min_area!r}; expected an area in pixels², 0 or above.")
+        self.size = height_width(size, "RandomCrop: size")
+        self.min_area = min_area
+        self.min_iou = probability(min_iou, "RandomCrop: min_iou")
+        self.center_crop_prob = probability(center_crop_prob, "RandomCrop: center_crop_prob")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        img = picture(sample, self)
+        height, width = (min(side, old) for side, old in zip(self.size, img.shape, strict=False))
+        room_y, room_x = img.shape[0] - height, img.shape[1] - width
+        top, left = int(rng.integers(room_y + 1)), int(rng.integers(room_x + 1))
+        if rng.random() < self.center_crop_prob:
+            top, left = room_y // 2, room_x // 2
+        shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]], np.float64)
+        return self._clip(move(sample, img[top : top + height, left : left + width], shift))
+
+    def _clip(self, sample: Sample) -> Sample:
+        height, width = sample["img"].shape[:2]
+        boxes = sample["gt_bboxes"]
+        clipped = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+        visible = _areas(clipped)
+        seen = (visible > 0) & (visible >= self.min_area) & (visible >= self.min_iou * _areas(boxes))
+        return {**sample, "gt_bboxes": clipped[seen], "gt_classes": sample["gt_classes"][seen]}
+
+
+def _areas(boxes_xyxy: np.ndarray) -> np.ndarray:
+    return (boxes_xyxy[:, 2] - boxes_xyxy[:, 0]) * (boxes_xyxy[:, 3] - boxes_xyxy[:, 1])

@@ -1,0 +1,67 @@
+"""From the (H, W, 3) uint8 picture to the tensor that the network reads."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+
+from hatlite.data.image import rgb_to_yuv
+from hatlite.data.transforms.sample import Sample, picture, tensor
+from hatlite.errors import BuildError
+from hatlite.registry import OBJECT_REGISTRY
+
+__all__ = ["Normalize", "ToTensor"]
+
+
+@OBJECT_REGISTRY.register
+class ToTensor:
+    """(H, W, 3) uint8 RGB to a (3, H, W) float32 tensor of whole numbers 0…255.
+
+    Args:
+        to_yuv: Convert to Y, U, V by :func:`hatlite.data.image.rgb_to_yuv` (BT.601 full range, chroma offset 128).
+        use_yuv_v2: Must be False. There is one conversion in hatlite, and it is exact.
+    """
+
+    def __init__(self, to_yuv: bool = False, use_yuv_v2: bool = False) -> None:
+        if use_yuv_v2:
+            raise BuildError(
+                "ToTensor: use_yuv_v2 is True; only False exists, which is BT.601 full range rounded half up."
+            )
+        self.to_yuv = to_yuv
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        img = picture(sample, self)
+        planes = np.empty((3, *img.shape[:2]), np.float32)
+        for plane, channel in zip(planes, cv2.split(rgb_to_yuv(img) if self.to_yuv else img), strict=True):
+            plane[:] = channel
+        return {**sample, "img": torch.from_numpy(planes)}
+
+
+@OBJECT_REGISTRY.register
+class Normalize:
+    """(x − mean) / std on the tensor that :class:`ToTensor` made.
+
+    ``mean=128, std=128`` is exact in float32: the result times 128 is the integer pixel − 128.
+
+    Args:
+        mean: One number, or one per channel.
+        std: One number above 0, or one per channel.
+    """
+
+    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
+        self.mean = _per_channel(mean, "mean")
+        self.std = _per_channel(std, "std")
+        if not (self.std > 0).all():
+            raise BuildError(f"Normalize: std is {std!r}; expected numbers above 0.")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return {**sample, "img": tensor(sample, self).sub(self.mean).div_(self.std)}
+
+
+def _per_channel(value: float | Sequence[float], key: str) -> torch.Tensor:
+    """Return (1, 1, 1) or (3, 1, 1) float32."""
+    numbers = list(value) if isinstance(value, (list, tuple)) else [value]
+    if len(numbers) not in (1, 3) or not all(isinstance(number, (int, float)) for number in numbers):
+        raise BuildError(f"Normalize: {key} is {value!r}; expected one number or three.")
+    return torch.tensor(numbers, dtype=torch.float32).reshape(-1, 1, 1)

@@ -1,0 +1,72 @@
+"""Calibration: show the fake-quant graph some images, then fix its scales."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from hatlite.engine.loop import Callback, Loop
+from hatlite.errors import ConfigError
+from hatlite.registry import OBJECT_REGISTRY
+
+__all__ = ["Calibrator"]
+
+
+@OBJECT_REGISTRY.register
+class Calibrator(Loop):
+    """One epoch of at most `num_steps` forward passes in eval mode; the observers' ranges become scales at its end.
+
+    Args:
+        model: A detector whose network is a fake-quant graph by the time :meth:`fit` runs.
+        data_loader: Images as evaluation sees them, without random augmentation; the stage derives it if left out.
+        num_steps: Batches to look at; the loader may have fewer.
+        batch_processor: Ignored: calibration needs no losses. Accepted because configs of this format name one.
+        device, callbacks, val_metrics, seed, channels_last: As for the trainer; callbacks usually are ``Validation``
+            and ``Checkpoint``.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        data_loader: Any,
+        num_steps: int = 100,
+        batch_processor: Any = None,
+        *,
+        device: str | torch.device | None = None,
+        callbacks: Sequence[Callback] = (),
+        val_metrics: Any = None,
+        seed: int | None = None,
+        channels_last: bool = True,
+    ) -> None:
+        if num_steps < 1:
+            raise ConfigError(f"Calibrator: num_steps is {num_steps}; expected at least 1 batch.")
+        super().__init__(
+            model,
+            data_loader,
+            callbacks=callbacks,
+            device=device,
+            val_metrics=val_metrics,
+            seed=seed,
+            channels_last=channels_last,
+        )
+        self.num_steps = num_steps
+
+    resumable = False
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches to look at."""
+        return min(self.num_steps, len(self.data_loader))
+
+    def setup(self) -> None:
+        """Bring the model into place, in eval mode, observers on."""
+        super().setup()
+        self.model.eval()
+        self.model.network.calibrate_mode()
+
+    @torch.no_grad()
+    def run_step(self) -> None:
+        """Let the observers see ``self.batch``; after the last batch, fix the scales."""
+        self.model.network(self.batch["img"])
+        if self.step_in_epoch + 1 == self.steps_per_epoch:
+            self.model.network.finish_calibration()

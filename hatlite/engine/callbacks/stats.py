@@ -1,0 +1,132 @@
+"""What a person wants to see while training: loss, speed, time left, learning rate."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tqdm import tqdm
+
+from hatlite.engine.loop import Callback
+from hatlite.log import get_logger
+from hatlite.registry import OBJECT_REGISTRY
+
+__all__ = ["MetricUpdater", "StatsMonitor"]
+
+logger = get_logger(__name__)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+@OBJECT_REGISTRY.register
+class StatsMonitor(Callback):
+    """Shows a progress bar on a terminal and logs a line every `log_freq` steps.
+
+    Args:
+        log_freq: Steps between two lines.
+    """
+
+    def __init__(self, log_freq: int = 50) -> None:
+        self.log_freq = log_freq
+        self.bar: tqdm | None = None
+        self.images = 0
+        self.steps = 0
+        self.started = 0.0
+
+    def on_epoch_begin(self, loop: Any) -> None:
+        """Open this epoch's bar."""
+        label = f"{loop.run.stage} {loop.epoch + 1}/{loop.num_epochs}"
+        total, initial = loop.steps_per_epoch, loop.step_in_epoch
+        self.bar = tqdm(total=total, initial=initial, desc=label, unit="step", leave=False, disable=None)
+        self._restart()
+
+    def on_step_end(self, loop: Any) -> None:
+        """Move the bar; log when it is due."""
+        assert self.bar is not None
+        self.images += len(loop.batch["img"])
+        self.steps += 1
+        self.bar.update()
+        if loop.step % self.log_freq:
+            return
+        seconds = max(time.perf_counter() - self.started, 1e-9)
+        left = (loop.num_epochs - loop.epoch) * loop.steps_per_epoch - loop.step_in_epoch
+        total = sum(float(loss) for loss in loop.losses.values())
+        facts = {
+            "loss": f"{total:.4f}",
+            "images/s": f"{self.images / seconds:.1f}",
+            "left": _clock(left * seconds / self.steps),
+        }
+        self.bar.set_postfix(facts)
+        where = f"{loop.run.stage} epoch {loop.epoch + 1}/{loop.num_epochs} step {loop.step_in_epoch}"
+        shown = ", ".join(f"{name} {value}" for name, value in facts.items())
+        logger.info("%s/%d: %s, lr %.4g", where, loop.steps_per_epoch, shown, loop.lr)
+        self._restart()
+
+    def on_epoch_end(self, loop: Any) -> None:
+        """Close the bar."""
+        self._close()
+
+    def on_loop_end(self, loop: Any) -> None:
+        """Close the bar that an interruption left open."""
+        self._close()
+
+    def _restart(self) -> None:
+        self.images = self.steps = 0
+        self.started = time.perf_counter()
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+@OBJECT_REGISTRY.register
+class MetricUpdater(Callback):
+    """Feeds the training metrics with every step's losses and logs them.
+
+    Args:
+        metric_update_func: Called as ``func(metrics, batch, losses)``; None calls ``metrics.update(losses)``.
+        step_log_freq: Steps between two lines; 0 for none.
+        epoch_log_freq: Epochs between two lines.
+        log_prefix: Put before each name.
+    """
+
+    def __init__(
+        self,
+        metric_update_func: Callable[[Any, Any, Any], None] | None = None,
+        step_log_freq: int = 0,
+        epoch_log_freq: int = 1,
+        log_prefix: str = "",
+    ) -> None:
+        self.metric_update_func = metric_update_func
+        self.step_log_freq = step_log_freq
+        self.epoch_log_freq = epoch_log_freq
+        self.log_prefix = log_prefix
+
+    def on_epoch_begin(self, loop: Any) -> None:
+        """Start the epoch's means anew."""
+        if loop.train_metrics is not None:
+            loop.train_metrics.reset()
+
+    def on_step_end(self, loop: Any) -> None:
+        """Take in the step's losses."""
+        if loop.train_metrics is None:
+            return
+        if self.metric_update_func is not None:
+            self.metric_update_func(loop.train_metrics, loop.batch, loop.losses)
+        else:
+            loop.train_metrics.update(loop.losses)
+        if self.step_log_freq and loop.step % self.step_log_freq == 0:
+            self._log(loop, f"step {loop.step}")
+
+    def on_epoch_end(self, loop: Any) -> None:
+        """Log the means of the epoch."""
+        if loop.train_metrics is not None and loop.epoch % self.epoch_log_freq == 0:
+            self._log(loop, f"epoch {loop.epoch}")
+
+    def _log(self, loop: Any, where: str) -> None:
+        values = loop.train_metrics.compute()
+        shown = ", ".join(f"{self.log_prefix}{name} {float(value):.4f}" for name, value in values.items())
+        logger.info("%s: %s", where, shown)

@@ -1,0 +1,187 @@
+"""Checkpoint files: tensors and plain values, written whole or not at all.
+
+Keys of a file::
+
+    format             1
+    stage, task_name   who wrote it
+    config             the resolved config as JSON text, classes by dotted name
+    classes            class names in index order
+    structure          parameter name → shape, which rebuilds the model, pruned or not
+    state_dict         the trained weights; a quantised model adds `network.sites.*`
+    ema_state_dict     their moving average, where one was kept
+    optimizer, callbacks, random_state, epoch, step, step_in_epoch      what --resume needs
+    metrics            name → float, measured on the weights that `deployed_weights` returns
+"""
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hatlite.errors import CheckpointError
+
+__all__ = [
+    "check_fit",
+    "check_resumable",
+    "deployed_weights",
+    "describe",
+    "load_checkpoint",
+    "load_weights",
+    "save_checkpoint",
+]
+
+FORMAT = 1
+SITES = "network.sites."
+"""Names below this prefix exist in quantised models only."""
+
+KEYS_SHOWN = 5
+
+
+def describe(model: torch.nn.Module, run: Any) -> dict[str, Any]:
+    """Return what a checkpoint says about its origin.
+
+    Args:
+        model: Whose structure to note.
+        run: A :class:`hatlite.engine.loop.RunInfo`.
+    """
+    return {
+        "format": FORMAT,
+        "stage": run.stage,
+        "task_name": run.task_name,
+        "config": run.config,
+        "classes": list(run.classes),
+        "structure": {name: list(parameter.shape) for name, parameter in model.named_parameters()},
+    }
+
+
+def save_checkpoint(state: Mapping[str, Any], path: Path) -> None:
+    """Write `state` to a temporary name beside `path` and rename it when complete.
+
+    An interruption leaves the older file of that name, or none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save(dict(state), temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: str | Path, *, hint: str = "") -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; no code in it is ever run (``weights_only=True``).
+
+    Args:
+        path: The file.
+        hint: How to make it, for the message when it is missing.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or no checkpoint of hatlite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}.{chr(10) + '  ' + hint if hint else ''}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as cause:
+        text = f"{path} is damaged or no checkpoint ({type(cause).__name__}); delete it and run its stage again."
+        raise CheckpointError(text) from cause
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else None
+        raise CheckpointError(f"{path} is no hatlite checkpoint of format {FORMAT} (its format is {found!r}).")
+    return state
+
+
+def deployed_weights(checkpoint: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:
+    """Return the weights that count: the moving average where one was kept, else the trained ones."""
+    return checkpoint.get("ema_state_dict", checkpoint["state_dict"])
+
+
+def load_weights(
+    model: torch.nn.Module, checkpoint: Mapping[str, Any], *, path: str | Path, run: Any, need_sites: bool = False
+) -> None:
+    """Load the deployed weights of `checkpoint` into `model`; both must describe the same network.
+
+    Float and quantised models share parameter names: sites that the checkpoint lacks keep their state, and sites that
+    the model lacks are left out.
+
+    Args:
+        model: Float or quantised detector.
+        checkpoint: From :func:`load_checkpoint`.
+        path: Its file, for messages.
+        run: A :class:`hatlite.engine.loop.RunInfo`, the run that asks.
+        need_sites: The checkpoint must hold the sites of a quantised model too.
+
+    Raises:
+        CheckpointError: Names, shapes or classes differ.
+    """
+    weights = deployed_weights(checkpoint)
+    check_fit(model, weights, checkpoint, path=path, run=run, need_sites=need_sites)
+    model.load_state_dict({n: w for n, w in weights.items() if n in model.state_dict()}, strict=False)
+
+
+def check_resumable(model: torch.nn.Module, checkpoint: Mapping[str, Any], *, path: str | Path, run: Any) -> None:
+    """Refuse to resume `run` from a checkpoint of another stage, task, network or class list.
+
+    Raises:
+        CheckpointError: It belongs to another run.
+    """
+    if (checkpoint["stage"], checkpoint["task_name"]) != (run.stage, run.task_name):
+        raise CheckpointError(
+            f"{_origin(checkpoint, path)} cannot be resumed by {_asking(run)}; start without --resume."
+        )
+    check_fit(model, checkpoint["state_dict"], checkpoint, path=path, run=run, need_sites=True)
+
+
+def check_fit(
+    model: torch.nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    checkpoint: Mapping[str, Any],
+    *,
+    path: str | Path,
+    run: Any,
+    need_sites: bool,
+) -> None:
+    """Compare names, shapes and classes; arguments as for :func:`load_weights`.
+
+    Raises:
+        CheckpointError: Something differs; the first few names are told.
+    """
+    _check_classes(checkpoint, path, run)
+    own = model.state_dict()
+    names = [n for n in (*own, *weights) if need_sites or not n.startswith(SITES)]
+    missing = [n for n in names if n not in weights]
+    extra = [n for n in names if n not in own]
+    both = [n for n in own if n in weights and n in names and weights[n].shape != own[n].shape]
+    shapes = [f"{n} {list(weights[n].shape)} instead of {list(own[n].shape)}" for n in both]
+    found = [("lacks", missing), ("has unknown", extra), ("has other shapes for", shapes)]
+    problems = [_listed(verb, names) for verb, names in found if names]
+    if problems:
+        lines = "".join(f"\n  It {problem}" for problem in problems)
+        raise CheckpointError(f"{_origin(checkpoint, path)} does not fit the model of {_asking(run)}.{lines}")
+
+
+def _check_classes(checkpoint: Mapping[str, Any], path: str | Path, run: Any) -> None:
+    theirs, ours = list(checkpoint["classes"]), list(run.classes)
+    if theirs and ours and theirs != ours:
+        raise CheckpointError(
+            f"{_origin(checkpoint, path)} was trained on the classes {', '.join(theirs)};"
+            f" {_asking(run)} has {', '.join(ours)}."
+        )
+
+
+def _origin(checkpoint: Mapping[str, Any], path: str | Path) -> str:
+    return f"Checkpoint {path} (task {checkpoint['task_name']!r}, stage {checkpoint['stage']!r})"
+
+
+def _asking(run: Any) -> str:
+    return f"task {run.task_name!r}, stage {run.stage!r}"
+
+
+def _listed(verb: str, names: list[str]) -> str:
+    more = f" and {len(names) - KEYS_SHOWN} more" if len(names) > KEYS_SHOWN else ""
+    return f"{verb} {', '.join(names[:KEYS_SHOWN])}{more}."

@@ -1,0 +1,222 @@
+"""What trainers and calibrators share: a model, a loader and callbacks at six moments."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hatlite.data.loader import set_epoch
+from hatlite.engine.device import place, resolve_device, to_device
+from hatlite.engine.seed import random_state, restore_random_state, seed_everything
+from hatlite.errors import ConfigError
+from hatlite.log import get_logger
+
+__all__ = ["Callback", "Loop", "RunInfo"]
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a checkpoint says about the run that wrote it.
+
+    Attributes:
+        stage: Name of the stage, the prefix of its files.
+        task_name: Name of the run.
+        folder: Where its files go.
+        config: The resolved config as JSON text.
+        classes: Class names in index order; empty when the data set does not tell.
+    """
+
+    stage: str = "float"
+    task_name: str = ""
+    folder: Path = field(default_factory=Path)
+    config: str = "{}"
+    classes: tuple[str, ...] = ()
+
+
+class Callback:
+    """Something that happens at one or more of six moments; subclasses override those they need.
+
+    Callbacks run in the order of their list, and that order is the whole rule. One that works with all the rest stands
+    as ``StatsMonitor, MetricUpdater, ExponentialMovingAverage, CosLrUpdater, Validation, Checkpoint, TensorBoard``: the
+    average must exist before it is validated, metrics before a checkpoint carries them and a log shows them.
+    """
+
+    def on_loop_begin(self, loop: Loop) -> None:
+        """Run once, before the first epoch and before a checkpoint is resumed."""
+
+    def on_epoch_begin(self, loop: Loop) -> None:
+        """Run before the first batch; ``loop.epoch`` epochs are finished."""
+
+    def on_step_begin(self, loop: Loop) -> None:
+        """Run when ``loop.batch`` is loaded; ``loop.step`` steps are finished."""
+
+    def on_step_end(self, loop: Loop) -> None:
+        """Run after the step, which ``loop.step`` now counts; ``loop.losses`` are its losses."""
+
+    def on_epoch_end(self, loop: Loop) -> None:
+        """Run after the last batch; ``loop.epoch`` now counts this epoch too."""
+
+    def on_loop_end(self, loop: Loop) -> None:
+        """Run once at the end, also after an interruption (``loop.interrupted``)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values that a checkpoint must carry for this callback."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned."""
+
+
+class Loop:
+    """Goes over a loader epoch by epoch and owns nothing else; subclasses say what a step is.
+
+    Attributes:
+        model: The detector; ``model.network`` may be replaced before :meth:`fit`.
+        evaluation_model: The model to validate and deploy: a moving average when a callback keeps one, else `model`.
+        epoch, step, step_in_epoch: Finished epochs, finished steps in all, and in the epoch under way.
+        num_epochs, steps_per_epoch: How far it goes.
+        batch, losses, metrics, lr: The latest of each.
+        stop, interrupted: Set `stop` to leave after the current step; `interrupted` says that Ctrl-C did.
+        run: What checkpoints say about this run.
+    """
+
+    num_epochs = 1
+    resumable = True
+    """Whether a checkpoint written halfway is of use."""
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        data_loader: Any,
+        *,
+        callbacks: Sequence[Callback] = (),
+        device: str | torch.device | None = None,
+        val_metrics: Any = None,
+        seed: int | None = None,
+        channels_last: bool = True,
+    ) -> None:
+        self.model = self.evaluation_model = model
+        self.data_loader = data_loader
+        self.callbacks = list(callbacks)
+        self.device = resolve_device(device)
+        self.val_metrics = val_metrics
+        self.seed = seed
+        self.channels_last = channels_last
+        self.run = RunInfo()
+        self.epoch = self.step = self.step_in_epoch = 0
+        self.batch: dict[str, Any] = {}
+        self.losses: dict[str, torch.Tensor] = {}
+        self.metrics: dict[str, float] = {}
+        self.lr = 0.0
+        self.stop = self.interrupted = False
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one epoch."""
+        return len(self.data_loader)
+
+    def fit(self, resume: Mapping[str, Any] | None = None) -> None:
+        """Run all epochs.
+
+        Args:
+            resume: A checkpoint of this stage; the loop goes on where it was written, bit for bit.
+
+        Raises:
+            ConfigError: The loader has no batches.
+        """
+        if self.steps_per_epoch == 0:
+            raise ConfigError("The data loader has no batches; the data set is empty or smaller than one batch.")
+        seed_everything(self.seed)
+        self.setup()
+        with self._stop_on_interrupt():
+            self._call("on_loop_begin")
+            if resume is not None:
+                self.load_state_dict(resume)
+            while self.epoch < self.num_epochs and not self.stop:
+                self._run_epoch()
+            self._call("on_loop_end")
+
+    def setup(self) -> None:
+        """Bring the model into place; runs before any callback."""
+        place(self.model, self.device, self.channels_last)
+        self.evaluation_model = self.model
+
+    def run_step(self) -> None:
+        """Do what this loop does with ``self.batch``."""
+        raise NotImplementedError
+
+    def _call(self, moment: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, moment)(self)
+
+    def _run_epoch(self) -> None:
+        self._call("on_epoch_begin")
+        set_epoch(self.data_loader, self.epoch, self.step_in_epoch)  # (seed, epoch) fixes the order of the batches
+        for batch in self.data_loader:
+            self.batch = to_device(batch, self.device, self.channels_last)
+            self._call("on_step_begin")
+            self.run_step()
+            self.step += 1
+            self.step_in_epoch += 1
+            self._call("on_step_end")
+            if self.stop or self.step_in_epoch == self.steps_per_epoch:
+                break
+        if self.stop:
+            return
+        self.epoch += 1
+        self.step_in_epoch = 0
+        self._call("on_epoch_end")
+
+    @contextmanager
+    def _stop_on_interrupt(self) -> Iterator[None]:
+        """Let the first Ctrl-C finish the step and the second end the program; only the main thread can listen."""
+
+        def listen(number: int, frame: Any) -> None:
+            self.stop = self.interrupted = True
+            signal.signal(signal.SIGINT, previous)
+            logger.warning("Interrupted: this step will be finished and saved. Press Ctrl-C again to end at once.")
+
+        try:
+            previous = signal.signal(signal.SIGINT, listen)
+        except ValueError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a checkpoint needs to go on bit for bit: tensors and plain values."""
+        state = {
+            "num_epochs": self.num_epochs,
+            "epoch": self.epoch,
+            "step": self.step,
+            "step_in_epoch": self.step_in_epoch,
+            "metrics": dict(self.metrics),
+            "state_dict": self.model.state_dict(),
+            "callbacks": {f"{i}.{type(c).__name__}": c.state_dict() for i, c in enumerate(self.callbacks)},
+            "random_state": random_state(),
+        }
+        if self.evaluation_model is not self.model:
+            state["ema_state_dict"] = self.evaluation_model.state_dict()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`, which :meth:`state_dict` returned."""
+        self.epoch, self.step, self.step_in_epoch = state["epoch"], state["step"], state["step_in_epoch"]
+        self.metrics = dict(state["metrics"])
+        self.model.load_state_dict(state["state_dict"])
+        if self.evaluation_model is not self.model:
+            self.evaluation_model.load_state_dict(state.get("ema_state_dict", state["state_dict"]))
+        for index, callback in enumerate(self.callbacks):
+            callback.load_state_dict(state["callbacks"].get(f"{index}.{type(callback).__name__}", {}))
+        restore_random_state(state["random_state"])

@@ -1,0 +1,87 @@
+"""What a run's config describes, built: loops, predictors, fake-quant networks."""
+
+from typing import Any
+
+import torch
+
+from hatlite.engine.evaluation import source_dataset
+from hatlite.engine.loop import Loop
+from hatlite.engine.predictor import Predictor
+from hatlite.engine.run import Run, Stage
+from hatlite.errors import ConfigError, StageError
+from hatlite.quantization import prepare
+from hatlite.registry import OBJECT_REGISTRY
+
+__all__ = ["build_loop", "build_predictor", "quantize"]
+
+
+def quantize(run: Run, model: Any) -> None:
+    """Replace ``model.network`` by its fake-quant graph, in calibrate mode."""
+    qconfig = OBJECT_REGISTRY.build(run.config.get("qconfig", {"type": "QConfig"}), path="['qconfig']")
+    model.network = prepare(model.network, qconfig, example_image(run))
+
+
+def example_image(run: Run) -> torch.Tensor:
+    """Return one image, (1, 3, H, W) float32: the config's ``deploy_inputs``, else the first one of validation."""
+    if "deploy_inputs" in run.config:
+        return run.config["deploy_inputs"]["img"]
+    loader = OBJECT_REGISTRY.build({**run.config["val_data_loader"], "num_workers": 0}, path="['val_data_loader']")
+    return next(iter(loader))["img"][:1]
+
+
+def build_loop(run: Run, stage: Stage) -> Loop:
+    """Build ``<stage>_trainer`` with the run's device, and check its data against the config."""
+    key = f"{stage.name}_trainer"
+    if key not in run.config:
+        raise StageError(f"config[{key!r}] is missing, which stage {stage.name!r} needs.")
+    parts = {} if run.device is None else {"device": run.device}
+    loop = OBJECT_REGISTRY.build(run.config[key], path=f"[{key!r}]", **parts)
+    for loader in (
+        loop.data_loader,
+        *(callback.data_loader for callback in loop.callbacks if hasattr(callback, "data_loader")),
+    ):
+        check_classes(run, loader)
+    loop.run = run.info(stage.name)
+    return loop
+
+
+def check_classes(run: Run, data_loader: Any) -> None:
+    """Take the class names of a loader's data set into `run`; all data sets of a run must agree with the config.
+
+    Raises:
+        ConfigError: The number is not ``num_classes``, or the names differ from those of an earlier loader.
+    """
+    dataset = source_dataset(data_loader)
+    classes = tuple(getattr(dataset, "classes", ()))
+    expected = run.config.get("num_classes")
+    if classes and expected is not None and len(classes) != expected:
+        raise ConfigError(
+            f"config['num_classes'] is {expected}, but {type(dataset).__name__} has {len(classes)} classes:"
+            f" {', '.join(classes)}. Set num_classes={len(classes)} or give the data set its classes."
+        )
+    if classes and run.classes and classes != run.classes:
+        raise ConfigError(
+            f"The data sets of one run have different classes: {', '.join(run.classes)} and {', '.join(classes)}."
+            " Give them one list, in one order."
+        )
+    run.classes = classes or run.classes
+
+
+def build_predictor(run: Run, name: str) -> Predictor:
+    """Build ``<stage>_predictor``, or the one that the config implies, with the run's device."""
+    parts = {} if run.device is None else {"device": run.device}
+    predictor = OBJECT_REGISTRY.build(predictor_config(run, name), path=f"['{name}_predictor']", **parts)
+    check_classes(run, predictor.data_loader)
+    return predictor
+
+
+def predictor_config(run: Run, name: str) -> dict[str, Any]:
+    """Return the config's predictor of stage `name`, or one made of its model, validation data and metrics."""
+    config = run.config
+    if f"{name}_predictor" in config:
+        return config[f"{name}_predictor"]
+    trainers = [config.get(f"{one}_trainer", {}) for one in (name, *(stage.name for stage in run.stages))]
+    metrics = config.get("val_metrics") or next((t["val_metrics"] for t in trainers if "val_metrics" in t), None)
+    loader = config.get(f"{name}_data_loader") if name == "int_infer" else None
+    derived = {"type": "Predictor", "model": config["model"], "metrics": metrics}
+    return {**derived, "data_loader": loader or config["val_data_loader"]}

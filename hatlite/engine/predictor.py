@@ -1,0 +1,53 @@
+"""Evaluate a model, once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from hatlite.engine.device import place, resolve_device
+from hatlite.engine.evaluation import evaluate
+from hatlite.errors import ConfigError
+from hatlite.registry import OBJECT_REGISTRY
+
+__all__ = ["Predictor"]
+
+
+@OBJECT_REGISTRY.register
+class Predictor:
+    """Measures `model` on `data_loader`, whatever runs inside its network: float, fake-quant or integers.
+
+    Args:
+        model: A detector with its weights loaded.
+        data_loader: Batches of images with ground truth.
+        metrics: ``bind / reset / update / compute``.
+        batch_processor, callbacks: Ignored; accepted because configs of this format name them.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``; None is the CPU.
+        channels_last: Memory layout of images and weights.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        data_loader: Any,
+        metrics: Any = None,
+        *,
+        batch_processor: Any = None,
+        callbacks: Sequence[Any] = (),
+        device: str | torch.device | None = None,
+        channels_last: bool = True,
+    ) -> None:
+        if metrics is None:
+            raise ConfigError("Predictor has nothing to measure with; give it metrics, or the config val_metrics.")
+        self.model = model
+        self.data_loader = data_loader
+        self.metrics = metrics
+        self.device = resolve_device(device)
+        self.channels_last = channels_last
+
+    def predict(self) -> dict[str, float]:
+        """Return what :func:`hatlite.engine.evaluation.evaluate` measures."""
+        place(self.model, self.device, self.channels_last)
+        return evaluate(
+            self.model, self.data_loader, self.metrics, device=self.device, channels_last=self.channels_last
+        )

@@ -1,0 +1,190 @@
+"""A run: a resolved config, its folder and its ordered stages."""
+
+import copy
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hatlite import config as config_module
+from hatlite.engine.loop import RunInfo
+from hatlite.errors import ConfigError, StageError
+from hatlite.registry import nearest
+
+__all__ = ["DEFAULT_STAGES", "Run", "Stage"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run.
+
+    Attributes:
+        name: Prefix of its checkpoints and key in ``stages.json``.
+        kind: What it does; a key of ``hatlite.engine.stages.STAGE_KINDS``.
+        starts_from: Stages whose weights it takes; the first that has a checkpoint counts. None start from nothing.
+        gate: Smallest mAP as a fraction of the float stage's; None takes the kind's.
+    """
+
+    name: str
+    kind: str
+    starts_from: tuple[str, ...] = ()
+    gate: float | None = None
+
+
+DEFAULT_STAGES = (
+    Stage("float", "float"),
+    Stage("calibration", "calibration", ("float",)),
+    Stage("qat", "qat", ("calibration",)),
+    Stage("int_infer", "int_infer", ("qat", "calibration")),
+)
+
+
+@dataclass
+class Run:
+    """What every stage needs to know.
+
+    Attributes:
+        config: Resolved: a deep copy with the derived keys filled in (:func:`resolve`).
+        source: How the user named the config, for the commands that messages print.
+        opts: The overrides that came with it, for the same commands.
+        device: Overrides the config's; None leaves it.
+        stages: In order.
+        classes: Class names of the data, once a loader was built.
+    """
+
+    config: dict[str, Any]
+    source: str = "CONFIG"
+    opts: Sequence[str] = ()
+    device: str | None = None
+    stages: tuple[Stage, ...] = field(init=False)
+    classes: tuple[str, ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        self.config = resolve(self.config)
+        self.stages = stages_of(self.config)
+
+    @property
+    def folder(self) -> Path:
+        """Where all files of the run go (``ckpt_dir``)."""
+        return Path(self.config["ckpt_dir"])
+
+    @property
+    def task_name(self) -> str:
+        """Name of the run."""
+        return self.config["task_name"]
+
+    def stage(self, name: str) -> Stage:
+        """Return the stage called `name`.
+
+        Raises:
+            StageError: The run has no such stage.
+        """
+        names = [stage.name for stage in self.stages]
+        if name not in names:
+            raise StageError(f"There is no stage {name!r}; the stages are {', '.join(names)}.{nearest(name, names)}")
+        return self.stages[names.index(name)]
+
+    def checkpoint(self, stage: str, which: str | None = None) -> Path:
+        """Return the checkpoint of `stage`: ``"best"``, ``"last"``, or None for what ``stage_checkpoint`` says."""
+        return self.folder / f"{stage}-checkpoint-{which or self.config['stage_checkpoint']}.pth.tar"
+
+    def program(self) -> Path:
+        """Return the file of the integer program."""
+        return self.folder / f"{self.task_name}.hbir"
+
+    def command(self, stage: str, resume: bool = False) -> str:
+        """Return the command line that runs `stage`, with the options that the user gave."""
+        words = ["python", "tools/train.py", "--stage", stage, "--config", self.source]
+        words += ["--opts", *self.opts] if self.opts else []
+        words += ["--device", self.device] if self.device else []
+        return shlex.join([*words, "--resume"] if resume else words)
+
+    def predecessor(self, stage: Stage) -> Path | None:
+        """Return the checkpoint that `stage` starts from; None if it starts from nothing.
+
+        Raises:
+            StageError: It does not exist; the message holds the command that makes it.
+        """
+        if not stage.starts_from:
+            return None
+        paths = [self.checkpoint(name) for name in stage.starts_from]
+        found = [path for path in paths if path.is_file()]
+        if found:
+            return found[0]
+        other = self.checkpoint(stage.starts_from[0], "last")
+        hint = f"\n  {other} exists: set stage_checkpoint='last' to use it." if other.is_file() else ""
+        raise StageError(
+            f"Stage {stage.name!r} starts from {paths[0]}, which does not exist.{hint}"
+            f"\n  Run this first: {self.command(stage.starts_from[0])}"
+        )
+
+    def info(self, stage: str) -> RunInfo:
+        """Return what the checkpoints of `stage` say about their origin."""
+        return RunInfo(stage, self.task_name, self.folder, config_module.to_json(self.config), self.classes)
+
+
+def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a deep copy of `config` with the derived keys filled in, those it already has untouched.
+
+    ``ckpt_dir``, ``stage_checkpoint``, ``march``, ``seed`` get their defaults; loaders without a seed of their own get
+    the run's; ``calibration_data_loader`` is the training data with the transforms of validation.
+    """
+    resolved = {"seed": 0, "march": "bayes-sim", "stage_checkpoint": "best", **copy.deepcopy(dict(config))}
+    if not isinstance(resolved.get("task_name"), str):
+        raise ConfigError("config['task_name'] is missing; name the run, it becomes its folder.", path="task_name")
+    if resolved["stage_checkpoint"] not in ("best", "last"):
+        raise ConfigError(f"config['stage_checkpoint'] is {resolved['stage_checkpoint']!r}; expected best or last.")
+    resolved.setdefault("ckpt_dir", f"./tmp_models/{resolved['task_name']}")
+    _derive_calibration_loader(resolved)
+    for key, value in resolved.items():
+        if key.endswith("data_loader") and isinstance(value, dict):
+            value.setdefault("seed", resolved["seed"] or 0)
+    return resolved
+
+
+def _derive_calibration_loader(config: dict[str, Any]) -> None:
+    trainer = config.get("calibration_trainer")
+    if not isinstance(trainer, dict) or "data_loader" in trainer:
+        return
+    if "calibration_data_loader" not in config:
+        derived = copy.deepcopy(config.get("data_loader"))
+        ours, theirs = _dataset(derived), _dataset(config.get("val_data_loader"))
+        if ours is None or theirs is None:
+            return  # validation tells what is missing
+        if "transforms" in theirs:
+            ours["transforms"] = copy.deepcopy(theirs["transforms"])
+        config["calibration_data_loader"] = derived
+    trainer["data_loader"] = config["calibration_data_loader"]
+
+
+def _dataset(loader: Any) -> dict[str, Any] | None:
+    """Return the config of the data set below `loader`, inside its wrappers."""
+    while isinstance(loader, dict) and "dataset" in loader:
+        loader = loader["dataset"]
+    return loader if isinstance(loader, dict) else None
+
+
+def stages_of(config: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """Return the stages that `config` lists, or the default ones.
+
+    Raises:
+        ConfigError: A stage has a wrong key, a name twice, or starts from a stage that does not come before it.
+    """
+    if "stages" not in config:
+        return DEFAULT_STAGES
+    stages: list[Stage] = []
+    for index, entry in enumerate(config["stages"]):
+        where = f"config['stages'][{index}]"
+        origin = entry.get("starts_from") or ()
+        try:
+            stage = Stage(**{**entry, "starts_from": (origin,) if isinstance(origin, str) else tuple(origin)})
+        except TypeError as cause:
+            raise ConfigError(f"{where}: {cause}; a stage has name, kind, starts_from and gate.", path=where) from cause
+        names = [earlier.name for earlier in stages]
+        unknown = [name for name in stage.starts_from if name not in names]
+        if stage.name in names or unknown:
+            reason = f"starts from {unknown[0]!r}, which does not come before it" if unknown else "is there twice"
+            raise ConfigError(f"{where}: stage {stage.name!r} {reason}; before it are {names}.", path=where)
+        stages.append(stage)
+    return tuple(stages)

@@ -1,0 +1,268 @@
+"""The one file that knows the stages of a run.
+
+========================  ===============  =============================================  ==============================
+stage (kind)              starts from      does                                           leaves
+========================  ===============  =============================================  ==============================
+float                     nothing          trains the float network                       float-checkpoint-*.pth.tar
+calibration               float            observes ranges, fixes scales                  calibration-checkpoint-*
+qat                       calibration      trains on integer-valued tensors               qat-checkpoint-*
+int_infer                 qat              lowers to an IntProgram, runs it on integers   <task_name>.hbir
+========================  ===============  =============================================  ==============================
+
+A config may list its own ``stages``; a new kind is a function under :func:`stage_kind`. Each stage ends with a row in
+``stages.json`` and the table of all rows so far.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hatlite.data
+import hatlite.metrics
+import hatlite.models  # noqa: F401  (registers the models)
+from hatlite import config as config_module
+from hatlite import program
+from hatlite.engine.callbacks import QuantRefresh
+from hatlite.engine.checkpoint import check_resumable, load_checkpoint, load_weights
+from hatlite.engine.executor_network import ExecutorNetwork
+from hatlite.engine.loop import Loop
+from hatlite.engine.parts import build_loop, build_predictor, quantize
+from hatlite.engine.report import judge, judge_equal, read_report, table, write_report
+from hatlite.engine.run import Run, Stage
+from hatlite.engine.seed import seed_everything
+from hatlite.engine.validate import validate
+from hatlite.errors import StageError
+from hatlite.log import get_logger
+from hatlite.lowering import lower
+from hatlite.march import get_march
+from hatlite.registry import OBJECT_REGISTRY
+
+__all__ = ["STAGE_KINDS", "StageKind", "predict_stage", "restore", "run_stage", "stage_kind"]
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class StageKind:
+    """What a kind of stage does.
+
+    Attributes:
+        execute: Runs the stage, ``(run, stage, resume) -> row``: metrics and where they come from.
+        restore: Brings a built detector into the form that the stage leaves it in, ``(run, stage, model, file)``.
+        gate: Smallest mAP as a fraction of the float stage's; None when there is nothing to compare with.
+        equals_origin: All metrics must equal, digit for digit, those of the stage it starts from.
+    """
+
+    execute: Callable[[Run, Stage, bool], dict[str, Any]]
+    restore: Callable[[Run, Stage, Any, Path], None]
+    gate: float | None = None
+    equals_origin: bool = False
+
+
+STAGE_KINDS: dict[str, StageKind] = {}
+
+
+def stage_kind(
+    name: str,
+    *,
+    restore: Callable[[Run, Stage, Any, Path], None],
+    gate: float | None = None,
+    equals_origin: bool = False,
+) -> Callable[[Callable], Callable]:
+    """Decorate the function that executes the kind `name`."""
+
+    def keep(execute: Callable[[Run, Stage, bool], dict[str, Any]]) -> Callable:
+        STAGE_KINDS[name] = StageKind(execute, restore, gate, equals_origin)
+        return execute
+
+    return keep
+
+
+# ---------------------------------------------------------------------------------------------- the kinds of stages
+
+
+def restore_float(run: Run, stage: Stage, model: Any, checkpoint: Path) -> None:
+    """Load float weights."""
+    load_into(run, stage, model, checkpoint, need_sites=False)
+
+
+def restore_quantized(run: Run, stage: Stage, model: Any, checkpoint: Path) -> None:
+    """Replace the network by its fake-quant graph and load weights and scales."""
+    quantize(run, model)
+    load_into(run, stage, model, checkpoint, need_sites=True)
+    model.network.integer_mode()
+
+
+@stage_kind("float", restore=restore_float)
+def train_float(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
+    """Train the float network."""
+    loop = build_loop(run, stage)
+    origin = run.predecessor(stage)
+    if origin is not None and not resume:
+        restore_float(run, stage, loop.model, origin)
+    return fit(run, stage, loop, resume)
+
+
+@stage_kind("calibration", restore=restore_quantized, gate=0.90)
+def calibrate(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
+    """Observe the ranges of the trained float network and fix its scales."""
+    loop = build_loop(run, stage)
+    restore_float(run, stage, loop.model, run.predecessor(stage))
+    quantize(run, loop.model)
+    return fit(run, stage, loop, resume)
+
+
+@stage_kind("qat", restore=restore_quantized, gate=0.98)
+def train_quantized(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
+    """Train on integer-valued tensors."""
+    loop = build_loop(run, stage)
+    restore_quantized(run, stage, loop.model, run.predecessor(stage))
+    loop.callbacks.insert(0, QuantRefresh())  # first: whatever follows wants constants that belong to the weights
+    return fit(run, stage, loop, resume)
+
+
+def restore_program(run: Run, stage: Stage, model: Any, path: Path) -> None:
+    """Replace the network by the saved integer program."""
+    if not path.is_file():
+        raise StageError(f"There is no program {path}.\n  Run this first: {run.command(stage.name)}")
+    model.network = ExecutorNetwork(program.load(path))
+
+
+@stage_kind("int_infer", restore=restore_program, equals_origin=True)
+def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
+    """Lower the quantised network to an integer program, save it, and evaluate it on integers."""
+    require_resumable(stage, not resume)
+    origin = run.predecessor(stage)
+    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
+    restore_quantized(run, stage, model, origin)
+    state = load_checkpoint(origin)
+    metadata = {"task_name": run.task_name, "classes": state["classes"], "stage": state["stage"]}
+    lowered = lower(model.network, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
+    program.save(lowered, run.program())
+    logger.info("Lowered %s to %s (%d operators).", origin, run.program(), len(lowered.ops))
+    metrics = predict_stage(run, stage.name)
+    return {**metrics, "checkpoint": origin.name, "epoch": state["epoch"], "starts_from": state["stage"]}
+
+
+# --------------------------------------------------------------------------------------------------- what they share
+
+
+def load_into(run: Run, stage: Stage, model: Any, path: Path, *, need_sites: bool) -> None:
+    """Load the checkpoint at `path` into `model`; a `last` that an interruption wrote is worth a warning."""
+    state = load_checkpoint(path, hint=f"Run this first: {run.command(stage.name)}")
+    load_weights(model, state, path=path, run=run.info(stage.name), need_sites=need_sites)
+    if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
+        logger.warning("%s was written after %d of %d epochs.", path, state["epoch"], state["num_epochs"])
+
+
+def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
+    """Run `loop`, from its last checkpoint when asked, and return the stage's row."""
+    state = None
+    if resume:
+        require_resumable(stage, loop.resumable)
+        last = run.checkpoint(stage.name, "last")
+        state = load_checkpoint(last, hint=f"Start without --resume: {run.command(stage.name)}")
+        check_resumable(loop.model, state, path=last, run=loop.run)
+    loop.fit(state)
+    if loop.interrupted:
+        saved = run.checkpoint(stage.name, "last").is_file() and loop.resumable
+        print(f"Interrupted{' and saved' if saved else ''}. To go on: {run.command(stage.name, resume=saved)}")
+        raise KeyboardInterrupt
+    return row_of_checkpoint(run, stage)
+
+
+def require_resumable(stage: Stage, resumable: bool) -> None:
+    """Refuse --resume where a stage has no halfway.
+
+    Raises:
+        StageError: It has none.
+    """
+    if not resumable:
+        raise StageError(f"Stage {stage.name!r} is short and always starts anew; run it without --resume.")
+
+
+def row_of_checkpoint(run: Run, stage: Stage) -> dict[str, Any]:
+    """Return the metrics of the checkpoint that counts, measuring them if training did not."""
+    path = run.checkpoint(stage.name)
+    state = load_checkpoint(
+        path, hint="Give the trainer a Validation and a Checkpoint, or set stage_checkpoint='last'."
+    )
+    metrics = state["metrics"] or predict_stage(run, stage.name)
+    return {**metrics, "checkpoint": path.name, "epoch": state["epoch"]}
+
+
+# --------------------------------------------------------------------------------------------------- for the tools
+
+
+def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
+    """Run one stage from validation of the whole config to the table; return the stage's row.
+
+    Args:
+        run: Config and where it came from.
+        name: Of the stage.
+        resume: Go on from the stage's last checkpoint.
+
+    Raises:
+        ConfigError: Problems of any stage, all together, before anything is built.
+        StageError: The stage cannot start.
+    """
+    validate(run)
+    stage = run.stage(name)
+    run.predecessor(stage)
+    config_module.dump(run.config, run.folder / f"{name}-config.json")
+    seed_everything(run.config["seed"])
+    started = time.perf_counter()
+    row = STAGE_KINDS[stage.kind].execute(run, stage, resume)
+    row["seconds"] = time.perf_counter() - started
+    return record(run, stage, row)
+
+
+def record(run: Run, stage: Stage, row: dict[str, Any]) -> dict[str, Any]:
+    """Judge `row`, put it into the report, print the table."""
+    kind = STAGE_KINDS[stage.kind]
+    gate = run.config.get("gates", {}).get(stage.name, stage.gate if stage.gate is not None else kind.gate)
+    rows = read_report(run.folder)
+    base = next((rows[one.name] for one in run.stages if one.kind == "float" and one.name in rows), None)
+    rows[stage.name] = {**row, **judge(row, base if stage.kind != "float" else None, gate)}
+    if kind.equals_origin and row["starts_from"] in rows:
+        rows[stage.name] |= judge_equal(row, row["starts_from"], rows)
+    order = [one.name for one in run.stages if one.name in rows]
+    rows = {name: rows[name] for name in (*order, *sorted(set(rows) - set(order)))}
+    write_report(run.folder, rows)
+    print(table(rows))
+    if rows[stage.name]["passed"] is False:
+        logger.warning("Stage %r did not pass its gate: %s.", stage.name, rows[stage.name]["gate"])
+    return rows[stage.name]
+
+
+def restore(run: Run, name: str, model: Any, checkpoint: Path | None = None) -> None:
+    """Bring a freshly built detector into the form in which stage `name` leaves it.
+
+    Args:
+        run: Config and folder.
+        name: Of the stage.
+        model: Built from ``config['model']``.
+        checkpoint: File to take instead of the stage's own.
+
+    Raises:
+        CheckpointError, ProgramError: The file is missing, damaged or of another run.
+    """
+    stage = run.stage(name)
+    own = run.program() if stage.kind == "int_infer" else run.checkpoint(name)
+    path = Path(checkpoint) if checkpoint else own
+    STAGE_KINDS[stage.kind].restore(run, stage, model, path)
+
+
+def predict_stage(run: Run, name: str, checkpoint: Path | None = None) -> dict[str, float]:
+    """Evaluate what stage `name` left with ``<stage>_predictor``, derived from the config if it has none.
+
+    Args:
+        run: Config and folder.
+        name: Of the stage.
+        checkpoint: File to take instead of the stage's own.
+    """
+    predictor = build_predictor(run, name)
+    restore(run, name, predictor.model, checkpoint)
+    return predictor.predict()

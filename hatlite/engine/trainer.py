@@ -1,0 +1,99 @@
+"""The trainer: a loop whose step updates weights."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from hatlite.engine.batch_processor import MultiBatchProcessor
+from hatlite.engine.loop import Callback, Loop
+from hatlite.engine.optim import build_optimizer
+from hatlite.errors import CheckpointError, ConfigError
+from hatlite.registry import OBJECT_REGISTRY
+
+__all__ = ["Trainer"]
+
+
+@OBJECT_REGISTRY.register(alias="distributed_data_parallel_trainer")
+class Trainer(Loop):
+    """Trains `model` for `num_epochs`; everything beside the steps is a callback.
+
+    Args:
+        model: A detector (docs/architecture.md); ``model(batch)`` gives losses in train mode.
+        data_loader: Batches in an order that (seed, epoch) fixes.
+        optimizer: Config dict, built when training starts, over the parameters the model then has.
+        batch_processor: What happens to one batch; None is a plain :class:`MultiBatchProcessor`.
+        num_epochs: Length, at least 0.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``; None is the CPU.
+        callbacks: Run in this order (:class:`hatlite.engine.loop.Callback` explains it).
+        train_metrics: Takes each step's losses, ``update(losses)``, through a ``MetricUpdater``.
+        val_metrics: What ``Validation`` measures with.
+        sync_bn: Share batch statistics between processes; training in one process, as now, is the same without.
+        seed: Seeds Python, NumPy and torch when training starts; None leaves them as they are.
+        channels_last: Keep images and weights channels-last in memory, which convolutions on CPUs are faster with.
+    """
+
+    build_later = {"optimizer": ("params",)}
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        data_loader: Any,
+        optimizer: Mapping[str, Any],
+        batch_processor: MultiBatchProcessor | None = None,
+        num_epochs: int = 1,
+        *,
+        device: str | torch.device | None = None,
+        callbacks: Sequence[Callback] = (),
+        train_metrics: Any = None,
+        val_metrics: Any = None,
+        sync_bn: bool = False,
+        seed: int | None = None,
+        channels_last: bool = True,
+    ) -> None:
+        if num_epochs < 0:
+            raise ConfigError(f"num_epochs is {num_epochs}; expected 0 or more.")
+        super().__init__(
+            model,
+            data_loader,
+            callbacks=callbacks,
+            device=device,
+            val_metrics=val_metrics,
+            seed=seed,
+            channels_last=channels_last,
+        )
+        self.optimizer_config = optimizer
+        self.optimizer: torch.optim.Optimizer
+        self.batch_processor = batch_processor or MultiBatchProcessor()
+        self.num_epochs = num_epochs
+        self.train_metrics = train_metrics
+        self.sync_bn = sync_bn
+
+    def setup(self) -> None:
+        """Bring the model into place, in train mode, and build the optimizer over its parameters."""
+        super().setup()
+        self.model.train()
+        self.optimizer = build_optimizer(self.optimizer_config, self.model)
+        self.lr = self.optimizer.param_groups[0]["lr"]
+
+    def run_step(self) -> None:
+        """Train on ``self.batch``."""
+        self.losses = self.batch_processor(self.model, self.batch, self.optimizer, self.step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the loop's state and the optimizer's."""
+        return {**super().state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`, momentum and learning rates included.
+
+        Raises:
+            CheckpointError: The optimizer has other parameter groups.
+        """
+        super().load_state_dict(state)
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (KeyError, ValueError) as cause:
+            text = "The optimizer of the checkpoint does not fit the config's"
+            raise CheckpointError(f"{text} ({cause}); restore the config or start without --resume.") from cause
+        self.lr = self.optimizer.param_groups[0]["lr"]

@@ -1,0 +1,86 @@
+"""Everything that can be wrong in a config and is cheap to see, found before the first batch and told at once."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hatlite.engine.run import Run
+from hatlite.errors import ConfigError, DataNotFoundError, HatliteError, StageError
+from hatlite.registry import OBJECT_REGISTRY
+
+__all__ = ["find_problems", "validate"]
+
+PATH_KEYS = ("data_path", "ann_file", "img_dir", "image_dir", "root")
+"""Keys of data sets and metrics whose text must name something that exists."""
+
+FIRST = ("model", "data_loader", "val_data_loader", "calibration_data_loader", "int_infer_data_loader", "qconfig")
+
+
+def validate(run: Run) -> None:
+    """Raise all problems of all stages together.
+
+    Raises:
+        ConfigError: Or the one error, when there is only one.
+    """
+    problems = [*find_problems(run), *missing_paths(run.config)]
+    if problems:
+        raise ConfigError.together(problems, f"the config {run.source}")
+
+
+def find_problems(run: Run) -> list[HatliteError]:
+    """Return what is wrong with the config itself, the same on every machine."""
+    problems: list[HatliteError] = []
+    for key in ("model", "data_loader", "val_data_loader", "num_classes"):
+        if key not in run.config:
+            problems.append(ConfigError(f"config[{key!r}] is missing.", path=key))
+    classes = run.config.get("num_classes", 1)
+    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
+        problems.append(ConfigError(f"config['num_classes'] is {classes!r}; expected a whole number from 1 up."))
+    names = [stage.name for stage in run.stages]
+    for gate in set(run.config.get("gates", {})) - set(names):
+        problems.append(
+            StageError(f"config['gates'] names {gate!r}, which is no stage; stages are {', '.join(names)}.")
+        )
+    seen: set[int] = set()
+    for key in (*FIRST, *_entries(run)):
+        if key in run.config and not isinstance(run.config[key], Mapping):
+            problems.append(ConfigError(f"config[{key!r}] is {run.config[key]!r}; expected a dict with a type."))
+        elif key in run.config:
+            problems += OBJECT_REGISTRY.check(_unseen(run.config[key], seen, root=True), f"[{key!r}]")
+    return problems
+
+
+def _entries(run: Run) -> list[str]:
+    return [f"{stage.name}_{kind}" for stage in run.stages for kind in ("trainer", "predictor")]
+
+
+def _unseen(value: Any, seen: set[int], root: bool = False) -> Any:
+    """Return `value` with dicts that were checked elsewhere replaced by None, so that each problem is told once."""
+    if isinstance(value, (list, tuple)):
+        return [_unseen(item, seen) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if id(value) in seen and not root:
+        return None
+    seen.add(id(value))
+    return {key: _unseen(item, seen) for key, item in value.items()}
+
+
+def missing_paths(config: Mapping[str, Any]) -> Iterator[DataNotFoundError]:
+    """Yield an error for every file or folder of the data that does not exist, each path once."""
+    told: set[str] = set()
+    for place, path in _paths(config, "config"):
+        if path not in told and not Path(path).expanduser().exists():
+            told.add(path)
+            yield DataNotFoundError(f"{place} is {path!r}, which does not exist here; set it with --opts.")
+
+
+def _paths(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key in PATH_KEYS and isinstance(item, str):
+                yield f"{place}[{key!r}]", item
+            yield from _paths(item, f"{place}[{key!r}]")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _paths(item, f"{place}[{index}]")

@@ -1,0 +1,5 @@
+"""Runs an integer program on the host, bit-exactly, with one of several engines."""
+
+from hatlite.executor.executor import ENGINES, Executor, dequantize_outputs
+
+__all__ = ["ENGINES", "Executor", "dequantize_outputs"]

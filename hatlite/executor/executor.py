@@ -1,0 +1,137 @@
+"""Runs an integer program: named NHWC integer arrays in, named NHWC integer arrays out.
+
+Every engine gives the same integers; `reference` is the definition, `float32` the fast one.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hatlite.errors import ProgramError
+from hatlite.ops.integer.fixed_point import dequantize
+from hatlite.program import IntProgram, verify
+from hatlite.registry import nearest
+
+__all__ = ["ENGINES", "Executor", "dequantize_outputs"]
+
+Ints = NDArray[Any]
+
+ENGINES = {
+    "reference": "hatlite.executor.kernels.reference",
+    "float32": "hatlite.executor.kernels.float32",
+}
+"""Engine → module with a class `Engine(program)` that has `enter`, `compute` and `leave`."""
+
+KEEP = ("outputs", "all")
+
+
+class Executor:
+    """Runs one program with one engine; prepare once, call :meth:`run` often.
+
+    Args:
+        program: Verified before anything runs.
+        engine: A key of :data:`ENGINES`, or ``auto``: ``float32`` where torch is installed, else ``reference``.
+
+    Raises:
+        ProgramError: The program is invalid or the engine unknown.
+    """
+
+    def __init__(self, program: IntProgram, engine: str = "auto") -> None:
+        verify(program)
+        self.program = program
+        self.engine = _choose(engine)
+        self._engine = importlib.import_module(ENGINES[self.engine]).Engine(program)
+        self._dying = _dying_values(program)
+
+    def run(self, inputs: Mapping[str, Ints], keep: str = "outputs") -> dict[str, Ints]:
+        """Return the outputs by name, or every value by its name in the program.
+
+        Args:
+            inputs: Every input by name, (N, H, W, C) in exactly the port's dtype, any N ≥ 1.
+            keep: ``outputs``, or ``all``: every value of the program, inputs included.
+
+        Returns:
+            Name → (N, H, W, C) array of the value's dtype.
+
+        Raises:
+            ProgramError: An input is missing, unknown, or of another shape or dtype.
+        """
+        if keep not in KEEP:
+            raise ProgramError(f"Executor.run: keep is {keep!r}; expected one of {', '.join(KEEP)}.")
+        self._check(inputs)
+        values = {port.value: self._engine.enter(inputs[port.name]) for port in self.program.inputs}
+        for op, dying in zip(self.program.ops, self._dying, strict=True):
+            values[op.output] = self._engine.compute(op, [values[name] for name in op.inputs])
+            if keep == "outputs":
+                for name in dying:
+                    del values[name]
+        if keep == "all":
+            return {name: self._leave(values, name) for name in self.program.values}
+        return {port.name: self._leave(values, port.value) for port in self.program.outputs}
+
+    def _leave(self, values: Mapping[str, Any], name: str) -> Ints:
+        return self._engine.leave(values[name], self.program.values[name].dtype)
+
+    def _check(self, inputs: Mapping[str, Ints]) -> None:
+        ports = {port.name: port for port in self.program.inputs}
+        if set(inputs) != set(ports):
+            raise ProgramError(
+                f"{self.program.name}: got the inputs {_names(inputs)}; expected exactly {_names(ports)}."
+            )
+        for name, port in ports.items():
+            array, shape = inputs[name], self.program.values[port.value].shape
+            if not isinstance(array, np.ndarray) or array.dtype != port.dtype:
+                given = getattr(array, "dtype", type(array).__name__)
+                raise ProgramError(
+                    f"{self.program.name}: input {name!r} is {given}; expected an array of {port.dtype}."
+                )
+            if array.ndim != 4 or array.shape[0] < 1 or array.shape[1:] != shape:
+                wanted = ", ".join(map(str, shape))
+                raise ProgramError(
+                    f"{self.program.name}: input {name!r} has shape {array.shape}; expected (N, {wanted}), NHWC, N ≥ 1."
+                )
+        if len({len(array) for array in inputs.values()}) != 1:
+            sizes = ", ".join(f"{name} {len(array)}" for name, array in inputs.items())
+            raise ProgramError(f"{self.program.name}: the inputs differ in batch size: {sizes}.")
+
+
+def dequantize_outputs(program: IntProgram, outputs: Mapping[str, Ints]) -> dict[str, NDArray[np.float32]]:
+    """Return the real outputs, ``float32(q) · float32(scale)``.
+
+    Args:
+        program: The program that made them.
+        outputs: What :meth:`Executor.run` returned, (N, H, W, C) integers.
+
+    Returns:
+        Name → (N, C, H, W) float32, contiguous.
+    """
+    real = {port.name: dequantize(outputs[port.name], port.scale) for port in program.outputs}
+    return {name: np.ascontiguousarray(array.transpose(0, 3, 1, 2)) for name, array in real.items()}
+
+
+def _names(names: Any) -> str:
+    return ", ".join(map(repr, sorted(names))) or "none"
+
+
+def _choose(engine: str) -> str:
+    if engine == "auto":
+        return "float32" if importlib.util.find_spec("torch") else "reference"
+    if engine not in ENGINES:
+        known = ["auto", *ENGINES]
+        raise ProgramError(f"engine is {engine!r}; expected one of {', '.join(known)}.{nearest(engine, known)}")
+    return engine
+
+
+def _dying_values(program: IntProgram) -> list[list[str]]:
+    """For each operator, the values that nothing reads after it."""
+    alive = {port.value for port in program.outputs}
+    dying: list[list[str]] = []
+    for op in reversed(program.ops):
+        names = dict.fromkeys((*op.inputs, op.output))
+        dying.append([name for name in names if name not in alive])
+        alive.update(names)
+    return dying[::-1]

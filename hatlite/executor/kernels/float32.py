@@ -1,0 +1,176 @@
+"""The float32 engine: torch convolutions on tensors that hold integers. Exact, because nothing is ever rounded.
+
+A float32 holds every integer up to 2^24, so a sum whose terms' absolute values stay below 2^24 is exact in any order.
+Each layer is checked with its real weights; one that could exceed 2^24 runs in float64 (up to 2^53). This excludes
+algorithms that multiply transformed values, so NNPACK's Winograd is switched off. Requantising works in float64
+while ``|acc| · M + 2^(s−1) < 2^53``, else in int64.
+
+Values are (N, C, H, W) float32 in channels_last memory; raw accumulators are float64.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from hatlite.ops.integer.reference import BILINEAR_KERNEL
+from hatlite.program import (
+    Add,
+    Conv2d,
+    IntProgram,
+    Linear,
+    MaxPool2d,
+    Operator,
+    Requantize,
+    Rescale,
+    ResizeBilinear2x,
+    ResizeNearest,
+)
+from hatlite.program.bounds import accumulator_peak, add_peak
+from hatlite.qparams import int_type
+
+__all__ = ["Engine"]
+
+Kernel = Callable[..., torch.Tensor]
+
+FLOAT32_EXACT = 2**24
+FLOAT64_EXACT = 2**53
+CACHED_VALUES = 2**15  # float64 values per thread that stay in a core's cache
+NHWC = torch.channels_last
+
+
+def _exact_dtype(peak: int) -> torch.dtype:
+    """The narrowest float type in which sums up to `peak` are exact."""
+    return torch.float32 if peak < FLOAT32_EXACT else torch.float64
+
+
+def _requantizer(rule: Requantize, peak: int) -> Kernel:
+    """Return ``acc → clamp((acc · M + 2^(s−1)) >> s)`` for accumulators up to `peak`; `acc` may be overwritten."""
+    headroom = peak * int(rule.multiplier.max()) + 2 ** (int(rule.shift.max()) - 1)
+    if headroom >= FLOAT64_EXACT:
+        return _integer_requantizer(rule)
+    # M · 2^−s is exact, and with every product below 2^53 so is acc · M · 2^−s + 1/2: floor is the right shift.
+    factor = torch.from_numpy(np.ldexp(rule.multiplier.astype(np.float64), -rule.shift))
+
+    def apply(acc: torch.Tensor) -> torch.Tensor:
+        pixels = acc.permute(0, 2, 3, 1).contiguous()  # as it lies in memory
+        rows = max(1, CACHED_VALUES * torch.get_num_threads() // acc.shape[1])
+        for block in pixels.view(-1, acc.shape[1]).split(rows):
+            real = torch.mul(block, factor).add_(0.5).floor_()
+            block.copy_(real).clamp_(rule.quant_min, rule.quant_max)  # what float32 cannot hold saturates anyway
+        return pixels.permute(0, 3, 1, 2).float()
+
+    return apply
+
+
+def _integer_requantizer(rule: Requantize) -> Kernel:
+    multiplier = torch.from_numpy(rule.multiplier.copy()).view(1, -1, 1, 1)
+    shift = torch.from_numpy(rule.shift.copy()).view(1, -1, 1, 1)
+    half = torch.ones_like(shift) << (shift - 1)
+
+    def apply(acc: torch.Tensor) -> torch.Tensor:
+        rounded = (acc.long() * multiplier + half) >> shift
+        return rounded.clamp_(rule.quant_min, rule.quant_max).float()
+
+    return apply
+
+
+def _finisher(rule: Requantize | None, activation_min: int | None, peak: int) -> Kernel:
+    if rule is not None:
+        return _requantizer(rule, peak)
+    if activation_min is None:
+        return torch.Tensor.double
+    return lambda acc: acc.double().clamp_(min=activation_min)
+
+
+def _convolution(op: Conv2d | Linear, x_dtype: str, **window: Any) -> Kernel:
+    peak = int(accumulator_peak(op, x_dtype).max())
+    dtype = _exact_dtype(peak)
+    weight = torch.from_numpy(op.weight.values.transpose(0, 3, 1, 2).copy()).to(dtype).contiguous(memory_format=NHWC)
+    bias = torch.from_numpy(op.bias.copy()).to(dtype)
+    finish = _finisher(op.requantize, op.activation_min, peak)
+    return lambda x: finish(F.conv2d(x.to(dtype), weight, bias, **window))
+
+
+def _conv2d(op: Conv2d, program: IntProgram) -> Kernel:
+    x_dtype = program.values[op.inputs[0]].dtype
+    window = {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": op.groups}
+    return _convolution(op, x_dtype, **window)
+
+
+def _linear(op: Linear, program: IntProgram) -> Kernel:
+    return _convolution(op, program.values[op.inputs[0]].dtype)
+
+
+def _add(op: Add, program: IntProgram) -> Kernel:
+    peak = add_peak(op, *(program.values[name].dtype for name in op.inputs))
+    finish = _requantizer(op.requantize, peak)
+    multiplier_a, multiplier_b = op.multipliers
+    return lambda a, b: finish(a.double().mul_(multiplier_a).add_(b, alpha=multiplier_b))
+
+
+def _max_pool2d(op: MaxPool2d, program: IntProgram) -> Kernel:
+    return lambda x: F.max_pool2d(x, op.kernel, op.stride, op.padding)
+
+
+def _resize_nearest(op: ResizeNearest, program: IntProgram) -> Kernel:
+    # nearest-exact asks for the pixel under the centre, far from the rounding of a factor such as 1/3
+    return lambda x: F.interpolate(x, scale_factor=op.factor, mode="nearest-exact")
+
+
+def _resize_bilinear2x(op: ResizeBilinear2x, program: IntProgram) -> Kernel:
+    x = program.values[op.inputs[0]]
+    peak = int_type(x.dtype).magnitude * int(BILINEAR_KERNEL.sum())
+    weight = torch.from_numpy(BILINEAR_KERNEL).to(_exact_dtype(peak)).expand(x.shape[2], 1, 3, 3)
+    finish = _requantizer(op.requantize, peak)
+
+    def apply(x: torch.Tensor) -> torch.Tensor:
+        doubled = F.interpolate(x.to(weight.dtype), scale_factor=2, mode="nearest-exact")
+        return finish(F.conv2d(F.pad(doubled, (1, 1, 1, 1), mode="replicate"), weight, groups=len(weight)))
+
+    return apply
+
+
+def _rescale(op: Rescale, program: IntProgram) -> Kernel:
+    finish = _requantizer(op.requantize, int_type(program.values[op.inputs[0]].dtype).magnitude)
+    return lambda x: finish(x.to(torch.float64, copy=True))
+
+
+KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
+    Conv2d: _conv2d,
+    Linear: _linear,
+    Add: _add,
+    MaxPool2d: _max_pool2d,
+    ResizeNearest: _resize_nearest,
+    ResizeBilinear2x: _resize_bilinear2x,
+    Rescale: _rescale,
+}
+
+
+class Engine:
+    """Holds one prepared kernel per operator; values stay torch tensors between operators."""
+
+    def __init__(self, program: IntProgram) -> None:
+        self._kernels = {op.name: KERNELS[type(op)](op, program) for op in program.ops}
+
+    def enter(self, array: NDArray[Any]) -> torch.Tensor:
+        """Return an NHWC integer array as (N, C, H, W) float32 in channels_last memory."""
+        values = torch.from_numpy(np.array(array, dtype=_holding(array.dtype.name), order="C"))
+        return values.permute(0, 3, 1, 2)
+
+    @torch.inference_mode()
+    def compute(self, op: Operator, inputs: list[torch.Tensor]) -> torch.Tensor:
+        """Return the output of `op`."""
+        with torch.backends.nnpack.flags(enabled=False), torch.autocast("cpu", enabled=False):
+            return self._kernels[op.name](*inputs)
+
+    def leave(self, value: torch.Tensor, dtype: str) -> NDArray[Any]:
+        """Return a value as a contiguous NHWC array of `dtype`."""
+        return np.ascontiguousarray(value.permute(0, 2, 3, 1).numpy()).astype(dtype)
+
+
+def _holding(dtype: str) -> type:
+    return np.float64 if dtype == "int32" else np.float32

@@ -1,0 +1,82 @@
+"""The order of lowering: read the sites, apply one rule each, name inputs and outputs, verify."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hatlite.errors import QuantizationError
+from hatlite.lowering.rules import LOWERING_RULES
+from hatlite.march import March
+from hatlite.program import IntProgram, Operator, Port, TensorType, verify
+from hatlite.quantization import FakeQuantGraph
+from hatlite.quantization.sites import ConvSite, InputSite, Site
+
+__all__ = ["lower"]
+
+
+def lower(
+    graph: FakeQuantGraph,
+    march: March,
+    *,
+    name: str = "network",
+    metadata: Mapping[str, Any] | None = None,
+) -> IntProgram:
+    """Return the integer program of a calibrated graph, verified against `march`.
+
+    Nothing is computed anew: weights, biases, multipliers and shifts are those that the graph's forward uses. Values are
+    named after their sites.
+
+    Args:
+        graph: In integer mode, or ready for it.
+        march: Whose arithmetic the program must fit.
+        name: For titles and file names.
+        metadata: Plain values to carry along (classes, task, …).
+
+    Raises:
+        QuantizationError: A site has no scale yet.
+        ProgramError: The program breaks a rule of the march; names the operator and its source line.
+    """
+    graph.integer_mode()
+    sites: dict[str, Site] = dict(graph.sites.items())
+    values = {site.name: _tensor_type(site) for site in sites.values()}
+    entry = next(iter(sites.values()))
+    program = IntProgram(
+        name=name,
+        march=march.name,
+        inputs=(_port("img", entry, values, 1),),
+        outputs=tuple(_output(key, sites[site], entry, values) for key, site in graph.outputs.items()),
+        ops=tuple(_lower_site(site, march) for site in sites.values() if not isinstance(site, InputSite)),
+        values=values,
+        metadata=dict(metadata or {}),
+    )
+    verify(program)
+    return program
+
+
+def _lower_site(site: Site, march: March) -> Operator:
+    rule = LOWERING_RULES.get(type(site))
+    if rule is None:
+        known = ", ".join(sorted(kind.__name__ for kind in LOWERING_RULES))
+        raise QuantizationError(f"{site.path} ({site.line}): {type(site).__name__} has no lowering rule, only {known}.")
+    return rule(site, march)
+
+
+def _tensor_type(site: Site) -> TensorType:
+    channels, height, width = site.shape if len(site.shape) == 3 else (site.shape[0], 1, 1)
+    return TensorType((height, width, channels), site.dtype, _scale(site))
+
+
+def _scale(site: Site) -> float | np.ndarray:
+    if isinstance(site, ConvSite) and site.raw:
+        return (site.weight_scale * site.inputs[0].scale).cpu().numpy()
+    return float(site.scale)
+
+
+def _port(name: str, site: Site, values: Mapping[str, TensorType], stride: int) -> Port:
+    kind = values[site.name]
+    return Port(name=name, value=site.name, dtype=kind.dtype, scale=kind.scale, stride=stride)
+
+
+def _output(name: str, site: Site, entry: Site, values: Mapping[str, TensorType]) -> Port:
+    return _port(name, site, values, round(entry.shape[-1] / site.shape[-1]))

@@ -1,0 +1,104 @@
+"""One rule per site type: its constants become one operator."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hatlite.march import March
+from hatlite.program import (
+    Add,
+    Conv2d,
+    Linear,
+    MaxPool2d,
+    Operator,
+    Requantize,
+    Rescale,
+    ResizeBilinear2x,
+    ResizeNearest,
+    Source,
+    Weight,
+)
+from hatlite.quantization.sites import (
+    AddSite,
+    BilinearSite,
+    ConvSite,
+    MaxPoolSite,
+    NearestSite,
+    RescaleSite,
+    Site,
+)
+
+__all__ = ["LOWERING_RULES"]
+
+
+def _common(site: Site) -> dict[str, Any]:
+    inputs = tuple(source.name for source in site.inputs)
+    return {"name": site.name, "inputs": inputs, "output": site.name, "source": Source(site.path, site.line)}
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()
+
+
+def _requantize(site: Site, multiplier: torch.Tensor, shift: torch.Tensor, march: March) -> Requantize:
+    return Requantize(
+        multiplier=_numpy(multiplier),
+        shift=_numpy(shift),
+        rounding=march.arithmetic.rounding,
+        quant_min=site.quant_min,
+        quant_max=site.quant_max,
+        bias_bits=march.arithmetic.bias_bits,
+    )
+
+
+@torch.no_grad()
+def _conv(site: ConvSite, march: March) -> Operator:
+    weight, bias = (_numpy(part) for part in site.integers())
+    layer = site.layer
+    fields = _common(site) | {
+        "bias": bias.astype(np.int64),
+        "requantize": None if site.raw else _requantize(site, site.multiplier, site.shift, march),
+        "activation_min": 0 if site.raw and site.relu else None,
+    }
+    if isinstance(layer, nn.Linear):
+        return Linear(weight=_weight(site, weight[:, None, None, :]), **fields)
+    return Conv2d(
+        weight=_weight(site, weight.transpose(0, 2, 3, 1)),
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        **fields,
+    )
+
+
+def _weight(site: ConvSite, values_ohwi: np.ndarray) -> Weight:
+    return Weight(values=values_ohwi, scale=_numpy(site.weight_scale))
+
+
+def _add(site: AddSite, march: March) -> Operator:
+    first, second = (int(m) for m in site.multiplier)
+    requantize = _requantize(site, torch.ones(1, dtype=torch.int64), site.shift, march)
+    return Add(multipliers=(first, second), requantize=requantize, **_common(site))
+
+
+def _max_pool(site: MaxPoolSite, march: March) -> Operator:
+    return MaxPool2d(kernel=site.kernel_size, stride=site.stride, padding=site.padding, **_common(site))
+
+
+LOWERING_RULES: dict[type[Site], Callable[[Any, March], Operator]] = {
+    ConvSite: _conv,
+    AddSite: _add,
+    MaxPoolSite: _max_pool,
+    NearestSite: lambda site, march: ResizeNearest(factor=site.factor, **_common(site)),
+    BilinearSite: lambda site, march: ResizeBilinear2x(
+        requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)
+    ),
+    RescaleSite: lambda site, march: Rescale(
+        requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)
+    ),
+}
+"""One row per site type; a missing row raises with the names that exist."""

@@ -1,0 +1,137 @@
+"""Facts of hardware: what it computes exactly (:class:`Arithmetic`) and how much of it there is (:class:`March`).
+
+Choices of the compiler do not belong here; a march states only what cannot be chosen.
+"""
+
+from dataclasses import dataclass, field
+
+from hatlite.errors import MarchError
+from hatlite.qparams import INT_TYPES
+
+__all__ = ["Arithmetic", "March", "OpLimits"]
+
+FAMILIES = ("multiplier_shift",)  # "shift_only" (power-of-two scales, multiplier 1) joins with its first march
+ROUNDINGS = ("half_up",)
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The integers that a march computes with: ``y = clamp((acc · M + 2^(s−1)) >> s)`` per output channel.
+
+    Attributes:
+        family: ``multiplier_shift``: any positive scale, requantised by an odd multiplier M and a right shift s.
+        activation_dtypes: Types that a value between operators can have.
+        output_dtypes: Types in which a value can leave the accelerator; ``int32`` is the raw accumulator.
+        weight_dtype: Type of weights.
+        weight_max: Largest absolute weight; the range is symmetric.
+        multiplier_bits: 2^(bits−1) < M < 2^bits, M odd. With M ≥ 2·quant_max + 3 no unsaturated result is ever a tie
+            at 8 bits, so that every way to round a half is the same function.
+        max_shift: s lies in 1…max_shift.
+        add_multiplier_bits: Bits of the two multipliers of an add; the larger one uses all of them.
+        rounding: What happens to an exact half.
+        bias_bits: Width of the signed bias.
+        accumulator_bits: Width of the signed accumulator behind 8-bit activations.
+        wide_accumulator_bits: Width of the accumulator behind 16-bit activations.
+    """
+
+    family: str = "multiplier_shift"
+    activation_dtypes: tuple[str, ...] = ("int8", "uint8", "int16")
+    output_dtypes: tuple[str, ...] = ("int8", "uint8", "int16", "int32")
+    weight_dtype: str = "int8"
+    weight_max: int = 127
+    multiplier_bits: int = 15
+    max_shift: int = 46
+    add_multiplier_bits: int = 20
+    rounding: str = "half_up"
+    bias_bits: int = 32
+    accumulator_bits: int = 32
+    wide_accumulator_bits: int = 64
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise MarchError(f"Arithmetic: family is {self.family!r}; expected one of {', '.join(FAMILIES)}.")
+        if self.rounding not in ROUNDINGS:
+            raise MarchError(f"Arithmetic: rounding is {self.rounding!r}; expected one of {', '.join(ROUNDINGS)}.")
+        for dtype in (*self.activation_dtypes, *self.output_dtypes, self.weight_dtype):
+            if dtype not in INT_TYPES:
+                raise MarchError(
+                    f"Arithmetic: dtype {dtype!r} does not exist; expected some of {', '.join(INT_TYPES)}."
+                )
+
+
+@dataclass(frozen=True)
+class OpLimits:
+    """Largest sizes that one operator may have; ours, for a virtual machine.
+
+    Attributes:
+        kernel: Height and width of a kernel, in pixels.
+        stride: Step of a window, in pixels.
+        dilation: Distance of two kernel taps, in pixels.
+        channels: Channels of an input or output.
+        side: Height and width of an input or output, in pixels.
+        resize_factor: Whole factor of a nearest resize.
+    """
+
+    kernel: int = 31
+    stride: int = 8
+    dilation: int = 16
+    channels: int = 8192
+    side: int = 8192
+    resize_factor: int = 8
+
+
+@dataclass(frozen=True)
+class March:
+    """One generation of an accelerator.
+
+    Attributes:
+        name: As written in configs, such as ``bayes-sim``.
+        clock_hz: Cycles per second.
+        mac_array: Multiply-accumulates that start in one cycle, as (pixels, input channels, output channels).
+        int16_cycles_per_mac: Cycles of the array for a 16-bit activation instead of one for 8 bits.
+        vector_lanes: Values that adds, pools, resizes and rescales handle in one cycle.
+        sram_bytes: On-chip memory for activations and weights.
+        dram_bytes_per_second: Sustained rate of the memory outside.
+        op_overhead_cycles: Cycles to set up one operator.
+        arithmetic: What it computes, exactly.
+        limits: Largest sizes of one operator.
+
+    Raises:
+        MarchError: A number that must be positive is not.
+    """
+
+    name: str
+    clock_hz: float
+    mac_array: tuple[int, int, int]
+    int16_cycles_per_mac: int
+    vector_lanes: int
+    sram_bytes: int
+    dram_bytes_per_second: float
+    op_overhead_cycles: int = 0
+    arithmetic: Arithmetic = field(default_factory=Arithmetic)
+    limits: OpLimits = field(default_factory=OpLimits)
+
+    def __post_init__(self) -> None:
+        facts = ("clock_hz", "int16_cycles_per_mac", "vector_lanes", "sram_bytes", "dram_bytes_per_second")
+        for name in facts:
+            if not getattr(self, name) > 0:
+                raise MarchError(f"March {self.name!r}: {name} is {getattr(self, name)}; expected a number above 0.")
+        if len(self.mac_array) != 3 or min(self.mac_array) < 1:
+            raise MarchError(f"March {self.name!r}: mac_array is {self.mac_array}; expected three counts of 1 or more.")
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """8-bit multiply-accumulates per cycle when every lane is busy."""
+        pixels, channels_in, channels_out = self.mac_array
+        return pixels * channels_in * channels_out
+
+    @property
+    def depthwise_macs_per_cycle(self) -> int:
+        """The same for a depthwise convolution, which cannot share inputs and leaves the input-channel lanes idle."""
+        pixels, _, channels_out = self.mac_array
+        return pixels * channels_out
+
+    @property
+    def tops(self) -> float:
+        """Peak 8-bit speed in 10^12 operations per second; 1 MAC counts as 2 operations."""
+        return 2 * self.macs_per_cycle * self.clock_hz / 1e12

@@ -1,0 +1,47 @@
+"""The marches that exist, by name."""
+
+from hatlite.errors import MarchError
+from hatlite.march.facts import March
+from hatlite.registry import nearest
+
+__all__ = ["MARCHES", "get_march", "register_march"]
+
+BAYES_SIM = March(
+    name="bayes-sim",  # a simulated machine of the 10 TOPS class; every number is ours, none describes a product
+    clock_hz=1.25e9,
+    mac_array=(8, 16, 32),  # 4,096 MACs a cycle: 10.24 TOPS
+    int16_cycles_per_mac=2,  # high and low byte, one after the other
+    vector_lanes=256,
+    sram_bytes=4 * 2**20,
+    dram_bytes_per_second=16e9,
+    op_overhead_cycles=512,
+)
+
+MARCHES: dict[str, March] = {BAYES_SIM.name: BAYES_SIM}
+
+
+def register_march(march: March) -> March:
+    """Make `march` known by its name, for example from a module that a config names in ``custom_imports``.
+
+    Raises:
+        MarchError: Another march already has this name.
+    """
+    if MARCHES.get(march.name, march) != march:
+        raise MarchError(f"March {march.name!r} is already registered with other facts; names are unique.")
+    MARCHES[march.name] = march
+    return march
+
+
+def get_march(name: str) -> March:
+    """Return the march called `name`.
+
+    Raises:
+        MarchError: No march has this name; the message lists those that exist.
+    """
+    if name not in MARCHES:
+        raise MarchError(
+            f"march is {name!r}, which is not registered.{nearest(str(name), list(MARCHES))}"
+            f"\n  Registered: {', '.join(sorted(MARCHES))}."
+            "\n  A march of your own is registered by register_march in a module named in custom_imports."
+        )
+    return MARCHES[name]

@@ -1,0 +1,6 @@
+"""Metrics: `update`, `compute`, `reset`."""
+
+from hatlite.metrics.coco_map import COCODetectionMetric
+from hatlite.metrics.loss_show import LossShow
+
+__all__ = ["COCODetectionMetric", "LossShow"]

@@ -1,0 +1,199 @@
+"""Average precision as COCO measures it, computed by pycocotools."""
+
+import contextlib
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from hatlite.errors import DataError, DataNotFoundError
+from hatlite.registry import OBJECT_REGISTRY
+from hatlite.structures import Detections
+
+__all__ = ["COCODetectionMetric"]
+
+log = logging.getLogger(__name__)
+
+STATS = ("mAP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR1", "AR10", "AR100")
+"""Names of `COCOeval.stats`, as far as they are reported, in its order."""
+ALWAYS = ("mAP", "AP50", "AP75", "AR100")
+NOT_REPORTED = ("AR1", "AR10")
+
+
+class _Annotated(Protocol):
+    """A data set that knows its ground truth."""
+
+    def annotations(self) -> dict[str, list[dict[str, Any]]]: ...
+
+
+class _Evaluation(COCOeval):
+    """COCOeval that also leaves `ignore` (VOC's difficult objects) uncounted; the original keeps `iscrowd` only."""
+
+    def _prepare(self) -> None:
+        ignored = {a["id"] for a in self.cocoGt.anns.values() if a.get("ignore")}
+        super()._prepare()
+        for annotations in self._gts.values():
+            for annotation in annotations:
+                annotation["ignore"] = annotation["ignore"] or annotation["id"] in ignored
+
+
+def _indexed(content: dict[str, Any]) -> COCO:
+    coco = COCO()
+    coco.dataset = content
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+    return coco
+
+
+def _read(ann_file: str | Path) -> COCO:
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return COCO(str(ann_file))
+    except OSError as cause:
+        raise DataNotFoundError(
+            f"COCODetectionMetric: ann_file {ann_file} cannot be read: {cause.strerror}."
+        ) from cause
+    except (ValueError, AssertionError, KeyError, TypeError) as cause:
+        raise DataError(f"COCODetectionMetric: ann_file {ann_file} holds no COCO annotations ({cause}).") from cause
+
+
+@OBJECT_REGISTRY.register
+class COCODetectionMetric:
+    """COCO detection metrics over the images that were evaluated.
+
+    Label k stands for the category with the k-th smallest id. Ignored objects (crowds, difficult ones) neither count as
+    missed nor make a detection wrong. An image that was never evaluated does not count, and :meth:`compute` says so.
+
+    Args:
+        ann_file: COCO annotations.
+        dataset: Or: a data set with ``annotations()``. With neither, :meth:`bind` must be called before :meth:`update`.
+
+    Raises:
+        DataNotFoundError: There is no file `ann_file`.
+        DataError: `ann_file` is not in COCO's form, or both are given.
+    """
+
+    def __init__(self, ann_file: str | Path | None = None, dataset: _Annotated | None = None) -> None:
+        if ann_file is not None and dataset is not None:
+            raise DataError("COCODetectionMetric takes its ground truth from ann_file or from dataset, not from both.")
+        self._truth: COCO | None = None
+        self._dataset: _Annotated | None = dataset
+        if ann_file is not None:
+            self._truth = _read(ann_file)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all detections."""
+        self._results: dict[int, list[dict[str, Any]]] = {}
+
+    def bind(self, dataset: _Annotated) -> None:
+        """Take the ground truth from `dataset`, unless the constructor was given one."""
+        if self._truth is None and self._dataset is None:
+            self._dataset = dataset
+
+    @property
+    def truth(self) -> COCO:
+        """The ground truth.
+
+        Raises:
+            DataError: There is none.
+        """
+        if self._truth is None:
+            if self._dataset is None:
+                raise DataError("COCODetectionMetric has no ground truth; give it ann_file or dataset, or call bind().")
+            self._truth = _indexed(self._dataset.annotations())
+        return self._truth
+
+    def update(self, batch: Mapping[str, Any], detections: Sequence[Detections]) -> None:
+        """Add the detections of a batch.
+
+        Args:
+            batch: `img_id` names the images.
+            detections: One per image, in pixels of the original image.
+
+        Raises:
+            DataError: The numbers of images differ, an image is unknown or was evaluated before, a label has no
+                category, or a value is not finite.
+        """
+        ids = [int(i) for i in batch["img_id"]]
+        if len(ids) != len(detections):
+            raise DataError(f"COCODetectionMetric: {len(detections)} detections came for {len(ids)} images.")
+        for img_id, found in zip(ids, detections, strict=True):
+            self._check(img_id, found)
+            self._results[img_id] = self._entries(img_id, found)
+
+    def _check(self, img_id: int, found: Detections) -> None:
+        categories = len(self.truth.getCatIds())
+        if img_id in self._results:
+            raise DataError(
+                f"Image {img_id} was evaluated twice; call reset() between runs and let no sampler repeat it."
+            )
+        if img_id not in self.truth.imgs:
+            raise DataError(f"Image {img_id} is not in the ground truth; the annotations belong to another data set.")
+        if len(found) and not 0 <= int(found.labels.min()) <= int(found.labels.max()) < categories:
+            raise DataError(
+                f"Image {img_id} has labels {int(found.labels.min())}…{int(found.labels.max())}, but the ground truth "
+                f"has {categories} categories; num_classes does not fit the data set."
+            )
+        if not (found.boxes.isfinite().all() and found.scores.isfinite().all()):
+            raise DataError(f"Image {img_id} has detections that are not finite; the network's outputs are broken.")
+
+    def _entries(self, img_id: int, found: Detections) -> list[dict[str, Any]]:
+        ids = sorted(self.truth.getCatIds())
+        rows = zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
+        return [
+            {
+                "image_id": img_id,
+                "category_id": ids[label],
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": (x2 - x1) * (y2 - y1),
+                "score": score,
+                "iscrowd": 0,
+            }
+            for (x1, y1, x2, y2), score, label in rows
+        ]
+
+    def compute(self) -> dict[str, float]:
+        """Return the metrics of the images seen since :meth:`reset`, all in 0…1.
+
+        Returns:
+            `mAP` (IoU 0.50…0.95), `AP50`, `AP75`, `AR100`, always; `AP_small`, `AP_medium`, `AP_large` (area below 32²,
+            to 96², above) and `AP/<class>` only where the images hold such objects. Where they hold none at all, the
+            first four are 0.
+
+        Raises:
+            DataError: No image was evaluated.
+        """
+        if not self._results:
+            raise DataError("COCODetectionMetric: no image was evaluated; call update() before compute().")
+        if len(self._results) < len(self.truth.imgs):
+            log.warning("The metric covers %d of %d images.", len(self._results), len(self.truth.imgs))
+        evaluation = self._evaluate()
+        values = {name: float(v) for name, v in zip(STATS, evaluation.stats, strict=False) if name not in NOT_REPORTED}
+        if values["mAP"] < 0:
+            log.warning("The %d evaluated images hold no object to find; the metric is 0.", len(self._results))
+        values = {name: max(v, 0.0) if name in ALWAYS else v for name, v in values.items()}
+        return {name: v for name, v in (values | self._per_class(evaluation)).items() if v >= 0}
+
+    def _evaluate(self) -> COCOeval:
+        results = [entry for entries in self._results.values() for entry in entries]
+        content = {"images": self.truth.dataset["images"], "categories": self.truth.dataset["categories"]}
+        found = _indexed(content | {"annotations": [{"id": i, **entry} for i, entry in enumerate(results, 1)]})
+        evaluation = _Evaluation(self.truth, found, "bbox")
+        evaluation.params.imgIds = sorted(self._results)
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        return evaluation
+
+    def _per_class(self, evaluation: COCOeval) -> dict[str, float]:
+        """Return the mean precision of each class over IoU and recall; −1 where the class does not occur."""
+        precision = evaluation.eval["precision"][:, :, :, 0, -1]  # [IoU, recall, class] of all sizes, 100 detections
+        names = [self.truth.cats[i]["name"] for i in evaluation.params.catIds]
+        return {f"AP/{name}": float(np.mean(precision[:, :, k])) for k, name in enumerate(names)}

@@ -1,0 +1,156 @@
+"""``--opts key.path=value``: change a config without editing it.
+
+A bare name replaces the right-hand side of its assignments *before* the config runs, in the config and in the siblings
+that it imports, so that ``num_epochs=2`` reaches every dict that uses the variable. A dotted path
+(``model.head.num_classes=3``, ``float_trainer.callbacks.0.log_freq=5``) changes the finished dicts in place: a dict
+that stands in two trainers changes for both. A dict with a `type` takes new keys, since the registry checks them
+against the constructor; elsewhere a key must exist.
+"""
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hatlite.errors import ConfigError
+from hatlite.registry import nearest
+
+__all__ = ["Override", "Overrides", "parse_value"]
+
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+def parse_value(text: str) -> Any:
+    """Return the Python literal that `text` spells; true, false and none in any case; otherwise `text` itself."""
+    if text.strip().lower() in _WORDS:
+        return _WORDS[text.strip().lower()]
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return text
+
+
+@dataclass(frozen=True)
+class Override:
+    """One ``key.path=value``.
+
+    Attributes:
+        text: As the user typed it.
+        keys: The path, outermost first.
+        value: The parsed value.
+    """
+
+    text: str
+    keys: tuple[str, ...]
+    value: Any
+
+    @classmethod
+    def parse(cls, text: str) -> "Override":
+        """Split `text` at the first ``=``.
+
+        Raises:
+            ConfigError: There is no ``=``, or a part of the path is empty.
+        """
+        path, equals, value = text.partition("=")
+        keys = tuple(key.strip() for key in path.split("."))
+        if not equals or not all(keys):
+            raise ConfigError(f"--opts takes key.path=value, such as num_epochs=2 or model.bias=true, not {text!r}.")
+        return cls(text, keys, parse_value(value))
+
+
+class Overrides(ast.NodeTransformer):
+    """All overrides of one :func:`hatlite.config.load`.
+
+    Args:
+        texts: ``key.path=value`` strings; a later one wins.
+    """
+
+    def __init__(self, texts: Sequence[str] = ()) -> None:
+        parsed = [Override.parse(text) for text in texts]
+        self.names = {one.keys[0]: one for one in parsed if len(one.keys) == 1}
+        self.paths = [one for one in parsed if len(one.keys) > 1]
+        self.assigned: set[str] = set()
+
+    def rewrite(self, tree: ast.Module) -> ast.Module:
+        """Replace what `tree` assigns to the bare names, outside functions and classes."""
+        return ast.fix_missing_locations(self.visit(tree))
+
+    def visit_FunctionDef(self, node: ast.AST) -> ast.AST:
+        """Leave local variables alone."""
+        return node
+
+    visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef  # noqa: N815 - ast's own spelling
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        """Replace the value of ``name = …``."""
+        for target in node.targets:
+            self._replace(node, target)
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """Replace the value of ``name: type = …``."""
+        self._replace(node, node.target)
+        return node
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        """Turn ``name += …`` into the override, which counts as the final value."""
+        assign = ast.copy_location(ast.Assign([node.target], node.value), node)
+        return assign if self._replace(assign, node.target) else node
+
+    def _replace(self, node: ast.Assign | ast.AnnAssign, target: ast.AST) -> bool:
+        if not isinstance(target, ast.Name):
+            return False
+        self.assigned.add(target.id)
+        if target.id not in self.names:
+            return False
+        value = ast.parse(repr(self.names[target.id].value), mode="eval").body
+        for part in ast.walk(value):
+            ast.copy_location(part, node.value or node)
+        node.value = value
+        return True
+
+    def apply(self, cfg: dict[str, Any]) -> None:
+        """Change `cfg` in place along the dotted paths.
+
+        Raises:
+            ConfigError: A bare name was never assigned, or a path leads nowhere; the message has the nearest key.
+        """
+        for name, override in self.names.items():
+            if name not in self.assigned:
+                known = sorted(self.assigned | set(cfg))
+                reason = "it is not set by a plain assignment" if name in cfg else "the config sets no such name"
+                hint = "" if name in cfg else nearest(name, known)
+                raise ConfigError(f"--opts {override.text}: {reason}.{hint}", path=f"config[{name!r}]")
+        for override in self.paths:
+            _assign(cfg, override)
+
+
+def _assign(cfg: dict[str, Any], override: Override) -> None:
+    place: Any = cfg
+    path = "config"
+    for key in override.keys[:-1]:
+        index = _index(place, key, path, override)
+        place, path = place[index], f"{path}[{index!r}]"
+    last = override.keys[-1]
+    if isinstance(place, dict) and "type" in place:
+        place[last] = override.value
+    else:
+        place[_index(place, last, path, override)] = override.value
+
+
+def _index(place: Any, key: str, path: str, override: Override) -> str | int:
+    """Return `key` as an index into `place`, a dict or a list."""
+    text = f"--opts {override.text}: "
+    if isinstance(place, dict):
+        for known in place:
+            if str(known) == key:
+                return known
+        keys = [str(known) for known in place]
+        hint = f"{nearest(key, keys)}\n  It has {', '.join(keys)}."
+        raise ConfigError(f"{text}{path} has no key {key!r}.{hint}", path=path)
+    if isinstance(place, list):
+        if key.lstrip("-").isdecimal() and -len(place) <= int(key) < len(place):
+            return int(key)
+        raise ConfigError(f"{text}{path} is a list of {len(place)}; {key!r} is no index into it.", path=path)
+    kind = type(place).__name__
+    raise ConfigError(f"{text}{path} is {place!r} ({kind}), which has no parts; set it as a whole.", path=path)

@@ -1,0 +1,44 @@
+"""The integer program: a plain value of frozen dataclasses and NumPy constants; no torch."""
+
+from hatlite.program.constants import Requantize, Source, Weight
+from hatlite.program.ops import (
+    OPERATORS,
+    Add,
+    Conv2d,
+    Linear,
+    MaxPool2d,
+    Operator,
+    Rescale,
+    ResizeBilinear2x,
+    ResizeNearest,
+)
+from hatlite.program.printer import format_program
+from hatlite.program.program import IntProgram, Port, TensorType
+from hatlite.program.serialize import dumps, load, loads, save
+from hatlite.program.shapes import output_shape
+from hatlite.program.verify import verify
+
+__all__ = [
+    "OPERATORS",
+    "Add",
+    "Conv2d",
+    "IntProgram",
+    "Linear",
+    "MaxPool2d",
+    "Operator",
+    "Port",
+    "Requantize",
+    "Rescale",
+    "ResizeBilinear2x",
+    "ResizeNearest",
+    "Source",
+    "TensorType",
+    "Weight",
+    "dumps",
+    "format_program",
+    "load",
+    "loads",
+    "output_shape",
+    "save",
+    "verify",
+]

@@ -1,0 +1,186 @@
+"""What must hold for one operator. Each rule yields what is wrong; `verify` adds where.
+
+A rule may rely on the rules before it in :data:`OPERATOR_RULES`.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from hatlite.errors import QuantizationError
+from hatlite.march import Arithmetic
+from hatlite.ops.integer.fixed_point import check_headroom
+from hatlite.ops.integer.reference import BILINEAR_KERNEL
+from hatlite.program.bounds import accumulator_peak, add_peak
+from hatlite.program.ops import OPERATORS, Add, Conv2d, Linear, MaxPool2d, Operator, ResizeBilinear2x, ResizeNearest
+from hatlite.program.program import TensorType
+from hatlite.program.shapes import output_shape
+from hatlite.qparams import int_type
+
+__all__ = ["OPERATOR_RULES", "Rule"]
+
+Types = list[TensorType]
+Rule = Callable[[Any, Types, TensorType, Arithmetic], Iterator[str]]
+
+WIDE_INPUTS = ("int16",)
+
+
+def known_operator(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    """The operator exists and reads as many values as it should."""
+    if OPERATORS.get(op.kind) is not type(op):
+        yield f"operator {type(op).__name__!r} is unknown; this version has {', '.join(OPERATORS)}"
+    elif len(inputs) != op.arity:
+        yield f"reads {len(inputs)} values; expected {op.arity}"
+
+
+def whole_windows(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    """Strides and their kin are whole numbers in range."""
+    for field, smallest in (("kernel", 1), ("stride", 1), ("dilation", 1), ("padding", 0)):
+        pair = getattr(op, field, (1, 1))
+        if len(pair) != 2 or any(not isinstance(n, int) or n < smallest for n in pair):
+            yield f"{field} is {pair}; expected two whole numbers of {smallest} or more"
+    if isinstance(op, ResizeNearest) and (not isinstance(op.factor, int) or op.factor < 1):
+        yield f"factor is {op.factor}; expected a whole number of 1 or more"
+    if isinstance(op, MaxPool2d) and any(2 * p > k for p, k in zip(op.padding, op.kernel, strict=True)):
+        yield f"padding {op.padding} is more than half the kernel {op.kernel}; a window could hold nothing else"
+
+
+def weights_fit(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    """Weights, groups and bias agree with the channels that come in and go out."""
+    if not isinstance(op, (Conv2d, Linear)):
+        return
+    groups = getattr(op, "groups", 1)
+    if not isinstance(groups, int) or not isinstance(op.activation_min, (int, type(None))):
+        yield f"groups is {groups!r} and activation_min {op.activation_min!r}; expected whole numbers"
+    channels_out, *kernel, channels_in = op.weight.values.shape
+    if groups < 1 or channels_out % groups or channels_in * groups != inputs[0].shape[2]:
+        yield (
+            f"weight {op.weight.values.shape} with {groups} groups does not fit an input of "
+            f"{inputs[0].shape[2]} channels"
+        )
+    if isinstance(op, Linear) and kernel != [1, 1]:
+        yield f"linear weight has shape {op.weight.values.shape}; expected (O, 1, 1, I)"
+    if op.bias.shape != (channels_out,):
+        yield f"bias has shape {op.bias.shape}; expected ({channels_out},)"
+    if op.requantize is not None and op.activation_min is not None:
+        yield "has both requantize and activation_min; the lower clamp belongs into requantize"
+
+
+def shapes_agree(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    """The output has the shape that the operator gives, and the two values of an add are alike."""
+    if isinstance(op, Add) and inputs[0].shape != inputs[1].shape:
+        yield f"adds {inputs[0].shape} and {inputs[1].shape}; expected one shape"
+    shape = output_shape(op, *(value.shape for value in inputs))
+    if shape != output.shape:
+        yield f"gives {shape}, but {op.output!r} is declared as {output.shape}"
+
+
+def inputs_are_activations(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    """An operator reads activations; a raw accumulator only leaves the program or is rescaled."""
+    allowed = (*arithmetic.activation_dtypes, "int32") if op.kind == "rescale" else arithmetic.activation_dtypes
+    for name, value in zip(op.inputs, inputs, strict=True):
+        if value.dtype not in allowed:
+            yield f"reads {name!r} of dtype {value.dtype}; expected one of {', '.join(allowed)}"
+
+
+def output_dtype(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    """The declared dtype holds every result; operators that only move values keep dtype and scale."""
+    if isinstance(op, (MaxPool2d, ResizeNearest)):
+        if (inputs[0].dtype, inputs[0].scale) != (output.dtype, output.scale):
+            yield f"must keep dtype and scale of {op.inputs[0]!r}, but {op.output!r} differs"
+    elif (rule := getattr(op, "requantize", None)) is None:
+        if output.dtype != "int32":
+            yield f"leaves its accumulator, so {op.output!r} must be int32, not {output.dtype}"
+    elif output.dtype not in arithmetic.activation_dtypes:
+        yield f"requantises to {output.dtype}; the march has {', '.join(arithmetic.activation_dtypes)}"
+    else:
+        facts = int_type(output.dtype)
+        if rule.quant_min < facts.quant_min or rule.quant_max > facts.quant_max:
+            yield f"clamps to {rule.quant_min}…{rule.quant_max}, beyond {output.dtype}"
+
+
+def scale_length(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    """One scale per value; only a raw accumulator may have one per channel."""
+    if np.ndim(output.scale) and output.dtype != "int32":
+        yield f"{op.output!r} is {output.dtype} with a scale per channel; only int32 may have that"
+    elif np.shape(output.scale) not in ((), output.shape[2:]):
+        yield f"{op.output!r} has {np.size(output.scale)} scales for {output.shape[2]} channels"
+
+
+def requantize_fits(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    """Multipliers and shifts are those of the march, one for all channels or one each."""
+    rule = getattr(op, "requantize", None)
+    if rule is None:
+        return
+    if rule.multiplier.size not in (1, output.shape[2]):
+        yield f"has {rule.multiplier.size} multipliers; expected 1 or {output.shape[2]}"
+    if rule.rounding != arithmetic.rounding or rule.bias_bits != arithmetic.bias_bits:
+        yield (
+            f"rounds {rule.rounding} with a bias of {rule.bias_bits} bits; "
+            f"the march rounds {arithmetic.rounding} with {arithmetic.bias_bits}"
+        )
+    if rule.shift.min() < 1 or rule.shift.max() > arithmetic.max_shift:
+        yield f"shift reaches from {rule.shift.min()} to {rule.shift.max()}; expected 1…{arithmetic.max_shift}"
+    yield from _add_multipliers(op, arithmetic) if isinstance(op, Add) else _odd_multipliers(rule, arithmetic)
+
+
+def _add_multipliers(op: Add, arithmetic: Arithmetic) -> Iterator[str]:
+    limit = 2**arithmetic.add_multiplier_bits
+    if op.requantize.multiplier.tolist() != [1]:
+        yield f"requantises with multiplier {op.requantize.multiplier.tolist()}; expected [1], as Ma and Mb scale"
+    if len(op.multipliers) != 2 or not all(isinstance(m, int) and 0 <= m < limit for m in op.multipliers):
+        yield f"multipliers are {op.multipliers}; expected two whole numbers of 0…{limit - 1}"
+
+
+def _odd_multipliers(rule: Any, arithmetic: Arithmetic) -> Iterator[str]:
+    low, high = 2 ** (arithmetic.multiplier_bits - 1), 2**arithmetic.multiplier_bits
+    wrong = rule.multiplier[(rule.multiplier <= low) | (rule.multiplier >= high) | (rule.multiplier % 2 == 0)]
+    if wrong.size:
+        yield f"multiplier {wrong[0]} is not an odd number between {low} and {high}"
+
+
+def accumulators_fit(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    """No accumulator can overflow, whatever the input; exact, from the actual weights."""
+    if not isinstance(op, (Conv2d, Linear)):
+        return
+    wide = inputs[0].dtype in WIDE_INPUTS and op.requantize is not None
+    bits = arithmetic.wide_accumulator_bits if wide else arithmetic.accumulator_bits
+    peaks = accumulator_peak(op, inputs[0].dtype)
+    if int(peaks.max()) >= 2 ** (bits - 1):
+        yield f"channel {peaks.argmax()}: the accumulator can reach {peaks.max()}, beyond int{bits}"
+
+
+def headroom(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    """``|acc| · M + 2^(s−1)`` stays below 2^63."""
+    rule = getattr(op, "requantize", None)
+    if rule is None:
+        return
+    try:
+        check_headroom(_peak(op, inputs), rule.multiplier, rule.shift)
+    except QuantizationError as problem:
+        yield str(problem).rstrip(".")
+
+
+def _peak(op: Operator, inputs: Types) -> Any:
+    if isinstance(op, (Conv2d, Linear)):
+        return accumulator_peak(op, inputs[0].dtype)
+    if isinstance(op, Add):
+        return add_peak(op, inputs[0].dtype, inputs[1].dtype)
+    gain = int(BILINEAR_KERNEL.sum()) if isinstance(op, ResizeBilinear2x) else 1
+    return int_type(inputs[0].dtype).magnitude * gain
+
+
+OPERATOR_RULES: tuple[Rule, ...] = (
+    known_operator,
+    inputs_are_activations,
+    whole_windows,
+    weights_fit,
+    shapes_agree,
+    output_dtype,
+    scale_length,
+    requantize_fits,
+    accumulators_fit,
+    headroom,
+)
+"""In an order in which each may rely on the ones before."""

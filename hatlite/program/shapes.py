@@ -1,0 +1,56 @@
+"""Shapes that operators give, from the shapes they read; (H, W, C), the batch is free."""
+
+from collections.abc import Callable
+
+from hatlite.ops.integer.reference import output_side
+from hatlite.program.ops import (
+    Add,
+    Conv2d,
+    Linear,
+    MaxPool2d,
+    Operator,
+    Rescale,
+    ResizeBilinear2x,
+    ResizeNearest,
+)
+
+__all__ = ["Shape", "output_shape"]
+
+Shape = tuple[int, int, int]
+
+
+def _conv2d(op: Conv2d, x: Shape) -> Shape:
+    channels, *kernel, _ = op.weight.values.shape
+    height, width = (
+        output_side(side, k, stride=s, padding=p, dilation=d)
+        for side, k, s, p, d in zip(x[:2], kernel, op.stride, op.padding, op.dilation, strict=True)
+    )
+    return height, width, channels
+
+
+def _max_pool2d(op: MaxPool2d, x: Shape) -> Shape:
+    height, width = (
+        output_side(side, k, stride=s, padding=p)
+        for side, k, s, p in zip(x[:2], op.kernel, op.stride, op.padding, strict=True)
+    )
+    return height, width, x[2]
+
+
+def _resized(x: Shape, factor: int) -> Shape:
+    return x[0] * factor, x[1] * factor, x[2]
+
+
+SHAPES: dict[type[Operator], Callable[..., Shape]] = {
+    Conv2d: _conv2d,
+    Linear: lambda op, x: (*x[:2], len(op.weight.values)),
+    Add: lambda op, a, b: a,
+    MaxPool2d: _max_pool2d,
+    ResizeNearest: lambda op, x: _resized(x, op.factor),
+    ResizeBilinear2x: lambda op, x: _resized(x, 2),
+    Rescale: lambda op, x: x,
+}
+
+
+def output_shape(op: Operator, *inputs: Shape) -> Shape:
+    """Return the (H, W, C) that `op` makes of `inputs`; a side below 1 means that a window does not fit."""
+    return SHAPES[type(op)](op, *inputs)

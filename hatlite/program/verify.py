@@ -1,0 +1,124 @@
+"""The law of integer programs: a list of small rules, checked before a program is saved, loaded or run."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from hatlite.errors import ProgramError
+from hatlite.march import Arithmetic, get_march
+from hatlite.program.ops import Operator
+from hatlite.program.program import IntProgram, Port
+from hatlite.program.rules import OPERATOR_RULES
+
+__all__ = ["verify"]
+
+PLAIN = (type(None), bool, int, float, str)
+
+
+def verify(program: IntProgram) -> IntProgram:
+    """Return `program` if it obeys every rule.
+
+    Raises:
+        ProgramError: The first rule that fails, with operator, module path and source line.
+        MarchError: The program's march is not registered.
+    """
+    arithmetic = get_march(program.march).arithmetic
+    for rule in PROGRAM_RULES:
+        for problem in rule(program):
+            raise ProgramError(f"{program.name}: {problem}.")
+    for op in program.ops:
+        for problem in _operator_problems(program, op, arithmetic):
+            raise ProgramError(f"{program.name}: {op.kind} {op.name!r} ({op.source}): {problem}.")
+    return program
+
+
+def _operator_problems(program: IntProgram, op: Operator, arithmetic: Arithmetic) -> Iterator[str]:
+    inputs = [program.values[name] for name in op.inputs]
+    for rule in OPERATOR_RULES:
+        yield from rule(op, inputs, program.values[op.output], arithmetic)
+
+
+def _unique_names(program: IntProgram) -> Iterator[str]:
+    for what, names in (
+        ("operator", [op.name for op in program.ops]),
+        ("input", [port.name for port in program.inputs]),
+        ("output", [port.name for port in program.outputs]),
+    ):
+        for name in names:
+            if names.count(name) > 1:
+                yield f"{what} {name!r} exists twice; names are unique"
+
+
+def _has_ports(program: IntProgram) -> Iterator[str]:
+    for what, ports in (("inputs", program.inputs), ("outputs", program.outputs)):
+        if not ports:
+            yield f"has no {what}; expected at least one"
+
+
+def _defined_before_use(program: IntProgram) -> Iterator[str]:
+    """Every value is assigned once, before it is read, and has a type."""
+    defined: dict[str, str] = {}
+    for port in program.inputs:
+        yield from _define(program, defined, port.value, f"input {port.name!r}")
+    for op in program.ops:
+        for name in op.inputs:
+            if name not in defined:
+                yield f"{op.kind} {op.name!r} ({op.source}) reads {name!r}, which nothing before it defines"
+        yield from _define(program, defined, op.output, f"{op.kind} {op.name!r} ({op.source})")
+    for name in program.values:
+        if name not in defined:
+            yield f"value {name!r} has a type, but nothing defines it"
+
+
+def _define(program: IntProgram, defined: dict[str, str], value: str, definer: str) -> Iterator[str]:
+    if value in defined:
+        yield f"{definer} assigns {value!r}, which {defined[value]} has assigned already"
+    if value not in program.values:
+        yield f"{definer} assigns {value!r}, which has no type in values"
+    defined[value] = definer
+
+
+def _ports_agree(program: IntProgram) -> Iterator[str]:
+    for what, ports in (("input", program.inputs), ("output", program.outputs)):
+        for port in ports:
+            if port.value not in program.values:
+                yield f"{what} {port.name!r} is {port.value!r}, which nothing defines"
+            elif not _agrees(port, program):
+                yield f"{what} {port.name!r} and its value {port.value!r} differ in dtype or scale"
+            if not isinstance(port.stride, int) or port.stride < 1:
+                yield f"{what} {port.name!r} has stride {port.stride}; expected a whole number of 1 or more"
+
+
+def _agrees(port: Port, program: IntProgram) -> bool:
+    value = program.values[port.value]
+    return port.dtype == value.dtype and np.array_equal(port.scale, value.scale)
+
+
+def _port_dtypes(program: IntProgram) -> Iterator[str]:
+    arithmetic = get_march(program.march).arithmetic
+    for what, ports, allowed in (
+        ("input", program.inputs, arithmetic.activation_dtypes),
+        ("output", program.outputs, arithmetic.output_dtypes),
+    ):
+        for port in ports:
+            if port.dtype not in allowed:
+                yield f"{what} {port.name!r} is {port.dtype}; march {program.march} has {', '.join(allowed)}"
+
+
+def _plain_metadata(program: IntProgram) -> Iterator[str]:
+    for key, item in program.metadata.items():
+        if not isinstance(key, str) or not _is_plain(item):
+            yield f"metadata[{key!r}] is {item!r}; expected None, booleans, numbers, strings, lists and dicts of them"
+
+
+def _is_plain(item: Any) -> bool:
+    if isinstance(item, (list, tuple)):
+        return all(map(_is_plain, item))
+    if isinstance(item, dict):
+        return all(isinstance(key, str) and _is_plain(value) for key, value in item.items())
+    return type(item) in PLAIN
+
+
+PROGRAM_RULES = (_unique_names, _has_ports, _defined_before_use, _ports_agree, _port_dtypes, _plain_metadata)
+"""In an order in which each may rely on the ones before."""

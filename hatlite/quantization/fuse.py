@@ -1,0 +1,83 @@
+"""Which calls run as one: conv or linear [+ batch norm] [+ ReLU], add [+ ReLU]."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from hatlite.errors import CaptureError
+from hatlite.graph import Call, Capture
+from hatlite.nn import Add
+
+__all__ = ["FusedCall", "fuse"]
+
+
+@dataclass(frozen=True)
+class FusedCall:
+    """One call with what was fused behind it.
+
+    Attributes:
+        call: The first call; name, path and line are its own.
+        inputs: Names of the fused calls that feed it.
+        batch_norm: Batch norm folded into it, or None.
+        relu: Whether a ReLU follows.
+    """
+
+    call: Call
+    inputs: tuple[str, ...]
+    batch_norm: nn.BatchNorm2d | None = None
+    relu: bool = False
+
+
+def fuse(capture: Capture) -> tuple[list[FusedCall], dict[str, str]]:
+    """Fuse the calls of a network.
+
+    A follower is taken along only when it is the sole reader of the call before it.
+
+    Returns:
+        The fused calls in order, and for every call the name of the fused call that holds its result.
+
+    Raises:
+        CaptureError: A batch norm does not follow a convolution.
+    """
+    readers = Counter(name for call in capture.calls for name in call.inputs) + Counter(capture.outputs.values())
+    only_reader = {name: call for call in capture.calls for name in call.inputs if readers[name] == 1}
+    holder = {capture.input: capture.input}
+    fused: list[FusedCall] = []
+    for call in capture.calls:
+        if call.name in holder:  # was taken along
+            continue
+        if isinstance(call.module, nn.Identity):
+            holder[call.name] = holder[call.inputs[0]]
+            continue
+        _refuse_lone_batch_norm(call)
+        item = FusedCall(call, tuple(holder[name] for name in call.inputs))
+        fused.append(_take_along(item, only_reader, holder))
+    return fused, holder
+
+
+def _take_along(item: FusedCall, only_reader: dict[str, Call], holder: dict[str, str]) -> FusedCall:
+    """Absorb the batch norm and the ReLU behind `item`, noting in `holder` where their results are."""
+    last = item.call
+    holder[last.name] = item.call.name
+    if isinstance(last.module, (nn.Conv2d, nn.Linear)):
+        follower = only_reader.get(last.name)
+        if follower is not None and isinstance(follower.module, nn.BatchNorm2d):
+            last, item = follower, replace(item, batch_norm=follower.module)
+            holder[last.name] = item.call.name
+    if isinstance(item.call.module, (nn.Conv2d, nn.Linear, Add)):
+        follower = only_reader.get(last.name)
+        if follower is not None and isinstance(follower.module, nn.ReLU):
+            item = replace(item, relu=True)
+            holder[follower.name] = item.call.name
+    return item
+
+
+def _refuse_lone_batch_norm(call: Call) -> None:
+    if isinstance(call.module, nn.BatchNorm2d):
+        raise CaptureError(
+            f"{call.path} ({call.line}): this BatchNorm2d is not the only reader of a convolution, so it cannot be folded;"
+            " place it directly behind a Conv2d whose result nothing else reads.",
+            name=call.path,
+            path=call.line,
+        )

@@ -1,0 +1,107 @@
+"""The fake-quant graph: the module that QAT trains and that is lowered to integers."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
+import torch
+from torch import nn
+
+from hatlite.errors import QuantizationError
+from hatlite.quantization.sites import Site
+
+__all__ = ["FakeQuantGraph"]
+
+
+class FakeQuantGraph(nn.Module):
+    """A network as sites in order, ``img → dict[str, Tensor]`` like the float network that it replaces.
+
+    Children of the float network stay children here under their names; ``sites`` is added. In ``calibrate`` mode values
+    are real and observers watch; in ``integer`` mode they are integer-valued float32 tensors, in train and eval alike.
+
+    Args:
+        network: The float network.
+        sites: All sites in order, the input first.
+        outputs: Output name → site name.
+    """
+
+    def __init__(self, network: nn.Module, sites: Mapping[str, Site], outputs: Mapping[str, str]) -> None:
+        super().__init__()
+        for name, child in network.named_children():
+            self.add_module(name, child)
+        self.sites = nn.ModuleDict(sites)
+        self.outputs = dict(outputs)
+        self.mode = "calibrate"
+        self.batches_observed = 0
+        self._last_reader = {name: site.name for site in sites.values() for name in (s.name for s in site.inputs)}
+
+    def calibrate_mode(self) -> None:
+        """Compute on real values and let the observers watch."""
+        self.mode = "calibrate"
+
+    def integer_mode(self) -> None:
+        """Compute on integers; needs scales from :meth:`finish_calibration` or a checkpoint."""
+        for site in self.sites.values():
+            site.require_calibrated()
+        self.mode = "integer"
+
+    def finish_calibration(self) -> None:
+        """Turn what the observers saw into scales, refresh all constants and go to integer mode."""
+        if not self.batches_observed:
+            raise QuantizationError("Calibration saw no image; run at least one batch in calibrate mode first.")
+        for site in self.sites.values():
+            site.finish_calibration()
+        self.refresh()
+        self.integer_mode()
+
+    def refresh(self) -> None:
+        """Take weight scales, multipliers and shifts from the current parameters, in order."""
+        for site in self.sites.values():
+            site.refresh()
+
+    def forward(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the named outputs as real values, (N, C, H, W) float32.
+
+        Args:
+            img: (N, C, H, W) float32.
+        """
+        values = self._run(img, keep=set(self.outputs.values()))
+        self.batches_observed += self.mode == "calibrate"
+        if self.mode == "calibrate":
+            return {name: values[site] for name, site in self.outputs.items()}
+        return {name: self.sites[site].dequantize(values[site]) for name, site in self.outputs.items()}
+
+    def integers(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the integer result of every site by name, as integer-valued floats."""
+        self.integer_mode()
+        return self._run(img, keep=set(self.sites))
+
+    @torch.no_grad()
+    def record_shapes(self, example: torch.Tensor) -> None:
+        """Give every site the shape of its result for `example`, without touching observers."""
+        observers = {name: site.observer for name, site in self.sites.items()}
+        mode, self.mode = self.mode, "calibrate"
+        for site in self.sites.values():
+            site.observer = None
+        values = self._run(example, keep=set(self.sites))
+        for name, site in self.sites.items():
+            site.shape = tuple(values[name].shape[1:])
+            site.observer = observers[name]
+        self.mode = mode
+
+    def _run(self, img: torch.Tensor, keep: set[str]) -> dict[str, torch.Tensor]:
+        """Run all sites; a value is dropped behind its last reader unless it is in `keep`."""
+        integer = self.mode == "integer"
+        values: dict[str, torch.Tensor] = {}
+        with _exact_convolutions():
+            for name, site in self.sites.items():
+                inputs = [values[source.name] for source in site.inputs] if site.inputs else [img]
+                values[name] = site.forward_integer(*inputs) if integer else site.forward_float(*inputs)
+                for source in {source.name for source in site.inputs}:
+                    if self._last_reader[source] == name and source not in keep:
+                        del values[source]
+        return values
+
+
+def _exact_convolutions() -> AbstractContextManager:
+    """Keep NNPACK out: its Winograd transform is not a re-ordering of the sum, so integers would not stay exact."""
+    return torch.backends.nnpack.flags(enabled=False)

@@ -1,0 +1,179 @@
+"""A float network becomes a fake-quant graph: capture, fuse, make a site of every call."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from hatlite.errors import CaptureError
+from hatlite.graph import Capture, capture
+from hatlite.nn import Add, DeQuantStub, Interpolate, QuantStub
+from hatlite.quantization.fuse import FusedCall, fuse
+from hatlite.quantization.graph import FakeQuantGraph
+from hatlite.quantization.observer import observer
+from hatlite.quantization.qconfig import QConfig
+from hatlite.quantization.sites import (
+    AddSite,
+    BilinearSite,
+    ConvSite,
+    InputSite,
+    MaxPoolSite,
+    NearestSite,
+    RescaleSite,
+    Site,
+)
+
+__all__ = ["SITE_RULES", "prepare"]
+
+
+def prepare(network: nn.Module, qconfig: QConfig, example_inputs: torch.Tensor) -> FakeQuantGraph:
+    """Return a fake-quant graph over the parameters of `network`.
+
+    The graph shares the network's modules, so their parameters keep names and values. It starts in calibrate mode.
+
+    Args:
+        network: ``img → dict[str, Tensor]``, modules only between QuantStub and DeQuantStub.
+        qconfig: What is quantised how.
+        example_inputs: (1, C, H, W) float32; gives every site its shape.
+
+    Raises:
+        CaptureError: An operation has no integer form; named with module path and source line.
+        QuantizationError: A rule of `qconfig` matches nothing.
+    """
+    captured = capture(network)
+    qconfig.check_matched([call.path for call in captured.calls])
+    fused, holder = fuse(captured)
+    wanted = _output_dtypes(captured, fused, holder)
+    sites: dict[str, Site] = {}
+    aliases: dict[str, str] = {}
+    for item in fused:
+        if isinstance(item.call.module, DeQuantStub):
+            aliases[item.call.name] = item.inputs[0]
+            continue
+        sites[item.call.name] = _make_site(item, sites, qconfig, wanted.get(item.call.name), captured)
+    outputs = {name: aliases[holder[call]] for name, call in captured.outputs.items()}
+    graph = FakeQuantGraph(network, sites, outputs)
+    graph.record_shapes(example_inputs)
+    return graph
+
+
+def _make_site(
+    item: FusedCall, sites: dict[str, Site], qconfig: QConfig, wanted: str | None, captured: Capture
+) -> Site:
+    call = item.call
+    inputs = tuple(_site_of(name, sites, item, captured) for name in item.inputs)
+    rule = qconfig.of(call.path)
+    dtype = wanted if wanted in ("int16", "int32") else rule.dtype
+    settings = {
+        "name": call.name,
+        "path": call.path,
+        "line": call.line,
+        "inputs": inputs,
+        "dtype": dtype,
+        "observer": None if dtype == "int32" else observer(rule.observer),
+        "relu": item.relu,
+    }
+    for kind, make in SITE_RULES.items():
+        if isinstance(call.module, kind):
+            site = make(item, settings)
+            return _settle_dtype(site)
+    known = ", ".join(sorted(kind.__name__ for kind in (*SITE_RULES, nn.BatchNorm2d, nn.Identity, DeQuantStub)))
+    raise _refusal(item, f"{type(call.module).__name__} has no integer form; supported are {known}")
+
+
+def _settle_dtype(site: Site) -> Site:
+    """Take 8 bits unsigned where the result is provably ≥ 0."""
+    if site.dtype == "int8" and site.nonnegative:
+        site.dtype = "uint8"
+    return site
+
+
+def _site_of(name: str, sites: dict[str, Site], item: FusedCall, captured: Capture) -> Site | None:
+    if name == captured.input:
+        if not isinstance(item.call.module, QuantStub):
+            raise _refusal(item, "the image must enter through a QuantStub")
+        return None
+    if name not in sites:
+        raise _refusal(item, "it reads a value behind a DeQuantStub, which is float; move it outside the network")
+    return sites[name]
+
+
+def _output_dtypes(captured: Capture, fused: list[FusedCall], holder: dict[str, str]) -> dict[str, str]:
+    """Return the dtype that a DeQuantStub asks of the call before it; check that outputs pass through one."""
+    modules = {item.call.name: item for item in fused}
+    wanted: dict[str, str] = {}
+    for item in fused:
+        if isinstance(item.call.module, DeQuantStub):
+            source = modules.get(item.inputs[0])
+            if source is None or wanted.setdefault(item.inputs[0], item.call.module.dtype) != item.call.module.dtype:
+                raise _refusal(item, "two DeQuantStubs ask for different dtypes of one value, or of the image itself")
+            _check_high_precision(item, source, fused)
+    for name, call in captured.outputs.items():
+        if holder[call] not in modules or not isinstance(modules[holder[call]].call.module, DeQuantStub):
+            raise CaptureError(f"The output {name!r} of the network does not come from a DeQuantStub.", name=name)
+    return wanted
+
+
+def _check_high_precision(stub: FusedCall, source: FusedCall, fused: list[FusedCall]) -> None:
+    """int16 and int32 leave the accelerator directly from an operation that can produce them."""
+    dtype = stub.call.module.dtype
+    if dtype == "int8":
+        return
+    makers = (nn.Conv2d, nn.Linear) if dtype == "int32" else (nn.Conv2d, nn.Linear, Add)
+    if not isinstance(source.call.module, makers):
+        raise _refusal(stub, f"{dtype} needs a convolution before the stub, not {type(source.call.module).__name__}")
+    readers = [item for item in fused if source.call.name in item.inputs and item is not stub]
+    if dtype == "int32" and any(not isinstance(item.call.module, DeQuantStub) for item in readers):
+        raise _refusal(stub, f"the raw accumulator is also read by {readers[0].call.path}; use int8 or int16")
+
+
+def _refusal(item: FusedCall, reason: str) -> CaptureError:
+    return CaptureError(f"{item.call.path} ({item.call.line}): {reason}.", name=item.call.path, path=item.call.line)
+
+
+def _input(item: FusedCall, settings: dict) -> Site:
+    return InputSite(item.call.module.scale, **{**settings, "inputs": (), "dtype": "int8"})
+
+
+def _conv(item: FusedCall, settings: dict) -> Site:
+    module = item.call.module
+    if isinstance(module, nn.Conv2d) and (isinstance(module.padding, str) or module.padding_mode != "zeros"):
+        raise _refusal(item, "padding must be numbers, filled with zeros")
+    return ConvSite(module, item.batch_norm, **settings)
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _max_pool(item: FusedCall, settings: dict) -> Site:
+    module = item.call.module
+    if module.ceil_mode or _pair(module.dilation) != (1, 1) or module.return_indices:
+        raise _refusal(item, "MaxPool2d must have ceil_mode=False, dilation=1, return_indices=False")
+    stride = module.stride if module.stride is not None else module.kernel_size
+    shape = {"kernel_size": _pair(module.kernel_size), "stride": _pair(stride), "padding": _pair(module.padding)}
+    return MaxPoolSite(**shape, **_keeping_type(settings))
+
+
+def _interpolate(item: FusedCall, settings: dict) -> Site:
+    if item.call.module.mode == "bilinear":
+        return BilinearSite(**_keeping_type(settings))
+    return NearestSite(item.call.module.scale_factor, **_keeping_type(settings))
+
+
+def _keeping_type(settings: dict) -> dict:
+    """Scale and type are those of the input, so there is nothing to observe."""
+    return {**settings, "dtype": settings["inputs"][0].dtype, "observer": None}
+
+
+SITE_RULES: dict[type[nn.Module], Callable[[FusedCall, dict], Site]] = {
+    QuantStub: _input,
+    nn.Conv2d: _conv,
+    nn.Linear: _conv,
+    nn.ReLU: lambda item, settings: RescaleSite(**{**settings, "relu": True}),
+    Add: lambda item, settings: AddSite(**settings),
+    nn.MaxPool2d: _max_pool,
+    Interpolate: _interpolate,
+}
+"""One row per module type: how its site is made."""
+

@@ -1,0 +1,25 @@
+"""Sites: one module per call of an operation, float and integer side by side."""
+
+from hatlite.quantization.sites.base import Site
+from hatlite.quantization.sites.conv import ConvSite
+from hatlite.quantization.sites.others import (
+    AddSite,
+    BilinearSite,
+    InputSite,
+    MaxPoolSite,
+    NearestSite,
+    PassingSite,
+    RescaleSite,
+)
+
+__all__ = [
+    "AddSite",
+    "BilinearSite",
+    "ConvSite",
+    "InputSite",
+    "MaxPoolSite",
+    "NearestSite",
+    "PassingSite",
+    "RescaleSite",
+    "Site",
+]

@@ -1,0 +1,147 @@
+"""A detector and a data set small enough to train in milliseconds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hatlite.nn import DeQuantStub, QuantStub
+from hatlite.registry import OBJECT_REGISTRY
+from hatlite.structures import Detections
+
+
+class TinyNetwork(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.quant = QuantStub(scale=1 / 128)
+        self.conv, self.bn, self.relu = nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU()
+        self.head, self.dequant = nn.Conv2d(4, 2, 1), DeQuantStub("int16")
+
+    def forward(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"cls_logits_s1": self.dequant(self.head(self.relu(self.bn(self.conv(self.quant(img))))))}
+
+
+@OBJECT_REGISTRY.register
+class TinyDetector(nn.Module):
+    """Predicts the mean colour of the image; `poison` makes the loss of one step NaN."""
+
+    def __init__(self, poison: int | None = None) -> None:
+        super().__init__()
+        self.network = TinyNetwork()
+        self.poison = poison
+        self.calls = 0
+
+    def forward(self, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        return self.compute_losses(self.network(batch["img"]), batch)
+
+    def compute_losses(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        logits = outputs["cls_logits_s1"].mean(dim=(2, 3))
+        self.calls += self.training
+        bad = float("nan") if self.calls - 1 == self.poison else 1.0
+        target = batch["img"].mean(dim=(1, 2, 3))
+        return {"cls": (logits[:, 0] - target).square().mean(), "reg": logits[:, 1].square().mean() * bad}
+
+    def detect(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> list[Detections]:
+        scores = outputs["cls_logits_s1"].mean(dim=(2, 3))[:, :1].sigmoid()
+        return [
+            Detections(torch.tensor([[0.0, 0, 8, 8]]), score, torch.zeros(1, dtype=torch.int64)) for score in scores
+        ]
+
+
+@OBJECT_REGISTRY.register
+class TinyDataset:
+    """`length` images of 8×8 pixels with noise that depends on the generator, as augmentation does."""
+
+    def __init__(self, length: int = 8, classes: Sequence[str] = ("cat", "dog"), transforms: Sequence = ()) -> None:
+        self.length = length
+        self.classes = list(classes)
+        self.transforms = list(transforms)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def get(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        pixels = (rng.integers(-99, 100, (3, 8, 8)) + index).clip(-128, 127).astype(np.float32)
+        return {
+            "img": torch.from_numpy(pixels) / 128,
+            "gt_bboxes": np.array([[0, 0, 8, 8]], dtype=np.float32),
+            "gt_classes": np.zeros(1, dtype=np.int64),
+            "img_id": index,
+            "img_name": f"{index}.jpg",
+        }
+
+
+@OBJECT_REGISTRY.register
+class MeanScore:
+    """Stands for a detection metric: the mean score."""
+
+    def __init__(self) -> None:
+        self.bound: Any = None
+        self.reset()
+
+    def bind(self, dataset: Any) -> None:
+        self.bound = dataset
+
+    def reset(self) -> None:
+        self.scores: list[float] = []
+
+    def update(self, batch: Mapping[str, Any], detections: Sequence[Detections]) -> None:
+        self.scores += [float(found.scores[0]) for found in detections]
+
+    def compute(self) -> dict[str, float]:
+        mean = sum(self.scores) / len(self.scores)
+        return {"mAP": mean, "AP50": mean, "AP75": mean}
+
+
+def loader(length: int = 8, **more: Any) -> dict[str, Any]:
+    """Return a loader config."""
+    dataset = {"type": "TinyDataset", "length": length}
+    return {"type": torch.utils.data.DataLoader, "dataset": dataset, "batch_size": 2, **more}
+
+
+@pytest.fixture
+def tiny_config(tmp_path) -> dict[str, Any]:
+    """A whole run of four stages, a few milliseconds each."""
+    model = {"type": "TinyDetector"}
+    train, val = loader(shuffle=True), loader(4)
+    callbacks = [
+        {"type": "ExponentialMovingAverage", "decay": 0.9, "ramp": 2.0},
+        {"type": "CosLrUpdater", "warmup_len": 1},
+        {"type": "Validation", "data_loader": val},
+        {"type": "Checkpoint"},
+    ]
+    trainer = {
+        "type": "distributed_data_parallel_trainer",
+        "model": model,
+        "data_loader": train,
+        "optimizer": {
+            "type": torch.optim.SGD,
+            "lr": 0.05,
+            "momentum": 0.9,
+            "params": {"weight": {"weight_decay": 1e-4}},
+        },
+        "num_epochs": 2,
+        "callbacks": callbacks,
+        "train_metrics": {"type": "LossShow"},
+        "val_metrics": {"type": "MeanScore"},
+    }
+    calibrator = {"type": "Calibrator", "model": model, "num_steps": 3, "val_metrics": {"type": "MeanScore"}}
+    return {
+        "task_name": "tiny",
+        "num_classes": 2,
+        "ckpt_dir": str(tmp_path / "run"),
+        "seed": 7,
+        "model": model,
+        "data_loader": train,
+        "val_data_loader": val,
+        "float_trainer": trainer,
+        "calibration_trainer": {**calibrator, "callbacks": callbacks[2:]},
+        "qat_trainer": {
+            **trainer,
+            "num_epochs": 1,
+            "callbacks": [{"type": "StepDecayLrUpdater", "lr_decay_id": [1]}, *callbacks[2:]],
+        },
+    }

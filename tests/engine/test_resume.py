@@ -1,0 +1,141 @@
+import os
+import signal
+
+import pytest
+import torch
+
+from hatlite.engine import Callback, Run, run_stage
+from hatlite.engine.checkpoint import load_checkpoint
+from hatlite.errors import CheckpointError, StageError
+from hatlite.registry import OBJECT_REGISTRY
+
+
+@OBJECT_REGISTRY.register
+class InterruptAt(Callback):
+    """Presses Ctrl-C during one step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_begin(self, loop) -> None:
+        if loop.step == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def train(config, folder, *, resume=False, extra=(), **changes):
+    trainer = {**config["float_trainer"], **changes}
+    trainer["callbacks"] = [*extra, *trainer["callbacks"]] if extra else trainer["callbacks"]
+    run = Run({**config, "float_trainer": trainer, "ckpt_dir": str(folder)})
+    run_stage(run, "float", resume=resume)
+    return load_checkpoint(run.checkpoint("float", "last"))
+
+
+def assert_same(a, b, place="checkpoint"):
+    """Compare nested values to the bit; paths in the config text are those of another folder."""
+    assert type(a) is type(b), place
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), place
+        for key in a.keys() - {"config", "metrics"}:
+            assert_same(a[key], b[key], f"{place}.{key}")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), place
+        for index, pair in enumerate(zip(a, b, strict=True)):
+            assert_same(*pair, f"{place}[{index}]")
+    elif isinstance(a, torch.Tensor):
+        assert a.dtype == b.dtype
+        assert torch.equal(a, b), place
+    else:
+        assert a == b, place
+
+
+def test_two_epochs_and_two_more_equal_four_to_the_bit(tiny_config, tmp_path):
+    callbacks = [dict(c) for c in tiny_config["float_trainer"]["callbacks"]]
+    callbacks[1] = {"type": "StepDecayLrUpdater", "lr_decay_id": [1, 3], "lr_decay_factor": 0.5}
+    tiny_config["float_trainer"]["callbacks"] = callbacks
+    whole = train(tiny_config, tmp_path / "whole", num_epochs=4)
+    train(tiny_config, tmp_path / "parts", num_epochs=2)
+    parts = train(tiny_config, tmp_path / "parts", num_epochs=4, resume=True)
+    assert whole["epoch"] == parts["epoch"] == 4
+    assert whole["optimizer"]["state"][0]["momentum_buffer"].abs().sum() > 0
+    assert_same(whole, parts)
+    names = ("mAP", "val_loss", "images")
+    assert [whole["metrics"][name] for name in names] == [parts["metrics"][name] for name in names]
+
+
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_interrupted_and_resumed_equals_uninterrupted_to_the_bit(tiny_config, tmp_path, step, capsys):
+    whole = train(tiny_config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config, tmp_path / "parts", extra=[{"type": "InterruptAt", "step": step}])
+    assert "python tools/train.py --stage float --config CONFIG --resume" in capsys.readouterr().out
+    halfway = load_checkpoint(tmp_path / "parts" / "float-checkpoint-last.pth.tar")
+    assert halfway["step"] == step + 1
+    # a callback that never fires keeps the places in the list, by which callbacks find their state
+    parts = train(tiny_config, tmp_path / "parts", extra=[{"type": "InterruptAt", "step": 99}], resume=True)
+    whole["callbacks"] = parts["callbacks"]
+    assert_same(whole, parts)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny_config, tmp_path):
+    first, second = (train(tiny_config, tmp_path / name)["state_dict"] for name in "ab")
+    assert_same(first, second)
+    other = train({**tiny_config, "seed": 8}, tmp_path / "c")["state_dict"]
+    assert not torch.equal(first["network.conv.weight"], other["network.conv.weight"])
+
+
+def test_an_interruption_keeps_best(tiny_config, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config, tmp_path, extra=[{"type": "InterruptAt", "step": 6}])
+    assert load_checkpoint(tmp_path / "float-checkpoint-best.pth.tar")["epoch"] == 1
+    last = load_checkpoint(tmp_path / "float-checkpoint-last.pth.tar")
+    assert (last["epoch"], last["step_in_epoch"]) == (1, 3)
+
+
+def test_the_handler_of_ctrl_c_is_put_back(tiny_config, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    train(tiny_config, tmp_path)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_resuming_without_a_checkpoint_says_what_to_run(tiny_config, tmp_path):
+    with pytest.raises(CheckpointError, match=r"no checkpoint .*float-checkpoint-last.*\n.*without --resume: python"):
+        train(tiny_config, tmp_path, resume=True)
+
+
+def test_another_task_cannot_be_resumed(tiny_config, tmp_path):
+    train(tiny_config, tmp_path)
+    with pytest.raises(CheckpointError, match=r"task 'tiny', stage 'float'\) cannot be resumed by task 'other'"):
+        train({**tiny_config, "task_name": "other"}, tmp_path, resume=True)
+
+
+def test_other_parameter_groups_cannot_be_resumed(tiny_config, tmp_path):
+    train(tiny_config, tmp_path)
+    optimizer = {"type": torch.optim.SGD, "lr": 0.05, "momentum": 0.9}
+    with pytest.raises(CheckpointError, match=r"optimizer of the checkpoint does not fit .* parameter groups"):
+        train(tiny_config, tmp_path, resume=True, optimizer=optimizer, num_epochs=3)
+
+
+@pytest.mark.parametrize("stage", ["calibration", "int_infer"])
+def test_short_stages_do_not_resume(tiny_config, stage):
+    run = Run(tiny_config)
+    for name in ("float", "calibration"):
+        run_stage(run, name)
+    with pytest.raises(StageError, match=f"{stage}' is short and always starts anew; run it without --resume"):
+        run_stage(run, stage, resume=True)
+
+
+def test_qat_resumes_to_the_bit(tiny_config, tmp_path):
+    tiny_config["qat_trainer"]["num_epochs"] = 2
+    tiny_config["qat_trainer"]["callbacks"] = [{"type": "InterruptAt", "step": 5}, {"type": "Checkpoint"}]
+    tiny_config["stage_checkpoint"] = "last"
+    run = Run(tiny_config)
+    for name in ("float", "calibration"):
+        run_stage(run, name)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(run, "qat")
+    run_stage(run, "qat", resume=True)
+    parts = load_checkpoint(run.checkpoint("qat"))
+    tiny_config["qat_trainer"]["callbacks"][0]["step"] = 99
+    whole_run = Run(tiny_config)
+    run_stage(whole_run, "qat")
+    assert_same(load_checkpoint(whole_run.checkpoint("qat")), parts)

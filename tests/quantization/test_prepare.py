@@ -1,0 +1,180 @@
+"""Preparation keeps the network's parameters, gives each call its own site, and refuses what has no integer form."""
+
+import copy
+
+import pytest
+import torch
+from networks import LEVELS, ProofNetwork, images
+from torch import nn
+
+from hatlite.errors import CaptureError, QuantizationError
+from hatlite.nn import Add, DeQuantStub, QuantStub
+from hatlite.quantization import FakeQuantGraph, QConfig, prepare
+from hatlite.quantization.sites import ConvSite
+
+IMG = images(2, 36, 52)
+
+
+def prepared(network: nn.Module | None = None, qconfig: QConfig | None = None) -> FakeQuantGraph:
+    return prepare(network or ProofNetwork(), qconfig or QConfig(), IMG[:1])
+
+
+class Chain(nn.Module):
+    """Modules one after the other between the stubs."""
+
+    def __init__(self, *inner: nn.Module, dtype: str = "int8") -> None:
+        super().__init__()
+        self.quant, self.inner, self.dequant = QuantStub(1 / 128), nn.Sequential(*inner), DeQuantStub(dtype)
+
+    def forward(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"y": self.dequant(self.inner(self.quant(img)))}
+
+
+def test_parameters_keep_their_names_and_their_storage() -> None:
+    network = ProofNetwork()
+    graph = prepared(network)
+    assert dict(graph.named_parameters()).keys() == dict(network.named_parameters()).keys()
+    assert all(p is dict(network.named_parameters())[n] for n, p in graph.named_parameters())
+    extra = graph.state_dict().keys() - network.state_dict().keys()
+    assert extra and all(name.startswith("sites.") for name in extra)
+
+
+def test_the_calibrate_forward_is_the_float_forward() -> None:
+    network = ProofNetwork().eval()
+    with torch.no_grad():
+        expected, got = network(IMG), prepared(network)(IMG)
+    for name, value in expected.items():
+        torch.testing.assert_close(got[name], value, rtol=1e-4, atol=1e-4 * float(value.abs().max()))
+
+
+def test_a_shared_tower_has_one_weight_and_a_site_per_level() -> None:
+    graph = prepared()
+    with torch.no_grad():
+        graph(IMG)
+    graph.finish_calibration()
+    towers = [site for site in graph.sites.values() if site.path == "head.tower"]
+    assert len(towers) == LEVELS
+    assert len({id(site.layer) for site in towers}) == 1
+    assert len({float(site.weight_scale[0]) for site in towers}) == LEVELS
+
+
+def test_types_follow_from_what_is_provably_nonnegative() -> None:
+    sites = {name: site for name, site in prepared().sites.items()}
+    kinds = {site.path: site.dtype for site in sites.values()}
+    assert kinds["quant"] == "int8"
+    assert kinds["backbone.stem"] == kinds["backbone.blocks.0.depthwise"] == "uint8"
+    assert kinds["backbone.blocks.0.project"] == kinds["backbone.blocks.0.add"] == "int8"
+    assert (kinds["head.cls"], kinds["head.box"], kinds["head.centerness"]) == ("int16", "int32", "int8")
+
+
+def test_batch_norm_and_relu_are_fused() -> None:
+    sites = prepared().sites.values()
+    assert not any("bn" in site.path for site in sites)
+    assert [site.path for site in sites if type(site).__name__ == "RescaleSite"] == ["neck.relu"]
+
+
+def test_eight_bits_follow_the_float_network() -> None:
+    network = ProofNetwork().eval()
+    graph = prepared(network, QConfig(activation=dict(observer="min_max")))
+    with torch.no_grad():
+        graph(IMG)
+        graph.finish_calibration()
+        expected, got = network(IMG), graph(IMG)
+    for name, value in expected.items():
+        assert float((got[name] - value).norm() / value.norm()) < 0.25, name
+
+
+def test_the_gradient_points_where_the_float_gradient_points() -> None:
+    float_network, network = ProofNetwork().eval(), ProofNetwork().eval()
+    graph = prepared(network, QConfig(activation=dict(dtype="int16", observer="min_max")))
+    with torch.no_grad():
+        graph(IMG)
+    graph.finish_calibration()
+    for module in (float_network, graph):
+        sum(out.square().mean() for out in module(IMG).values()).backward()
+    expected = dict(float_network.named_parameters())
+    cosines = [
+        torch.nn.functional.cosine_similarity(p.grad.flatten(), expected[name].grad.flatten(), dim=0)
+        for name, p in graph.named_parameters()
+    ]
+    assert float(torch.stack(cosines).median()) > 0.98
+
+
+def test_a_copy_is_independent_and_equal() -> None:
+    graph = prepared()
+    with torch.no_grad():
+        graph(IMG)
+    graph.finish_calibration()
+    twin = copy.deepcopy(graph)
+    assert all(twin.sites[n].layer is not s.layer for n, s in graph.sites.items() if isinstance(s, ConvSite))
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.mul_(1.5)
+    twin.refresh()
+    fresh = prepared()
+    fresh.load_state_dict(graph.state_dict())
+    fresh.integer_mode()
+    with torch.no_grad():
+        changed, kept, loaded = twin(IMG), graph(IMG), fresh(IMG)
+    assert all(torch.equal(kept[name], loaded[name]) for name in kept)
+    assert not torch.equal(changed["cls_s2"], kept["cls_s2"])
+
+
+def test_integers_need_scales() -> None:
+    with pytest.raises(QuantizationError, match="has no scale yet: run calibration, or load a calibration or qat"):
+        prepared().integer_mode()
+    with pytest.raises(QuantizationError, match="Calibration saw no image"):
+        prepared().finish_calibration()
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Chain(nn.Sigmoid()), r"inner.0 \(.*\): Sigmoid has no integer form; supported are Add, BatchNorm2d, Conv2d"),
+        (Chain(nn.MaxPool2d(2), nn.BatchNorm2d(3)), "this BatchNorm2d is not the only reader of a convolution"),
+        (Chain(nn.Conv2d(3, 3, 3, padding="same")), "padding must be numbers, filled with zeros"),
+        (Chain(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect")), "padding must be numbers, filled with zeros"),
+        (Chain(nn.MaxPool2d(2, ceil_mode=True)), "MaxPool2d must have ceil_mode=False"),
+        (Chain(nn.MaxPool2d(2), dtype="int32"), "int32 needs a convolution before the stub, not MaxPool2d"),
+    ],
+)
+def test_what_has_no_integer_form_is_refused_with_its_place(network: nn.Module, message: str) -> None:
+    with pytest.raises(CaptureError, match=message):
+        prepared(network)
+
+
+class Border(nn.Module):
+    """Ways to cross the border wrongly."""
+
+    def __init__(self, case: str) -> None:
+        super().__init__()
+        self.case = case
+        self.quant, self.conv, self.add = QuantStub(1 / 128), nn.Conv2d(3, 3, 1), Add()
+        self.first, self.second = DeQuantStub("int16"), DeQuantStub("int32")
+        self.plain = nn.Conv2d(3, 3, 1)
+
+    def forward(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
+        x = self.conv(img if self.case == "no quant" else self.quant(img))
+        if self.case == "no dequant":
+            return {"y": x}
+        y = self.first(x)
+        if self.case == "two dtypes":
+            return {"y": y, "z": self.second(x)}
+        if self.case == "behind":
+            return {"y": self.second(self.plain(y))}
+        return {"y": self.second(x), "z": self.first(self.add(x, x))}
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("no quant", "the image must enter through a QuantStub"),
+        ("no dequant", "The output 'y' of the network does not come from a DeQuantStub"),
+        ("two dtypes", "two DeQuantStubs ask for different dtypes"),
+        ("behind", "reads a value behind a DeQuantStub, which is float"),
+        ("raw and read", "the raw accumulator is also read by add; use int8 or int16"),
+    ],
+)
+def test_the_border_is_checked(case: str, message: str) -> None:
+    with pytest.raises(CaptureError, match=message):
+        prepared(Border(case))
