@@ -14,7 +14,7 @@ import os
 import sys
 import traceback
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -183,7 +183,8 @@ def _is_value(name: str, value: Any, imported: set[str]) -> bool:
 
 def _import_custom(names: Any, path: Path) -> None:
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"{path}: custom_imports is {names!r}; expected a list of module names.", path="custom_imports")
+        text = f"{path}: custom_imports is {names!r}; expected a list of module names."
+        raise ConfigError(text, path="config['custom_imports']")
     for name in names:
         try:
             importlib.import_module(name)
@@ -208,13 +209,13 @@ def _plain(value: Any) -> Any:
         return sorted((_plain(item) for item in value), key=str)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if hasattr(value, "__qualname__"):
+    if callable(value) and hasattr(value, "__qualname__"):
         return _dotted(value)
     shape = f" {value.dtype} {list(value.shape)}" if hasattr(value, "dtype") and hasattr(value, "shape") else ""
     return f"<{_dotted(type(value))}{shape}>"
 
 
-def _dotted(target: Any) -> str:
+def _dotted(target: type | Callable) -> str:
     """Return the shortest import path of a class or function: ``torch.optim.SGD``, not ``torch.optim.sgd.SGD``."""
     packages = target.__module__.split(".")
     for depth in range(1, len(packages)):

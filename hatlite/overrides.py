@@ -1,9 +1,10 @@
 """``--opts key.path=value``: change a config without editing it.
 
-A bare name replaces the right-hand side of its assignments *before* the config runs, in the config and in the siblings that
-it imports, so that ``num_epochs=2`` reaches every dict that uses the variable. A dotted path (``model.head.num_classes=3``,
-``float_trainer.callbacks.0.log_freq=5``) changes the finished dicts in place: a dict that stands in two trainers changes for
-both. A dict with a `type` takes new keys, since the registry checks them against the constructor; elsewhere a key must exist.
+A bare name replaces the right-hand side of its assignments *before* the config runs, in the config and in the siblings
+that it imports, so that ``num_epochs=2`` reaches every dict that uses the variable. A dotted path
+(``model.head.num_classes=3``, ``float_trainer.callbacks.0.log_freq=5``) changes the finished dicts in place: a dict
+that stands in two trainers changes for both. A dict with a `type` takes new keys, since the registry checks them
+against the constructor; elsewhere a key must exist.
 """
 
 import ast
@@ -53,7 +54,7 @@ class Override:
         path, equals, value = text.partition("=")
         keys = tuple(key.strip() for key in path.split("."))
         if not equals or not all(keys):
-            raise ConfigError(f"--opts takes key.path=value, such as num_epochs=2 or model.num_classes=3, not {text!r}.")
+            raise ConfigError(f"--opts takes key.path=value, such as num_epochs=2 or model.bias=true, not {text!r}.")
         return cls(text, keys, parse_value(value))
 
 
@@ -78,7 +79,7 @@ class Overrides(ast.NodeTransformer):
         """Leave local variables alone."""
         return node
 
-    visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = visit_FunctionDef
+    visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef  # noqa: N815 - ast's own spelling
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         """Replace the value of ``name = …``."""
@@ -125,7 +126,8 @@ class Overrides(ast.NodeTransformer):
 
 
 def _assign(cfg: dict[str, Any], override: Override) -> None:
-    place, path = cfg, "config"
+    place: Any = cfg
+    path = "config"
     for key in override.keys[:-1]:
         index = _index(place, key, path, override)
         place, path = place[index], f"{path}[{index!r}]"
@@ -143,8 +145,9 @@ def _index(place: Any, key: str, path: str, override: Override) -> str | int:
         for known in place:
             if str(known) == key:
                 return known
-        found = ", ".join(map(str, place))
-        raise ConfigError(f"{text}{path} has no key {key!r}.{nearest(key, list(map(str, place)))}\n  It has {found}.", path=path)
+        keys = [str(known) for known in place]
+        hint = f"{nearest(key, keys)}\n  It has {', '.join(keys)}."
+        raise ConfigError(f"{text}{path} has no key {key!r}.{hint}", path=path)
     if isinstance(place, list):
         if key.lstrip("-").isdecimal() and -len(place) <= int(key) < len(place):
             return int(key)

@@ -86,8 +86,10 @@ class QParams:
 
     @property
     def quant_min(self) -> int:
+        """Smallest integer of the dtype."""
         return int_type(self.dtype).quant_min
 
     @property
     def quant_max(self) -> int:
+        """Largest integer of the dtype."""
         return int_type(self.dtype).quant_max

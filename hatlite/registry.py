@@ -1,7 +1,7 @@
 """One registry: type strings of a config become objects.
 
-A config dict with a `type` is built after its children; everything beside `type` goes to the constructor by name. A dict
-without `type` stays a dict. `type` is a registered name, an alias, or a class such as ``torch.optim.SGD``.
+A config dict with a `type` is built after its children; everything beside `type` goes to the constructor by name. A
+dict without `type` stays a dict. `type` is a registered name, an alias, or a class such as ``torch.optim.SGD``.
 
 Rules that configs rely on:
 

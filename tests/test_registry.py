@@ -30,7 +30,7 @@ class Optimizer:
 
 
 class Trainer:
-    build_later = {"optimizer": ("params",)}  # noqa: RUF012 - a plain class attribute is what users write
+    build_later = {"optimizer": ("params",)}
 
     def __init__(self, model: Model, optimizer: dict, callbacks: list | None = None) -> None:
         self.model = model

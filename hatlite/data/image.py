@@ -24,9 +24,9 @@ from hatlite.errors import DataError, DataNotFoundError
 
 __all__ = ["decode_image", "encode_jpeg", "image_from_tensor", "read_image", "rgb_to_yuv", "yuv_to_rgb"]
 
-# Sums of the fractions above end in k/1000, k/1772 or k/1402: a sum that is no tie lies at least 1/1772 from one. This
-# nudge lifts ties over the edge and moves nothing else, since float32 errs by less than 1/10000 on these sums. Hence the
-# fast form gives the integer of the definition.
+# The fractions above end in k/1000, k/1772 or k/1402: a value that is no tie lies at least 1/1772 from one. This nudge
+# lifts ties over the edge and moves nothing else, since float32 errs by less than 1/10000 on these sums. So the fast
+# form gives the integer of the definition, for every colour.
 TIE_NUDGE = 1 / 4096
 
 RGB_TO_YUV = np.array(
@@ -58,7 +58,7 @@ def rgb_to_yuv(img: np.ndarray) -> np.ndarray:
 
 
 def yuv_to_rgb(img: np.ndarray) -> np.ndarray:
-    """Convert (H, W, 3) uint8 YUV to (H, W, 3) uint8 RGB for the eye; within 1 of the RGB that :func:`rgb_to_yuv` saw."""
+    """Convert (H, W, 3) uint8 YUV to (H, W, 3) uint8 RGB for the eye; within 1 of what :func:`rgb_to_yuv` saw."""
     return _linear(img, YUV_TO_RGB)
 
 

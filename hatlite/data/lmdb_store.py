@@ -1,13 +1,13 @@
 """Records in an LMDB: msgpack with a checksum.
 
 Layout of format version 1: the key ``meta`` holds the metadata, the keys ``000000000000``, ``000000000001``, … hold the
-records. Every value is a big-endian CRC-32 (4 bytes) of the payload that follows, a msgpack map. The order of the records
-is the order in which they were written; the same records give the same values.
+records. Every value is a big-endian CRC-32 (4 bytes) of the payload that follows, a msgpack map. The order of the
+records is the order in which they were written; the same records give the same values.
 """
 
 import functools
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ __all__ = ["FORMAT", "VERSION", "LmdbReader", "write_lmdb"]
 
 FORMAT, VERSION = "hatlite-detection", 1
 META = b"meta"
+DATA_FILE = "data.mdb"
 FIRST_MAP_SIZE = 1 << 26  # bytes; doubled whenever it is full
 CHECKSUM_BYTES = 4
 
@@ -54,14 +55,14 @@ def _put(env: lmdb.Environment, key: bytes, value: bytes) -> None:
 
 
 def write_lmdb(
-    target: Path, records: Iterable[Mapping[str, Any]], meta: Mapping[str, Any], *, force: bool = False
+    target: Path, records: Iterable[Mapping[str, Any]], meta: Callable[[], Mapping[str, Any]], *, force: bool = False
 ) -> int:
     """Write `records` to the folder `target`, read them all again, and only then let the folder appear.
 
     Args:
         target: Folder to make.
         records: Maps of msgpack's types.
-        meta: Anything a reader of the metadata wants; `format`, `version` and `num_records` are added.
+        meta: Gives the metadata once all records are written; `format`, `version` and `num_records` are added.
         force: Replace an existing folder.
 
     Returns:
@@ -75,7 +76,7 @@ def write_lmdb(
             count = 0
             for count, record in enumerate(records, 1):
                 _put(env, _key(count - 1), _pack(record))
-            _put(env, META, _pack({"format": FORMAT, "version": VERSION, "num_records": count, **meta}))
+            _put(env, META, _pack({"format": FORMAT, "version": VERSION, "num_records": count, **meta()}))
             env.sync(True)
         with _open(folder) as env:
             for index in range(count):
@@ -85,17 +86,19 @@ def write_lmdb(
 
 def _open(folder: Path) -> lmdb.Environment:
     try:
-        return lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
+        env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
     except lmdb.Error as cause:
         raise DataError(f"{folder} is no packed data set ({cause}); pack it with tools/mscoco_packer.py.") from cause
+    used = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    if (folder / DATA_FILE).stat().st_size < used:  # touching a page that the file lacks would kill the process
+        env.close()
+        raise DataError(f"{folder} is cut off: {DATA_FILE} should have {used} bytes or more; copy it again.")
+    return env
 
 
 def _read(env: lmdb.Environment, key: bytes, where: str) -> dict[str, Any]:
-    try:
-        with env.begin(buffers=True) as transaction:
-            return _unpack(transaction.get(key), where)
-    except lmdb.Error as cause:
-        raise DataError(f"{where} cannot be read ({cause}); pack the data set again.") from cause
+    with env.begin(buffers=True) as transaction:
+        return _unpack(transaction.get(key), where)
 
 
 @functools.cache
@@ -134,9 +137,11 @@ class LmdbReader:
             raise DataError(f"{folder} holds no record; a data set needs at least one image.")
 
     def _env(self) -> lmdb.Environment:
-        data = self._folder / "data.mdb"
+        data = self._folder / DATA_FILE
         if not data.is_file():
-            raise DataError(f"{self._folder} is no packed data set (no data.mdb); pack it with tools/mscoco_packer.py.")
+            raise DataError(
+                f"{self._folder} is no packed data set: it has no {DATA_FILE}; pack it with tools/mscoco_packer.py."
+            )
         status = data.stat()
         return _shared(self._folder, (status.st_dev, status.st_ino))
 

@@ -23,14 +23,14 @@ __all__ = ["EpochLoader", "build_data_loader", "set_epoch"]
 class EpochLoader(DataLoader):
     """A DataLoader that raises the errors of its workers as they were.
 
-    Its `dataset` is a :class:`~hatlite.data.worker.SeededDataset` around the one of the config (``loader.dataset.dataset``),
-    its `batch_sampler` an :class:`~hatlite.data.sampler.EpochBatchSampler`.
+    Its `dataset` is a :class:`~hatlite.data.worker.SeededDataset` around the config's (``loader.dataset.dataset``), its
+    `batch_sampler` an :class:`~hatlite.data.sampler.EpochBatchSampler`.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         for batch in super().__iter__():
             if isinstance(batch, Failure):
-                raise batch.error
+                raise batch.release()
             yield batch
 
 
@@ -124,7 +124,7 @@ def _no_batch(dataset: Any, batch_size: int) -> str:
     name, count = type(dataset).__name__, len(dataset)
     if not count:
         return f"DataLoader: the data set {name} is empty; check its path and its annotation file."
-    return f"DataLoader: {name} has {count} images, no full batch of {batch_size}; lower batch_size or set drop_last=False."
+    return f"DataLoader: {name} has {count} images, no full batch of {batch_size}; lower it or set drop_last=False."
 
 
 def _cpu_count() -> int:

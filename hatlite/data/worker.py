@@ -1,7 +1,7 @@
 """What happens inside a worker process: reproducible samples, and errors that travel as values.
 
-An exception that leaves a worker comes out of torch as a traceback in a string. A `HatliteError` is therefore caught here,
-handed over in place of the batch, and raised again by the loader in the main process, as it was.
+An exception that leaves a worker comes out of torch as a traceback in a string. A `HatliteError` is therefore caught
+here, handed over in place of the batch, and raised again by the loader in the main process, as it was.
 """
 
 import signal
@@ -20,11 +20,21 @@ from hatlite.errors import HatliteError
 __all__ = ["CatchingCollate", "Failure", "SeededDataset", "start_worker"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Failure:
     """A `HatliteError` on its way to the main process."""
 
     error: HatliteError
+
+    def release(self) -> HatliteError:
+        """Hand out the error and forget it.
+
+        Where it is raised, its traceback refers to the frame and the frame to this object. If this object still held
+        the error, the cycle would keep the loader alive, and collecting it late makes its workers wait for seconds.
+        """
+        error = self.error
+        del self.error
+        return error
 
 
 class SeededDataset(Dataset):

@@ -86,7 +86,9 @@ class Executor:
             array, shape = inputs[name], self.program.values[port.value].shape
             if not isinstance(array, np.ndarray) or array.dtype != port.dtype:
                 given = getattr(array, "dtype", type(array).__name__)
-                raise ProgramError(f"{self.program.name}: input {name!r} is {given}; expected a {port.dtype} array.")
+                raise ProgramError(
+                    f"{self.program.name}: input {name!r} is {given}; expected an array of {port.dtype}."
+                )
             if array.ndim != 4 or array.shape[0] < 1 or array.shape[1:] != shape:
                 wanted = ", ".join(map(str, shape))
                 raise ProgramError(

@@ -1,4 +1,4 @@
-"""Facts of a piece of hardware: what it computes exactly (:class:`Arithmetic`) and how much of it there is (:class:`March`).
+"""Facts of hardware: what it computes exactly (:class:`Arithmetic`) and how much of it there is (:class:`March`).
 
 Choices of the compiler do not belong here; a march states only what cannot be chosen.
 """

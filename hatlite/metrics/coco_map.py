@@ -117,8 +117,8 @@ class COCODetectionMetric:
             detections: One per image, in pixels of the original image.
 
         Raises:
-            DataError: The numbers of images differ, an image is unknown or was evaluated before, a label has no category,
-                or a value is not finite.
+            DataError: The numbers of images differ, an image is unknown or was evaluated before, a label has no
+                category, or a value is not finite.
         """
         ids = [int(i) for i in batch["img_id"]]
         if len(ids) != len(detections):
@@ -137,8 +137,8 @@ class COCODetectionMetric:
             raise DataError(f"Image {img_id} is not in the ground truth; the annotations belong to another data set.")
         if len(found) and not 0 <= int(found.labels.min()) <= int(found.labels.max()) < categories:
             raise DataError(
-                f"Image {img_id} has labels {int(found.labels.min())}…{int(found.labels.max())}, but the ground truth has "
-                f"{categories} categories; num_classes does not fit the data set."
+                f"Image {img_id} has labels {int(found.labels.min())}…{int(found.labels.max())}, but the ground truth "
+                f"has {categories} categories; num_classes does not fit the data set."
             )
         if not (found.boxes.isfinite().all() and found.scores.isfinite().all()):
             raise DataError(f"Image {img_id} has detections that are not finite; the network's outputs are broken.")

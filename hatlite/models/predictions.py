@@ -40,7 +40,7 @@ class DensePredictions:
 
 
 def flatten_outputs(outputs: Mapping[str, torch.Tensor], strides: Sequence[int]) -> DensePredictions:
-    """Return the outputs of :class:`~hatlite.models.heads.fcos_head.FCOSHead` with levels joined in the order of `strides`."""
+    """Return the `outputs` of a head by name, with levels joined in the order of `strides`."""
 
     def join(kind: str) -> torch.Tensor:
         levels = [outputs[f"{kind}_s{stride}"] for stride in strides]

@@ -20,7 +20,9 @@ def make_activation(name: str) -> nn.Module:
         BuildError: The name is none of :data:`ACTIVATIONS`.
     """
     if name not in ACTIVATIONS:
-        raise BuildError(f"activation is {name!r}; expected one of {', '.join(ACTIVATIONS)}.", candidates=list(ACTIVATIONS))
+        raise BuildError(
+            f"activation is {name!r}; expected one of {', '.join(ACTIVATIONS)}.", candidates=list(ACTIVATIONS)
+        )
     return ACTIVATIONS[name]()
 
 

@@ -12,7 +12,8 @@ class DropPath(nn.Identity):
     Huang et al., Deep Networks with Stochastic Depth, ECCV 2016.
 
     Args:
-        rate: Probability in 0…1 (1 excluded) that the branch of a sample is zero; the others are scaled by 1 / (1 − rate).
+        rate: Probability in 0…1 (1 excluded) that the branch of a sample is zero; the others are scaled by 1 / (1 −
+            rate).
     """
 
     def __init__(self, rate: float) -> None:

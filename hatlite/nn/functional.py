@@ -34,7 +34,9 @@ class Interpolate(nn.Module):
     def __init__(self, scale_factor: int = 2, mode: str = "bilinear") -> None:
         super().__init__()
         if mode not in ("nearest", "bilinear") or scale_factor != int(scale_factor) or scale_factor < 1:
-            raise BuildError(f"Interpolate takes mode nearest or bilinear and a whole factor, not {mode}, {scale_factor}.")
+            raise BuildError(
+                f"Interpolate takes mode nearest or bilinear and a whole factor, not {mode}, {scale_factor}."
+            )
         if mode == "bilinear" and scale_factor != 2:
             raise BuildError(f"Interpolate: bilinear doubles the size (scale_factor=2), it cannot take {scale_factor}.")
         self.scale_factor = int(scale_factor)

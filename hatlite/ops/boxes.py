@@ -1,7 +1,7 @@
 """Boxes, points and what lies between them.
 
-Legend: P points, M pairs. Boxes are (…, 4) float, xyxy, x1 ≤ x2 and y1 ≤ y2. `ltrb` are the (…, 4) distances from a point to
-the left, top, right and bottom side of a box; all are positive when the point lies inside.
+Legend: P points, M pairs. Boxes are (…, 4) float, xyxy, x1 ≤ x2 and y1 ≤ y2. `ltrb` are the (…, 4) distances from a
+point to the left, top, right and bottom side of a box; all are positive when the point lies inside.
 """
 
 from collections.abc import Sequence

@@ -120,5 +120,7 @@ class Requantize:
             object.__setattr__(self, name, constant(np.atleast_1d(getattr(self, name)), "int64", name))
         if self.multiplier.ndim != 1 or self.multiplier.shape != self.shift.shape or not self.multiplier.size:
             raise ProgramError(f"multiplier {self.multiplier.shape} and shift {self.shift.shape} differ in length.")
+        for name in ("quant_min", "quant_max", "bias_bits"):
+            object.__setattr__(self, name, int(getattr(self, name)))
         if self.quant_min >= self.quant_max:
             raise ProgramError(f"clamp {self.quant_min}…{self.quant_max} is empty.")

@@ -51,6 +51,8 @@ def weights_fit(op: Operator, inputs: Types, output: TensorType, arithmetic: Ari
     if not isinstance(op, (Conv2d, Linear)):
         return
     groups = getattr(op, "groups", 1)
+    if not isinstance(groups, int) or not isinstance(op.activation_min, (int, type(None))):
+        yield f"groups is {groups!r} and activation_min {op.activation_min!r}; expected whole numbers"
     channels_out, *kernel, channels_in = op.weight.values.shape
     if groups < 1 or channels_out % groups or channels_in * groups != inputs[0].shape[2]:
         yield (

@@ -112,7 +112,7 @@ def _check_envelope(content: bytes) -> int:
     _, version, length = PREFIX.unpack_from(content)
     if version != FORMAT_VERSION:
         raise ProgramError(
-            f"has format version {version}; this hatlite reads version {FORMAT_VERSION}. Lower it again with this hatlite."
+            f"has format version {version}; this hatlite reads version {FORMAT_VERSION}. Lower the network again."
         )
     if hashlib.sha256(content[:-CHECKSUM_BYTES]).digest() != content[-CHECKSUM_BYTES:]:
         raise ProgramError("is damaged: the checksum differs (truncated or changed); copy or lower it again.")

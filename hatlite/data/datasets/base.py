@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from hatlite.data.datasets.image_file import decode_image
 from hatlite.data.datasets.record import ImageRecord
 from hatlite.data.datasets.report import DataReport
 from hatlite.errors import DataError
@@ -68,14 +67,8 @@ class DetectionDataset(Dataset, ABC):
             DataError: The image is unreadable, or is not as large as the annotation says.
         """
         record, data = self.read(index)
-        img = decode_image(data, record.name)
-        if img.shape[:2] != (record.height, record.width):
-            raise DataError(
-                f"The image {record.name} has {img.shape[1]}×{img.shape[0]} pixels where its annotation says "
-                f"{record.width}×{record.height}, so its boxes cannot be trusted; correct the annotation."
-            )
         return {
-            "img": img,
+            "img": record.decode(data),
             "gt_bboxes": record.boxes.copy(),
             "gt_classes": record.classes,
             "img_id": record.img_id,

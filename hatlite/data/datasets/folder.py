@@ -27,7 +27,7 @@ def read_image_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as cause:
-        raise DataError(f"The image {path} cannot be read: {cause.strerror}.") from cause
+        raise DataError(f"image {path} cannot be read: {cause.strerror}.") from cause
 
 
 class FolderDataset(DetectionDataset):

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from hatlite.data.datasets.report import DataReport
+from hatlite.data.image import decode_image
+from hatlite.errors import DataError
 
 __all__ = ["IGNORE_CLASS", "ImageRecord", "clean_record"]
 
@@ -49,7 +51,7 @@ class ImageRecord:
         """Make a record of an image of `size` (height, width) from its objects.
 
         Args:
-            objects: Each with `box` (xyxy) and `label`, and where they differ from the default `area`, `ignore`, `crowd`.
+            objects: Each with `box` (xyxy) and `label`; `area`, `ignore` and `crowd` where not the default.
         """
         boxes = np.array([o["box"] for o in objects], np.float64).reshape(-1, 4)
         sides = boxes[:, 2:] - boxes[:, :2]
@@ -86,6 +88,20 @@ class ImageRecord:
     def classes(self) -> np.ndarray:
         """(N,) int64, as a sample carries them: the label, or −1 where the region is to be ignored."""
         return np.where(self.ignore, IGNORE_CLASS, self.labels)
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """Decode the image's file to (H, W, 3) uint8 RGB.
+
+        Raises:
+            DataError: It is no image, is truncated, or has another size than the record.
+        """
+        img = decode_image(data, self.name)
+        if img.shape[:2] != (self.height, self.width):
+            raise DataError(
+                f"image {self.name} has {img.shape[1]}×{img.shape[0]} pixels where its annotation says "
+                f"{self.width}×{self.height}, so its boxes cannot be trusted; correct the annotation."
+            )
+        return img
 
     def select(self, keep: np.ndarray, boxes: np.ndarray) -> "ImageRecord":
         """Return the record with the objects that `keep` (N,) bool marks, at `boxes` (N, 4)."""

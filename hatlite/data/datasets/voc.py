@@ -1,7 +1,7 @@
 """Pascal VOC, read as it lies on the disk.
 
-VOC numbers pixels from 1 and counts both ends: a box ``xmin … xmax`` covers the pixels xmin to xmax. In continuous edges,
-which hatlite uses everywhere, that is ``xmin − 1 … xmax``, and the same for y.
+VOC numbers pixels from 1 and counts both ends: a box ``xmin … xmax`` covers the pixels xmin to xmax. In continuous
+edges, which hatlite uses everywhere, that is ``xmin − 1 … xmax``, and the same for y.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 from hatlite.data.datasets.base import Transform
-from hatlite.data.datasets.folder import FolderDataset, read_image_file
-from hatlite.data.datasets.image_file import decode_image
+from hatlite.data.datasets.folder import FolderDataset
 from hatlite.data.datasets.paths import require_path
 from hatlite.data.datasets.record import ImageRecord, clean_record
 from hatlite.data.datasets.report import DataReport, listed
+from hatlite.data.image import read_image
 from hatlite.errors import DataError, DataNotFoundError
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -52,7 +52,7 @@ def _image_size(root: ElementTree.Element, image_file: Path) -> tuple[int, int]:
         size = (0, 0)
     if min(size) > 0:
         return size
-    height, width, _ = decode_image(read_image_file(image_file), image_file.name).shape
+    height, width, _ = read_image(image_file).shape
     return height, width
 
 
@@ -145,7 +145,8 @@ class VOCFromImage(FolderDataset):
             f"{o['name']!r} in {name}" for name, _, objects in parsed for o in objects if o["name"] not in classes
         ]:
             raise DataError(
-                f"{len(strangers)} objects have a class that is not in classes ({', '.join(classes)}): {listed(strangers)}."
+                f"{len(strangers)} objects have a class that is not in classes ({', '.join(classes)}): "
+                f"{listed(strangers)}."
             )
         records = []
         for img_id, (name, size, objects) in enumerate(parsed, 1):

@@ -1,8 +1,8 @@
 """Transforms: callables ``transform(sample, rng) -> sample`` that a data set applies in the order of its list.
 
-`rng` is made from (seed, epoch, index), and a transform draws from nothing else; so a sample looks the same whatever the
-number of workers. A transform returns a new dict and leaves the arrays that it was given as they are, so that one sample
-may be used twice; a transform that joins several images can therefore be handed samples by its data set.
+`rng` is made from (seed, epoch, index), and a transform draws from nothing else, so a sample looks the same whatever
+the number of workers. A transform returns a new dict and leaves the arrays that it was given as they are; one sample
+may therefore serve several pictures, as a transform that joins images will want.
 """
 
 from hatlite.data.transforms.color import AugmentHSV

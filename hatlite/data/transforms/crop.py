@@ -43,8 +43,6 @@ class RandomCrop:
         top, left = int(rng.integers(room_y + 1)), int(rng.integers(room_x + 1))
         if rng.random() < self.center_crop_prob:
             top, left = room_y // 2, room_x // 2
-        if not room_y and not room_x:
-            return sample
         shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]], np.float64)
         return self._clip(move(sample, img[top : top + height, left : left + width], shift))
 

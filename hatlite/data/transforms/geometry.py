@@ -22,8 +22,8 @@ AREA_FACTOR = 2
 class Resize:
     """Resize picture and boxes to `img_scale`.
 
-    Pixels are interpolated linearly, and averaged over areas where a side shrinks by more than 2. Boxes are multiplied
-    by W′/W and H′/H exactly, so they agree with the rounded size of the picture.
+    Pixels are interpolated linearly; averaged over areas if a side shrinks by more than 2 and none grows. Boxes are
+    multiplied by W′/W and H′/H exactly, so they agree with the rounded size of the picture.
 
     Args:
         img_scale: (height, width) in pixels.
@@ -45,8 +45,8 @@ class Resize:
         ratio = rng.uniform(low, high) if low < high else low
         old_height, old_width = img.shape[:2]
         height, width = self._new_size(old_height, old_width, ratio)
-        down = max(old_height / height, old_width / width)
-        method = cv2.INTER_AREA if down > AREA_FACTOR else cv2.INTER_LINEAR
+        down = old_height / height, old_width / width
+        method = cv2.INTER_AREA if max(down) > AREA_FACTOR and min(down) >= 1 else cv2.INTER_LINEAR
         resized = cv2.resize(img, (width, height), interpolation=method)
         return move(sample, resized, np.diag([width / old_width, height / old_height, 1.0]))
 

@@ -1,7 +1,7 @@
 """What the transforms share: reading a sample's picture, and moving picture, boxes and matrix as one.
 
-A geometric transform is an axis-aligned map of edge coordinates: pixel column `i` covers x from i to i + 1. Shrinking by
-two halves every coordinate, mirroring a picture of width W turns x into W − x; no half pixel appears anywhere.
+A geometric transform is an axis-aligned map of edge coordinates: pixel column `i` covers x from i to i + 1. Shrinking
+by two halves every coordinate, mirroring a picture of width W turns x into W − x; no half pixel appears anywhere.
 """
 
 from numbers import Integral

@@ -38,6 +38,7 @@ Kernel = Callable[..., torch.Tensor]
 
 FLOAT32_EXACT = 2**24
 FLOAT64_EXACT = 2**53
+CACHED_VALUES = 2**15  # float64 values per thread that stay in a core's cache
 NHWC = torch.channels_last
 
 
@@ -47,16 +48,20 @@ def _exact_dtype(peak: int) -> torch.dtype:
 
 
 def _requantizer(rule: Requantize, peak: int) -> Kernel:
-    """Return ``acc → clamp((acc · M + 2^(s−1)) >> s)`` for accumulators up to `peak`."""
+    """Return ``acc → clamp((acc · M + 2^(s−1)) >> s)`` for accumulators up to `peak`; `acc` may be overwritten."""
     headroom = peak * int(rule.multiplier.max()) + 2 ** (int(rule.shift.max()) - 1)
     if headroom >= FLOAT64_EXACT:
         return _integer_requantizer(rule)
     # M · 2^−s is exact, and with every product below 2^53 so is acc · M · 2^−s + 1/2: floor is the right shift.
-    factor = torch.from_numpy(np.ldexp(rule.multiplier.astype(np.float64), -rule.shift)).view(1, -1, 1, 1)
+    factor = torch.from_numpy(np.ldexp(rule.multiplier.astype(np.float64), -rule.shift))
 
     def apply(acc: torch.Tensor) -> torch.Tensor:
-        real = acc.to(torch.float64, copy=True).mul_(factor).add_(0.5)
-        return real.floor_().clamp_(rule.quant_min, rule.quant_max).float()
+        pixels = acc.permute(0, 2, 3, 1).contiguous()  # as it lies in memory
+        rows = max(1, CACHED_VALUES * torch.get_num_threads() // acc.shape[1])
+        for block in pixels.view(-1, acc.shape[1]).split(rows):
+            real = torch.mul(block, factor).add_(0.5).floor_()
+            block.copy_(real).clamp_(rule.quant_min, rule.quant_max)  # what float32 cannot hold saturates anyway
+        return pixels.permute(0, 3, 1, 2).float()
 
     return apply
 
@@ -104,7 +109,7 @@ def _add(op: Add, program: IntProgram) -> Kernel:
     peak = add_peak(op, *(program.values[name].dtype for name in op.inputs))
     finish = _requantizer(op.requantize, peak)
     multiplier_a, multiplier_b = op.multipliers
-    return lambda a, b: finish(a.double() * multiplier_a + b.double() * multiplier_b)
+    return lambda a, b: finish(a.double().mul_(multiplier_a).add_(b, alpha=multiplier_b))
 
 
 def _max_pool2d(op: MaxPool2d, program: IntProgram) -> Kernel:
@@ -112,7 +117,8 @@ def _max_pool2d(op: MaxPool2d, program: IntProgram) -> Kernel:
 
 
 def _resize_nearest(op: ResizeNearest, program: IntProgram) -> Kernel:
-    return lambda x: F.interpolate(x, scale_factor=op.factor, mode="nearest")
+    # nearest-exact asks for the pixel under the centre, far from the rounding of a factor such as 1/3
+    return lambda x: F.interpolate(x, scale_factor=op.factor, mode="nearest-exact")
 
 
 def _resize_bilinear2x(op: ResizeBilinear2x, program: IntProgram) -> Kernel:
@@ -122,14 +128,15 @@ def _resize_bilinear2x(op: ResizeBilinear2x, program: IntProgram) -> Kernel:
     finish = _requantizer(op.requantize, peak)
 
     def apply(x: torch.Tensor) -> torch.Tensor:
-        doubled = F.interpolate(x.to(weight.dtype), scale_factor=2, mode="nearest")
+        doubled = F.interpolate(x.to(weight.dtype), scale_factor=2, mode="nearest-exact")
         return finish(F.conv2d(F.pad(doubled, (1, 1, 1, 1), mode="replicate"), weight, groups=len(weight)))
 
     return apply
 
 
 def _rescale(op: Rescale, program: IntProgram) -> Kernel:
-    return _requantizer(op.requantize, int_type(program.values[op.inputs[0]].dtype).magnitude)
+    finish = _requantizer(op.requantize, int_type(program.values[op.inputs[0]].dtype).magnitude)
+    return lambda x: finish(x.to(torch.float64, copy=True))
 
 
 KERNELS: dict[type[Operator], Callable[..., Kernel]] = {

@@ -1,7 +1,7 @@
 """Which point learns which object, decided anew in every step by what the network predicts.
 
-The scheme of OTA in its simple form: Ge et al., OTA: Optimal Transport Assignment for Object Detection, CVPR 2021, and YOLOX,
-2021. Legend: N images, P points, T boxes of all images together, M candidate pairs (point inside box).
+The scheme of OTA in its simple form: Ge et al., OTA: Optimal Transport Assignment for Object Detection, CVPR 2021, and
+YOLOX, 2021. Legend: N images, P points, T boxes of all images together, M candidate pairs (point inside box).
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,8 @@ class DenseTargets:
         classes: (N, P) int64, the class of the point's object, the background label elsewhere.
         class_weights: (N, P) float32, 0 where the class loss must look away (ignore regions), else 1.
         positive: (N, P) bool, points that have an object, K in all.
-        ltrb: (K, 4) float32, distances to the object's sides in units of the stride, in the order of ``positive.nonzero()``.
+        ltrb: (K, 4) float32, distances to the object's sides in units of the stride, in the order of
+            ``positive.nonzero()``.
         centerness: (K,) float32, IoU of prediction and object.
         box_weights: (K,) float32, geometric centerness of the point in its object.
     """
@@ -54,7 +55,7 @@ class _Pairs:
 
 
 def _rank_in_group(groups: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Return for every element (M,) how many of its group come before it by `values`, ascending; ties keep their order."""
+    """Return (M,) int64: how many of its group come before an element by `values`, ascending; ties keep their order."""
     by_value = torch.sort(values, stable=True).indices
     order = by_value[torch.sort(groups[by_value], stable=True).indices]
     grouped = groups[order]
@@ -71,10 +72,11 @@ def _rank_in_group(groups: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
 class DynamicFcosTarget(nn.Module):
     """Give every object the k points that would cost it least, k being the sum of its best IoUs.
 
-    Per image: a point is a candidate for a box when it lies inside. The cost of a pair is `loss_cls` summed over all classes
-    plus `loss_reg` of the predicted box. An object takes its ``k = max(1, ⌊sum of its topK best IoUs⌋)`` cheapest candidates;
-    a point that several objects take stays with the cheapest. Points that lie in an ignore region (class −1) and have no object
-    are left out of the class loss. An object so small that no point lies inside it has no positive.
+    Per image: a point is a candidate for a box when it lies inside. The cost of a pair is `loss_cls` summed over all
+    classes plus `loss_reg` of the predicted box. An object takes its ``k = max(1, ⌊sum of its topK best IoUs⌋)``
+    cheapest candidates; a point that several objects take stays with the cheapest. Points that lie in an ignore region
+    (class −1) and have no object are left out of the class loss. An object so small that no point lies inside it has no
+    positive.
 
     Args:
         topK: Number of IoUs that are summed to k.
@@ -87,7 +89,7 @@ class DynamicFcosTarget(nn.Module):
 
     def __init__(
         self,
-        topK: int = 10,  # noqa: N803 - the public name of this key
+        topK: int = 10,
         loss_cls: FocalLoss | None = None,
         loss_reg: GIoULoss | None = None,
         *,
@@ -100,7 +102,9 @@ class DynamicFcosTarget(nn.Module):
         self.loss_cls = FocalLoss(reduction="none") if loss_cls is None else loss_cls
         self.loss_reg = GIoULoss(loss_weight=2.0, reduction="none") if loss_reg is None else loss_reg
         for name, loss in (("loss_cls", self.loss_cls), ("loss_reg", self.loss_reg)):
-            agree("how a cost is reduced", ("the cost of a pair", "none"), (f"targets.{name}.reduction", loss.reduction))
+            agree(
+                "how a cost is reduced", ("the cost of a pair", "none"), (f"targets.{name}.reduction", loss.reduction)
+            )
         self.strides = None if strides is None else tuple(strides)
         self.num_classes, self.background_label = cls_out_channels, background_label
 
@@ -112,8 +116,12 @@ class DynamicFcosTarget(nn.Module):
         """
         classes = ("head.num_classes", num_classes)
         self.num_classes = agree("the number of classes", classes, ("targets.cls_out_channels", self.num_classes))
-        self.background_label = agree("the label of background", classes, ("targets.background_label", self.background_label))
-        self.strides = agree("the strides of the outputs", ("head.out_strides", tuple(strides)), ("targets.strides", self.strides))
+        self.background_label = agree(
+            "the label of background", classes, ("targets.background_label", self.background_label)
+        )
+        self.strides = agree(
+            "the strides of the outputs", ("head.out_strides", tuple(strides)), ("targets.strides", self.strides)
+        )
         self.loss_cls.bind(num_classes, "targets.loss_cls")
 
     @torch.no_grad()
@@ -144,14 +152,25 @@ class DynamicFcosTarget(nn.Module):
     ) -> _Pairs:
         box, point = _inside(predictions.points, boxes).nonzero(as_tuple=True)
         ltrb = encode_boxes(predictions.points[point], boxes[box]) / predictions.strides[point, None]
-        centre = torch.zeros(2, device=ltrb.device)  # in units of the stride every point may be the origin
-        predicted = decode_boxes(centre.expand(len(box), 2), predictions.bbox_regression[image[box], point])
-        wanted = decode_boxes(centre.expand(len(box), 2), ltrb)
-        background_cost = self.loss_cls.elements(predictions.cls_logits, False).sum(dim=-1)[image[box], point]
-        logits = predictions.cls_logits[image[box], point, classes[box]]
-        cls_cost = background_cost - self.loss_cls.elements(logits, False) + self.loss_cls.elements(logits, True)
-        cost = cls_cost + self.loss_reg(predicted, wanted)
+        origin = torch.zeros_like(ltrb[:, :2])  # overlap does not care where the point lies
+        predicted = decode_boxes(origin, predictions.bbox_regression[image[box], point])
+        wanted = decode_boxes(origin, ltrb)
+        cost = self._cls_cost(predictions.cls_logits, image[box], point, classes[box]) + self.loss_reg(
+            predicted, wanted
+        )
         return _Pairs(image[box], point, box, ltrb, iou(predicted, wanted), cost)
+
+    def _cls_cost(
+        self, logits: torch.Tensor, image: torch.Tensor, point: torch.Tensor, classes: torch.Tensor
+    ) -> torch.Tensor:
+        """Return (M,): the loss of background at the point, with that of the box's class exchanged for the target's."""
+        touched = torch.zeros(logits.shape[:2], dtype=torch.bool, device=logits.device)
+        touched[image, point] = True
+        background = torch.zeros(logits.shape[:2], device=logits.device)
+        background[touched] = self.loss_cls.elements(logits[touched], False).sum(dim=-1)
+        own = logits[image, point, classes]
+        exchange = self.loss_cls.elements(own, True) - self.loss_cls.elements(own, False)
+        return background[image, point] + exchange
 
     def _match(self, pairs: _Pairs, num_boxes: int, num_points: int) -> torch.Tensor:
         """Return the indices (K,) of the pairs that become positive, ordered by image and point."""

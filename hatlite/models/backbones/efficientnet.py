@@ -43,7 +43,13 @@ _STRIDES = (2, 4, 8, 16, 32)
 _FEATURE_STAGES = (0, 1, 2, 4, 6)  # the last stage at each stride
 
 # (width, depth, dropout before the classifier) of the published models.
-_COEFFICIENTS = {"b0": (1.0, 1.0, 0.2), "b1": (1.0, 1.1, 0.2), "b2": (1.1, 1.2, 0.3), "b3": (1.2, 1.4, 0.3), "b4": (1.4, 1.8, 0.4)}
+_COEFFICIENTS = {
+    "b0": (1.0, 1.0, 0.2),
+    "b1": (1.0, 1.1, 0.2),
+    "b2": (1.1, 1.2, 0.3),
+    "b3": (1.2, 1.4, 0.3),
+    "b4": (1.4, 1.8, 0.4),
+}
 
 
 def round_channels(channels: int, width: float) -> int:
@@ -117,7 +123,9 @@ class EfficientNet(nn.Module):
             published = (_STEM_CHANNELS, *(stage.channels for stage in _STAGES))
             return tuple(round_channels(channels, self.width) for channels in published)
         if len(widths) != len(_STAGES) + 1:
-            raise BuildError(f"efficientnet: widths has {len(widths)} numbers; expected 8, the stem's and seven stages'.")
+            raise BuildError(
+                f"efficientnet: widths has {len(widths)} numbers; expected 8, the stem's and seven stages'."
+            )
         return tuple(widths)
 
     def _make_stages(self, drop_path_rate: float) -> nn.ModuleList:
@@ -146,7 +154,7 @@ class EfficientNet(nn.Module):
         )
 
     def forward(self, img: torch.Tensor) -> list[torch.Tensor] | torch.Tensor:
-        """Return the five features, fine to coarse, of `img` (N, 3, H, W); with `include_top` logits (N, num_classes)."""
+        """Return the five features of `img` (N, 3, H, W), fine to coarse, or with `include_top` logits (N, classes)."""
         x = self.stem(img)
         features = []
         for number, stage in enumerate(self.stages):

@@ -70,10 +70,12 @@ class FCOS(nn.Module):
     def _check_losses(self) -> None:
         missing = [name for name in _LOSSES if getattr(self, name) is None]
         if missing:
-            raise BuildError(f"FCOS: targets is given but {', '.join(missing)} is not; training needs all of {', '.join(_LOSSES)}.")
+            raise BuildError(
+                f"FCOS: targets is given but {', '.join(missing)} is not; training needs all of {', '.join(_LOSSES)}."
+            )
         for name in _LOSSES:
             if getattr(self, name).reduction == "none":
-                raise BuildError(f"FCOS: {name}.reduction is 'none', but a loss must be one number; set it to 'mean' or leave it out.")
+                raise BuildError(f"FCOS: {name}.reduction is 'none', but a loss must be one number; set it to 'mean'.")
         names = [getattr(self, name).loss_name for name in _LOSSES]
         if len(set(names)) < len(names):
             raise BuildError(f"FCOS: the loss_name of {', '.join(_LOSSES)} are {', '.join(names)}; they must differ.")
@@ -96,8 +98,8 @@ class FCOS(nn.Module):
         height, width = img.shape[-2:]
         if height % self._size_divisor or width % self._size_divisor:
             raise DataError(
-                f"FCOS: img is {height}×{width} (height×width), but both sides must be multiples of {self._size_divisor}, the "
-                f"coarsest stride of the neck; set Pad's divisor to {self._size_divisor}."
+                f"FCOS: img is {height}×{width} (height×width), but both sides must be multiples of "
+                f"{self._size_divisor}, the coarsest stride of the neck; set Pad's divisor to {self._size_divisor}."
             )
 
     def compute_losses(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -111,7 +113,9 @@ class FCOS(nn.Module):
             BuildError: The detector was built without targets.
         """
         if self.targets is None:
-            raise BuildError("FCOS: losses need targets and loss_cls, loss_centerness, loss_reg in the model; they were left out.")
+            raise BuildError(
+                "FCOS: losses need targets and loss_cls, loss_centerness, loss_reg in the model; they were left out."
+            )
         predictions = flatten_outputs(outputs, self.strides)
         targets = self.targets(predictions.detach(), batch["gt_bboxes"], batch["gt_classes"])
         positives = targets.positive.sum().clamp(min=1)
@@ -134,7 +138,9 @@ class FCOS(nn.Module):
             BuildError: The detector was built without post_process.
         """
         if self.post_process is None:
-            raise BuildError("FCOS: detection needs post_process=dict(type='FCOSDecoder', …) in the model; it was left out.")
+            raise BuildError(
+                "FCOS: detection needs post_process=dict(type='FCOSDecoder', …) in the model; it was left out."
+            )
         return self.post_process(outputs, batch)
 
 
@@ -142,6 +148,6 @@ def _check_upscale(head: bool, decoder: bool) -> None:
     if head == decoder:
         both = "both ask" if head else "neither asks"
         raise BuildError(
-            f"FCOS: head.upscale_bbox_pred and post_process.upscale_bbox_pred are both {head}, so {both} for distances times "
-            "stride; set exactly one of them to True, for example head.upscale_bbox_pred=True."
+            f"FCOS: head.upscale_bbox_pred and post_process.upscale_bbox_pred are both {head}, so {both} for "
+            "distances times stride; set exactly one of them to True, for example head.upscale_bbox_pred=True."
         )

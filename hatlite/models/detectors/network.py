@@ -13,8 +13,8 @@ _PIXEL_SCALE = 1 / 128  # an image centred and divided by 128 becomes exactly pi
 class Network(nn.Module):
     """``img (N, 3, H, W) → dict[name, (N, C, H / stride, W / stride)]``: quant, backbone, neck, head.
 
-    Only modules with an integer form are called, and no shape decides what runs, so that torch.fx can trace it. Neck and head
-    learn (or check) the channels of what comes before them.
+    Only modules with an integer form are called, and no shape decides what runs, so that torch.fx can trace it. Neck
+    and head learn (or check) the channels of what comes before them.
 
     Args:
         backbone: Has ``stride2channels``; returns a list of features.

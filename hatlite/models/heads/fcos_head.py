@@ -4,6 +4,7 @@ Tian et al., FCOS: Fully Convolutional One-Stage Object Detection, ICCV 2019.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ __all__ = ["FCOSHead"]
 
 _PREDICTOR_STD = 0.01  # section 3.3 of the focal loss paper
 _CLASS_PRIOR = 0.01
-_BBOX_BIAS = 2.0  # first boxes are four cells wide: inside the reach of ReLU's gradient, and each level fits its own objects
+_BBOX_BIAS = 1.0  # first boxes are two cells wide: ReLU lets their gradient through, and every level fits some objects
 
 
 class _SharedBlock(nn.Module):
@@ -41,18 +42,19 @@ class _SharedBlock(nn.Module):
 class FCOSHead(nn.Module):
     """Two towers of shared convolutions with batch norms per level, and three predictors.
 
-    Outputs are a flat dict, per stride s: ``cls_logits_s{s}`` (N, num_classes, H, W), ``bbox_regression_s{s}`` (N, 4, H, W),
-    the distances l, t, r, b ≥ 0 in units of the stride, and ``centerness_s{s}`` (N, 1, H, W), a logit.
+    Outputs are a flat dict, per stride s: ``cls_logits_s{s}`` (N, num_classes, H, W), ``bbox_regression_s{s}``
+    (N, 4, H, W), the distances l, t, r, b ≥ 0 in units of the stride, and ``centerness_s{s}`` (N, 1, H, W), a logit.
 
     Args:
         num_classes: Number of classes, without background.
         in_strides: Strides of the features that arrive.
         out_strides: Strides that are predicted; a subset of `in_strides`, None for all.
-        stride2channels: Channels of the features, the same at all strides. None takes them from the neck (:meth:`bind`).
+        stride2channels: Channels of the features, the same at all strides. None takes them from the neck
+            (:meth:`bind`).
         feat_channels: Channels of the towers.
         stacked_convs: Blocks per tower.
-        upscale_bbox_pred: Whether distances are to be multiplied by the stride after the network. The multiplication itself is
-            the decoder's; either the head or the decoder asks for it.
+        upscale_bbox_pred: Whether distances are to be multiplied by the stride after the network. The multiplication
+            itself is the decoder's; either the head or the decoder asks for it.
         int8_output: Outputs leave the accelerator as int8.
         int16_output: Outputs leave as int16. Neither: int32, the accumulators themselves.
         share_bn: One batch norm for all levels instead of one per level.
@@ -108,14 +110,17 @@ class FCOSHead(nn.Module):
     @staticmethod
     def _output_dtype(int8_output: bool, int16_output: bool) -> str:
         if int8_output and int16_output:
-            raise BuildError("FCOSHead: int8_output and int16_output are both True; set one of them, or none for int32.")
+            raise BuildError(
+                "FCOSHead: int8_output and int16_output are both True; set one of them, or none for int32."
+            )
         return "int8" if int8_output else "int16" if int16_output else "int32"
 
     def _check_strides(self) -> None:
         unknown = [stride for stride in self.out_strides if stride not in self.in_strides]
         if unknown or not self.out_strides:
             raise BuildError(
-                f"FCOSHead: head.out_strides {list(self.out_strides)} must be some of head.in_strides {list(self.in_strides)}."
+                f"FCOSHead: head.out_strides {list(self.out_strides)} must be some of head.in_strides "
+                f"{list(self.in_strides)}."
             )
 
     @property
@@ -130,7 +135,11 @@ class FCOSHead(nn.Module):
         Raises:
             BuildError: The head was built for other strides or channels; the message prints the right ones.
         """
-        agree("the strides between neck and head", ("neck.out_strides", list(stride2channels)), ("head.in_strides", list(self.in_strides)))
+        agree(
+            "the strides between neck and head",
+            ("neck.out_strides", list(stride2channels)),
+            ("head.in_strides", list(self.in_strides)),
+        )
         offered = ("the neck's channels", dict(stride2channels))
         agree("the channels of the features", offered, ("head.stride2channels", self.in_channels))
         if self.in_channels is None:
@@ -140,8 +149,8 @@ class FCOSHead(nn.Module):
         widths = {stride2channels.get(stride) for stride in self.in_strides}
         if len(widths) != 1 or None in widths:
             raise BuildError(
-                f"FCOSHead: head.stride2channels is {dict(stride2channels)}; expected one number of channels, the same for all "
-                f"strides {list(self.in_strides)}, because the convolutions are shared."
+                f"FCOSHead: head.stride2channels is {dict(stride2channels)}; expected one number of channels, the same "
+                f"for all strides {list(self.in_strides)}, because the convolutions are shared."
             )
         self.in_channels = {stride: stride2channels[stride] for stride in self.in_strides}
         self.cls_tower = self._make_tower(*widths)
@@ -159,10 +168,7 @@ class FCOSHead(nn.Module):
     def _make_tower(self, in_channels: int) -> nn.ModuleList:
         norms = 1 if self.share_bn else len(self.out_strides)
         widths = [in_channels] + [self.feat_channels] * self.stacked_convs
-        return nn.ModuleList(
-            _SharedBlock(before, after, norms, self.bn_kwargs)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
-        )
+        return nn.ModuleList(_SharedBlock(before, after, norms, self.bn_kwargs) for before, after in pairwise(widths))
 
     def forward(self, features: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return the outputs by name, strides fine to coarse, of one feature (N, C, H, W) per input stride."""

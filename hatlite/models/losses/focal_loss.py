@@ -54,16 +54,20 @@ class FocalLoss(nn.Module):
         """
         if self.num_classes not in (None, num_classes, num_classes + 1):
             raise BuildError(
-                f"{place}.num_classes is {self.num_classes}, but head.num_classes is {num_classes}; expected {num_classes}, "
-                f"or {num_classes + 1} counting background. Leave {place}.num_classes out and it is taken from the head."
+                f"{place}.num_classes is {self.num_classes}, but head.num_classes is {num_classes}; expected "
+                f"{num_classes}, or {num_classes + 1} counting background."
+                f"\n  Leave {place}.num_classes out and it is taken from the head."
             )
 
     def elements(self, logits: torch.Tensor, is_target: torch.Tensor | bool) -> torch.Tensor:
         """Return the loss of every logit (any shape), weight included; `is_target` says which ones should be 1."""
-        positive = torch.as_tensor(is_target, device=logits.device)
-        z = torch.where(positive, -logits, logits)
-        alpha = torch.where(positive, self.loss_weight * self.alpha, self.loss_weight * (1.0 - self.alpha))
-        return alpha.to(logits.dtype) * torch.sigmoid(z) ** self.gamma * F.softplus(z)
+        positive, negative = self.loss_weight * self.alpha, self.loss_weight * (1.0 - self.alpha)
+        if isinstance(is_target, bool):
+            z, alpha = (-logits, positive) if is_target else (logits, negative)
+        else:
+            z = torch.where(is_target, -logits, logits)
+            alpha = torch.where(is_target, positive, negative)
+        return alpha * torch.sigmoid(z) ** self.gamma * F.softplus(z)
 
     def forward(
         self,

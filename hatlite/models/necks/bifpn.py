@@ -1,7 +1,7 @@
 """BiFPN: features of all strides exchange what they know, from coarse to fine and back.
 
-Tan, Pang & Le, EfficientDet: Scalable and Efficient Object Detection, CVPR 2020, with a plain sum in place of the learnt
-weights, which integers would have to divide by.
+Tan, Pang & Le, EfficientDet: Scalable and Efficient Object Detection, CVPR 2020, with a plain sum in place of the
+learnt weights, which integers would have to divide by.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,8 @@ class _Node(nn.Module):
     def __init__(self, in_channels: Sequence[int], channels: int, bn_kwargs: Mapping[str, Any] | None) -> None:
         super().__init__()
         self.edges = nn.ModuleList(
-            nn.Identity() if width == channels else conv_bn(width, channels, bn_kwargs=bn_kwargs) for width in in_channels
+            nn.Identity() if width == channels else conv_bn(width, channels, bn_kwargs=bn_kwargs)
+            for width in in_channels
         )
         self.adds = nn.ModuleList(Add() for _ in in_channels[1:])
         self.relu = nn.ReLU()
@@ -46,8 +47,8 @@ class _Node(nn.Module):
 class _Layer(nn.Module):
     """One exchange between n levels: n − 1 nodes from coarse to fine, then n − 1 from fine to coarse.
 
-    With five levels 0…4, fine to coarse, and new nodes from 5 on, these are top-down (3, 4↑) (2, 5↑) (1, 6↑) (0, 7↑) and
-    bottom-up (1, 7, 8↓) (2, 6, 9↓) (3, 5, 10↓) (4, 11↓).
+    With five levels 0…4, fine to coarse, and new nodes from 5 on, these are top-down (3, 4↑) (2, 5↑) (1, 6↑) (0, 7↑)
+    and bottom-up (1, 7, 8↓) (2, 6, 9↓) (3, 5, 10↓) (4, 11↓).
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int, bn_kwargs: Mapping[str, Any] | None) -> None:
@@ -76,15 +77,16 @@ class _Layer(nn.Module):
 class BiFPN(nn.Module):
     """`stack` exchanges between the features of `out_strides`, all of `out_channels`.
 
-    Levels beyond the backbone are made from its last feature: 1×1 convolution, batch norm and 2×2 max-pool for the first,
-    another max-pool for each further one. Sides of the image must be multiples of the coarsest stride.
+    Levels beyond the backbone are made from its last feature: 1×1 convolution, batch norm and 2×2 max-pool for the
+    first, another max-pool for each further one. Sides of the image must be multiples of the coarsest stride.
 
-    Weights start at unit gain (:func:`~hatlite.nn.init.init_he`), not at the customary N(0, 0.01²): two convolutions in a row
-    would carry so small a signal that the ε of the batch norm behind them swallows it.
+    Weights start at unit gain (:func:`~hatlite.nn.init.init_he`), not at the customary N(0, 0.01²): two convolutions in
+    a row would carry so small a signal that the ε of the batch norm behind them swallows it.
 
     Args:
         in_strides: Strides of the features that arrive, fine to coarse.
-        out_strides: Strides of the features that leave: those of `in_strides` from `start_level` to `end_level`, then doublings.
+        out_strides: Strides of the features that leave: those of `in_strides` from `start_level` to `end_level`, then
+            doublings.
         out_channels: Channels of every output.
         num_outs: Number of outputs; the length of `out_strides`.
         stack: Number of exchanges.
@@ -136,7 +138,11 @@ class BiFPN(nn.Module):
             BuildError: The neck was built for other channels; the message prints the right dict.
         """
         offered = {stride: stride2channels.get(stride) for stride in self.in_strides}
-        agree("the channels of the features", ("backbone.stride2channels", offered), ("neck.stride2channels", self.in_channels))
+        agree(
+            "the channels of the features",
+            ("backbone.stride2channels", offered),
+            ("neck.stride2channels", self.in_channels),
+        )
         if self.in_channels is None:
             self._make_layers(stride2channels)
 
@@ -147,14 +153,16 @@ class BiFPN(nn.Module):
         if not self._used or len(self.out_strides) < 2 or self.out_strides != expected:
             raise BuildError(
                 f"BiFPN: neck.out_strides is {list(self.out_strides)}, but start_level and end_level take "
-                f"{list(self._used)} from neck.in_strides {list(self.in_strides)}; expected at least two strides that begin "
-                f"with these and double from there, such as {list(expected)}."
+                f"{list(self._used)} from neck.in_strides {list(self.in_strides)}; expected at least two strides that "
+                f"begin with these and double from there, such as {list(expected)}."
             )
 
     def _make_layers(self, stride2channels: Mapping[int, int]) -> None:
         missing = [stride for stride in self.in_strides if stride2channels.get(stride) is None]
         if missing:
-            raise BuildError(f"BiFPN: no channels are known for the strides {missing}; stride2channels is {dict(stride2channels)}.")
+            raise BuildError(
+                f"BiFPN: no channels are known for the strides {missing}; stride2channels is {dict(stride2channels)}."
+            )
         self.in_channels = {stride: stride2channels[stride] for stride in self.in_strides}
         widths = [self.in_channels[stride] for stride in self._used]
         extra = len(self.out_strides) - len(self._used)

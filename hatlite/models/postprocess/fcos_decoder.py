@@ -8,7 +8,7 @@ from torch import nn
 
 from hatlite.errors import BuildError
 from hatlite.models.agreement import agree
-from hatlite.models.predictions import DensePredictions, flatten_outputs
+from hatlite.models.predictions import flatten_outputs
 from hatlite.ops.boxes import boxes_to_original, clip_boxes, decode_boxes
 from hatlite.ops.nms import class_aware_nms
 from hatlite.registry import OBJECT_REGISTRY, nearest
@@ -21,9 +21,9 @@ __all__ = ["FCOSDecoder"]
 class FCOSDecoder(nn.Module):
     """Keep what is likely, draw its boxes, drop duplicates.
 
-    Per level the `nms_pre` points with the highest best ``class probability · centerness`` stay; of these every class with a
-    probability of at least `score_thr` becomes a box. Boxes are mapped to the original image and clipped to it; those without
-    area are dropped. After suppression within each class the `max_per_img` best remain.
+    Per level the `nms_pre` points with the highest best ``class probability · centerness`` stay; of these every class
+    with a probability of at least `score_thr` becomes a box. Boxes are mapped to the original image and clipped to it;
+    those without area are dropped. After suppression within each class the `max_per_img` best remain.
 
     Args:
         num_classes: Number of classes; None takes it from the head.
@@ -33,8 +33,8 @@ class FCOSDecoder(nn.Module):
         rescale: Give boxes in pixels of the original image, else of the network input.
         upscale_bbox_pred: Ask for distances times stride here; the head must then not ask for it.
         filter_score_mul_centerness: Compare ``class probability · centerness`` with `score_thr`.
-        test_cfg: ``dict(score_thr, nms_pre, nms=dict(name="nms", iou_threshold, max_per_img))``; `max_per_img` may stand
-            outside `nms` too.
+        test_cfg: ``dict(score_thr, nms_pre, nms=dict(name="nms", iou_threshold, max_per_img))``; `max_per_img` may
+            stand outside `nms` too.
 
     Raises:
         BuildError: `test_cfg` has an unknown key or two different `max_per_img`.
@@ -71,8 +71,8 @@ class FCOSDecoder(nn.Module):
         self.iou_threshold = nms.get("iou_threshold", 0.6)
         inside = ("test_cfg['nms']['max_per_img']", nms.get("max_per_img"))
         outside = ("test_cfg['max_per_img']", cfg.get("max_per_img"))
-        self.max_per_img = agree("how many objects are kept", inside, outside)
-        self.max_per_img = 100 if self.max_per_img is None else self.max_per_img
+        given = agree("how many objects are kept", inside, outside)
+        self.max_per_img = 100 if given is None else given
 
     def bind(self, num_classes: int, strides: Sequence[int]) -> None:
         """Take the number of classes and the strides from the head, or compare them.
@@ -95,28 +95,25 @@ class FCOSDecoder(nn.Module):
         """
         predictions = flatten_outputs(outputs, self.strides)
         probability = predictions.cls_logits.sigmoid()  # [N, P, C]
-        joint = probability * predictions.centerness.sigmoid()[..., None]
-        filtered = joint if self.filter_score_mul_centerness else probability
-        candidate = (filtered >= self.score_threshold) & self._best_points(joint.amax(dim=-1), predictions)[..., None]
-        score = joint if self.nms_use_centerness else probability
-        score = score.sqrt() if self.nms_sqrt else score
-        distances = predictions.bbox_regression * predictions.strides[:, None]
-        boxes = decode_boxes(predictions.points.expand(len(distances), -1, 2), distances)
+        centerness = predictions.centerness.sigmoid()  # [N, P]
+        likely = probability * centerness[..., None] if self.filter_score_mul_centerness else probability
+        best_points = self._best_points(probability.amax(dim=-1) * centerness, predictions.level_sizes)
+        candidate = (likely >= self.score_threshold) & best_points[..., None]
         found = []
         for i, mask in enumerate(candidate):
             point, label = mask.nonzero(as_tuple=True)
-            found.append(self._suppress(self._place(boxes[i, point], batch, i), score[i, point, label], label))
+            distances = predictions.bbox_regression[i, point] * predictions.strides[point, None]
+            boxes = self._place(decode_boxes(predictions.points[point], distances), batch, i)
+            score = probability[i, point, label] * (centerness[i, point] if self.nms_use_centerness else 1.0)
+            found.append(self._suppress(boxes, score.sqrt() if self.nms_sqrt else score, label))
         return found
 
-    def _best_points(self, ranking: torch.Tensor, predictions: DensePredictions) -> torch.Tensor:
-        """Return (N, P) bool: among the `nms_pre` best of its level."""
+    def _best_points(self, ranking: torch.Tensor, level_sizes: tuple[int, ...]) -> torch.Tensor:
+        """Return (N, P) bool: among the `nms_pre` points of its level that `ranking` (N, P) puts first."""
         keep = torch.ones_like(ranking, dtype=torch.bool)
-        for ranks, kept in zip(
-            ranking.split(predictions.level_sizes, dim=1), keep.split(predictions.level_sizes, dim=1), strict=True
-        ):
-            if ranks.shape[1] > self.nms_pre:
-                order = torch.sort(ranks, dim=1, descending=True, stable=True).indices
-                kept.scatter_(1, order[:, self.nms_pre :], False)
+        for ranks, kept in zip(ranking.split(level_sizes, dim=1), keep.split(level_sizes, dim=1), strict=True):
+            order = torch.sort(ranks, dim=1, descending=True, stable=True).indices
+            kept.scatter_(1, order[:, self.nms_pre :], False)
         return keep
 
     def _place(self, boxes: torch.Tensor, batch: Mapping[str, Any], index: int) -> torch.Tensor:
@@ -136,7 +133,8 @@ def _check_keys(place: str, given: Mapping[str, Any], known: tuple[str, ...]) ->
     for key in given:
         if key not in known:
             raise BuildError(
-                f"FCOSDecoder: {place} got an unexpected key {key!r}.{nearest(key, list(known))}\n  It takes {', '.join(known)}.",
+                f"FCOSDecoder: {place} got an unexpected key {key!r}.{nearest(key, list(known))}"
+                f"\n  It takes {', '.join(known)}.",
                 name="FCOSDecoder",
                 candidates=known,
             )

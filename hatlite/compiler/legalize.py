@@ -1,0 +1,106 @@
+"""May it run there? Every operator of a program against the limits of a march."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hatlite.march import March, OpLimits
+from hatlite.program import (
+    Add,
+    Conv2d,
+    IntProgram,
+    Linear,
+    MaxPool2d,
+    Operator,
+    Rescale,
+    ResizeBilinear2x,
+    ResizeNearest,
+)
+
+__all__ = ["LIMITS", "Finding", "legalize"]
+
+Measure = tuple[str, int, int]
+"""What is limited, how large it is, how large it may be."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a march cannot do.
+
+    Attributes:
+        op: Name of the operator, or of the value that is too large.
+        kind: Kind of the operator, such as ``conv2d``.
+        module: Module path in the network.
+        line: Source line of the call.
+        limit: What is limited, such as ``kernel``.
+        value: What the program has.
+        allowed: The most that the march has; 0 when it has no such operator at all.
+    """
+
+    op: str
+    kind: str
+    module: str
+    line: str
+    limit: str
+    value: int
+    allowed: int
+
+    def __str__(self) -> str:
+        where = f"{self.op} ({self.kind}, {self.module or 'module unknown'}, {self.line or 'line unknown'})"
+        if not self.allowed:
+            return f"{where}: the march has no such operator."
+        return f"{where}: {self.limit} is {self.value}, the march allows at most {self.allowed}."
+
+
+def _window(op: Conv2d | MaxPool2d, kernel: tuple[int, ...], limits: OpLimits) -> Iterator[Measure]:
+    yield "kernel", max(kernel), limits.kernel
+    yield "stride", max(op.stride), limits.stride
+
+
+def _conv(op: Conv2d, limits: OpLimits) -> Iterator[Measure]:
+    yield from _window(op, op.weight.values.shape[1:3], limits)
+    yield "dilation", max(op.dilation), limits.dilation
+
+
+def _max_pool(op: MaxPool2d, limits: OpLimits) -> Iterator[Measure]:
+    return _window(op, op.kernel, limits)
+
+
+def _resize(op: ResizeNearest, limits: OpLimits) -> Iterator[Measure]:
+    yield "resize factor", op.factor, limits.resize_factor
+
+
+def _unlimited(op: Operator, limits: OpLimits) -> Iterator[Measure]:
+    return iter(())
+
+
+LIMITS: dict[type[Operator], Callable[[Any, OpLimits], Iterator[Measure]]] = {
+    Conv2d: _conv,
+    Linear: _unlimited,
+    Add: _unlimited,
+    MaxPool2d: _max_pool,
+    ResizeNearest: _resize,
+    ResizeBilinear2x: _unlimited,
+    Rescale: _unlimited,
+}
+"""What each operator is measured by, beside the size of the values that it reads and writes."""
+
+
+def legalize(program: IntProgram, march: March) -> list[Finding]:
+    """Return everything in `program` that exceeds `march`, in the order of its operators; empty when it may run."""
+    findings = []
+    for op in program.ops:
+        measures = [("operator", 1, 0)] if type(op) not in LIMITS else [*LIMITS[type(op)](op, march.limits)]
+        measures += _sizes(op, program, march.limits)
+        for limit, value, allowed in measures:
+            if value > allowed:
+                findings.append(Finding(op.name, op.kind, op.source.module, op.source.line, limit, value, allowed))
+    return findings
+
+
+def _sizes(op: Operator, program: IntProgram, limits: OpLimits) -> Iterator[Measure]:
+    for role, names in (("input", op.inputs), ("output", (op.output,))):
+        for name in names:
+            height, width, channels = program.values[name].shape
+            yield f"{role} side", max(height, width), limits.side
+            yield f"{role} channels", channels, limits.channels

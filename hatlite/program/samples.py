@@ -1,0 +1,173 @@
+"""Random programs that use every operator, for the tests of whatever runs programs.
+
+Drawn to be hard: odd sizes, dead channels, saturating inputs, unsigned and signed values, 16-bit values in the middle,
+raw accumulators at the end.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hatlite.ops.integer.fixed_point import quantize_add_multipliers, quantize_multiplier
+from hatlite.program.bounds import accumulator_peak
+from hatlite.program.constants import Requantize, Source, Weight
+from hatlite.program.ops import (
+    Add,
+    Conv2d,
+    Linear,
+    MaxPool2d,
+    Operator,
+    Rescale,
+    ResizeBilinear2x,
+    ResizeNearest,
+)
+from hatlite.program.program import IntProgram, Port, TensorType
+from hatlite.program.shapes import output_shape
+from hatlite.qparams import int_range, int_type
+
+__all__ = ["random_inputs", "random_program"]
+
+SCALE = 1 / 128
+CHANNELS = 6  # divisible by 2 and 3, so that groups can be drawn
+
+
+def random_program(seed: int, *, length: int = 8, side: int = 13) -> IntProgram:
+    """Return a valid program of about `length` operators with the outputs ``features`` and ``raw`` (int32).
+
+    Args:
+        seed: The same seed gives the same program.
+        length: Number of operators before the two at the end.
+        side: Largest height and width of the input, in pixels.
+    """
+    draw = _Drawing(np.random.default_rng(seed), side)
+    for kind in draw.rng.choice(list(DRAWS), size=length):
+        DRAWS[kind](draw)
+    features = draw.last
+    raw = draw.convolution("raw", raw=True)
+    outputs = (draw.port("features", features), draw.port("raw", raw))
+    ports = (draw.port("img", "img"),)
+    metadata = {"seed": seed}
+    return IntProgram("random", "bayes-sim", ports, outputs, tuple(draw.ops), draw.values, metadata)
+
+
+def random_inputs(program: IntProgram, seed: int, batch: int = 1) -> dict[str, NDArray[Any]]:
+    """Return inputs that use the whole range; a third of the values are one of its two ends."""
+    rng = np.random.default_rng(seed)
+    inputs = {}
+    for port in program.inputs:
+        low, high = int_range(port.dtype)
+        shape = (batch, *program.values[port.value].shape)
+        values, ends = rng.integers(low, high + 1, shape), rng.choice([low, high], shape)
+        inputs[port.name] = np.where(rng.random(shape) < 1 / 3, ends, values).astype(port.dtype)
+    return inputs
+
+
+class _Drawing:
+    """A program in the making; each method appends one operator that reads the last value."""
+
+    def __init__(self, rng: np.random.Generator, side: int) -> None:
+        self.rng = rng
+        height, width = (int(n) for n in rng.integers(3, side + 1, 2))
+        self.values = {"img": TensorType((height, width, CHANNELS), str(rng.choice(["int8", "uint8"])), SCALE)}
+        self.ops: list[Operator] = []
+        self.last = "img"
+
+    @property
+    def type(self) -> TensorType:
+        return self.values[self.last]
+
+    def port(self, name: str, value: str) -> Port:
+        return Port(name, value, self.values[value].dtype, self.values[value].scale)
+
+    def name(self, kind: str) -> str:
+        return f"{kind}_{len(self.ops)}"
+
+    def append(self, op: Operator, dtype: str, scale: Any = SCALE) -> str:
+        shapes = [self.values[name].shape for name in op.inputs]
+        self.values[op.output] = TensorType(output_shape(op, *shapes), dtype, scale)
+        self.ops.append(op)
+        self.last = op.output
+        return op.output
+
+    def common(self, kind: str, *inputs: str) -> dict[str, Any]:
+        name = self.name(kind)
+        return {"name": name, "inputs": inputs or (self.last,), "output": name, "source": Source(name, "samples.py")}
+
+    def requantize(self, peak: Any, dtype: str) -> Requantize:
+        """A rule under which the larger results saturate and the smaller do not."""
+        low, high = int_range(dtype)
+        gain = self.rng.uniform(0.5, 8, np.shape(peak)) * high / np.maximum(peak, 1000)  # a dead channel has no peak
+        return Requantize(*quantize_multiplier(gain), 0 if self.rng.random() < 1 / 4 else low, high)
+
+    def dtype(self) -> str:
+        return str(self.rng.choice(["int8", "uint8", "uint8", "int16"]))
+
+    def weights(self, *shape: int) -> dict[str, Any]:
+        values = self.rng.integers(-127, 128, shape)
+        bias = self.rng.integers(-5000, 5001, shape[0])
+        dead = self.rng.integers(shape[0])
+        values[dead] = bias[dead] = 0
+        return {"weight": Weight(values.astype(np.int8)), "bias": bias}
+
+    def convolution(self, kind: str = "conv2d", *, raw: bool = False, linear: bool = False) -> str:
+        groups = 1 if linear else int(self.rng.choice([1, 2, CHANNELS]))
+        kernel = 1 if linear else int(self.rng.choice([1, 3]))
+        window = {
+            "stride": (1, 1) if min(self.type.shape[:2]) < 4 else tuple(self.rng.integers(1, 3, 2).tolist()),
+            "dilation": (int(self.rng.integers(1, 3)), 1),
+            "padding": (kernel - 1, kernel // 2),
+            "groups": groups,
+        }
+        fields = {
+            **self.common(kind),
+            **({} if linear else window),
+            **self.weights(CHANNELS, kernel, kernel, CHANNELS // groups),
+        }
+        cls = Linear if linear else Conv2d
+        if raw:
+            return self.append(cls(**fields, requantize=None, activation_min=0), "int32", np.full(CHANNELS, SCALE))
+        dtype = self.dtype()
+        peak = accumulator_peak(cls(**fields, requantize=None), self.type.dtype)
+        return self.append(cls(**fields, requantize=self.requantize(peak, dtype)), dtype)
+
+    def addition(self) -> str:
+        """The last value and another of its shape, or itself."""
+        partners = [name for name, value in self.values.items() if value.shape == self.type.shape]
+        partner = str(self.rng.choice(partners))
+        multiplier_a, multiplier_b, shift = quantize_add_multipliers(*self.rng.uniform(0.01, 3, 2))
+        dtype = self.dtype()
+        rule = Requantize(np.array([1]), np.array([shift]), *int_range(dtype))
+        fields = self.common("add", self.last, partner)
+        return self.append(Add(**fields, multipliers=(multiplier_a, multiplier_b), requantize=rule), dtype)
+
+    def max_pool(self) -> str:
+        op = MaxPool2d(**self.common("max_pool2d"), kernel=(3, 2), stride=(1, 2), padding=(1, 1))
+        return self.append(op, self.type.dtype)
+
+    def nearest(self) -> str:
+        factor = 3 if max(self.type.shape[:2]) < 8 else 1
+        return self.append(ResizeNearest(**self.common("resize_nearest"), factor=factor), self.type.dtype)
+
+    def bilinear(self) -> str:
+        if max(self.type.shape[:2]) > 16:
+            return self.max_pool()
+        dtype = self.dtype()
+        rule = self.requantize(np.array([16 * int_type(self.type.dtype).magnitude]), dtype)
+        return self.append(ResizeBilinear2x(**self.common("resize_bilinear2x"), requantize=rule), dtype)
+
+    def rescale(self) -> str:
+        dtype = self.dtype()
+        rule = self.requantize(np.full(CHANNELS, int_type(self.type.dtype).magnitude), dtype)
+        return self.append(Rescale(**self.common("rescale"), requantize=rule), dtype)
+
+
+DRAWS = {
+    "conv2d": _Drawing.convolution,
+    "linear": lambda draw: draw.convolution("linear", linear=True),
+    "add": _Drawing.addition,
+    "max_pool2d": _Drawing.max_pool,
+    "resize_nearest": _Drawing.nearest,
+    "resize_bilinear2x": _Drawing.bilinear,
+    "rescale": _Drawing.rescale,
+}

@@ -1,0 +1,53 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DistributedSampler
+
+from hatlite.data.sampler import EpochBatchSampler, EpochSampler, build_distributed_sampler
+
+
+def test_without_shuffle_the_order_is_the_order():
+    assert list(EpochSampler(4, shuffle=False, seed=0)) == [0, 1, 2, 3]
+
+
+def test_batches_by_hand():
+    batches = EpochBatchSampler(EpochSampler(5, shuffle=False, seed=0), 2, drop_last=False)
+    batches.set_epoch(3)
+    assert list(batches) == [[(3, 0), (3, 1)], [(3, 2), (3, 3)], [(3, 4)]]
+    batches.set_epoch(4, start_step=2)
+    assert list(batches) == [[(4, 4)]]
+    assert len(batches) == 3
+
+
+@given(st.integers(1, 30), st.integers(1, 7), st.booleans(), st.integers(0, 2**40), st.integers(0, 99))
+def test_every_epoch_is_a_permutation(count, batch_size, drop_last, seed, epoch):
+    batches = EpochBatchSampler(EpochSampler(count, shuffle=True, seed=seed), batch_size, drop_last)
+    batches.set_epoch(epoch)
+    drawn = list(batches)
+    assert drawn == list(batches)  # the order does not move on by itself
+    assert len(drawn) == len(batches)
+    indices = [index for batch in drawn for _, index in batch]
+    assert len(set(indices)) == len(indices) == (count // batch_size * batch_size if drop_last else count)
+
+
+def test_seed_and_epoch_each_give_an_order_of_their_own():
+    orders = set()
+    for seed in range(4):
+        sampler = EpochSampler(20, shuffle=True, seed=seed)
+        for epoch in range(4):
+            sampler.set_epoch(epoch)
+            orders.add(tuple(sampler))
+    assert len(orders) == 16
+
+
+def test_the_distributed_sampler_without_a_process_group():
+    assert not torch.distributed.is_initialized()
+    sampler = build_distributed_sampler(dataset=range(6), seed=3)
+    assert isinstance(sampler, DistributedSampler)
+    assert (sampler.num_replicas, sampler.rank, sampler.seed) == (1, 0, 3)
+    assert sorted(sampler) == list(range(6))
+
+
+def test_replicas_share_the_samples():
+    parts = [list(build_distributed_sampler(dataset=range(6), num_replicas=2, rank=rank)) for rank in range(2)]
+    assert sorted(parts[0] + parts[1]) == list(range(6))

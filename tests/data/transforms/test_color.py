@@ -1,0 +1,75 @@
+import colorsys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hatlite.data.transforms import AugmentHSV
+from hatlite.data.transforms.color import hsv_table
+from hatlite.errors import BuildError
+
+
+def drawing(*numbers):
+    """A generator that draws these numbers."""
+    return SimpleNamespace(uniform=lambda low, high, count: np.array(numbers, float))
+
+
+def filled(make_sample, color):
+    sample = make_sample(4, 4, boxes=())
+    sample["img"][:] = color
+    return sample
+
+
+def test_value_by_hand(make_sample):
+    out = AugmentHSV(0, 0, 0.4)(filled(make_sample, 100), drawing(0, 0, 0.5))
+    np.testing.assert_array_equal(out["img"], np.full((4, 4, 3), 120))  # 100 · (1 + 0.4 · 0.5)
+
+
+def test_saturation_by_hand(make_sample):
+    out = AugmentHSV(0, 1, 0)(filled(make_sample, (200, 100, 100)), drawing(0, -1, 0))
+    np.testing.assert_array_equal(out["img"], np.full((4, 4, 3), 200))  # no saturation left
+
+
+def test_hue_turns_red_into_green_and_blue(make_sample):
+    for turn, color in ((1, (0, 255, 0)), (-1, (0, 0, 255))):
+        out = AugmentHSV(1 / 3, 0, 0)(filled(make_sample, (255, 0, 0)), drawing(turn, 0, 0))
+        np.testing.assert_allclose(out["img"][0, 0], color, atol=6)  # a third of 256 hues is no whole step
+
+
+def test_table_by_hand():
+    table = hsv_table(0.5, 0.5, -1)[0]
+    assert table.dtype == np.uint8
+    np.testing.assert_array_equal(table[[0, 1, 128, 255]], [[128, 0, 0], [129, 2, 0], [0, 192, 0], [127, 255, 0]])
+
+
+def test_without_gains_nothing_changes(make_sample, rng):
+    sample = filled(make_sample, (12, 34, 56))
+    assert AugmentHSV(0, 0, 0)(sample, rng) is sample
+
+
+@given(st.tuples(*[st.integers(0, 255)] * 3), st.integers(0, 2**32))
+@settings(deadline=None, max_examples=60)
+def test_boxes_stay_and_grey_stays_grey(make_sample, color, seed):
+    sample = filled(make_sample, color[0])
+    sample["img"][0] = color
+    out = AugmentHSV()(sample, np.random.default_rng(seed))
+    assert out["gt_bboxes"] is sample["gt_bboxes"]
+    assert out["matrix"] is sample["matrix"]
+    assert (np.ptp(out["img"][1:], axis=-1) == 0).all()
+
+
+@given(st.tuples(*[st.integers(0, 255)] * 3), st.floats(-1, 1))
+@settings(deadline=None, max_examples=60)
+def test_value_agrees_with_colorsys(make_sample, color, amount):
+    out = AugmentHSV(0, 0, 0.4)(filled(make_sample, color), drawing(0, 0, amount))
+    hue, saturation, value = colorsys.rgb_to_hsv(*np.array(color) / 255)
+    expected = 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, min(1, value * (1 + 0.4 * amount))))
+    np.testing.assert_allclose(out["img"][0, 0], expected, atol=8)  # 256 hues of 6 · 255 colours, and two roundings
+
+
+@pytest.mark.parametrize(("key", "gain"), [("hgain", 0.6), ("sgain", -0.1), ("vgain", 1.5)])
+def test_gains_are_checked(key, gain):
+    with pytest.raises(BuildError, match=rf"AugmentHSV: {key} is {gain}; expected a number in 0…"):
+        AugmentHSV(**{key: gain})

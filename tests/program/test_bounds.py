@@ -1,0 +1,34 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hatlite.ops.integer import reference
+from hatlite.program import Add, Conv2d, Requantize, Weight
+from hatlite.program.bounds import accumulator_peak, add_peak
+
+
+def conv(weights, bias):
+    return Conv2d(name="c", inputs=("x",), output="y", weight=Weight(weights), bias=bias, requantize=None)
+
+
+def test_accumulator_peak_by_hand():
+    op = conv(np.array([[1, -2], [0, 0]]).reshape(2, 1, 1, 2), [-10, 0])
+    assert accumulator_peak(op, "int8").tolist() == [3 * 128 + 10, 0]
+    assert accumulator_peak(op, "uint8").tolist() == [3 * 255 + 10, 0]
+
+
+@given(st.integers(0, 2**32))
+def test_the_peak_is_reached_by_the_worst_input_and_never_passed(seed):
+    rng = np.random.default_rng(seed)
+    op = conv(rng.integers(-127, 128, (1, 1, 1, 5)), rng.integers(0, 1000, 1))
+    peak = accumulator_peak(op, "int16")[0]
+    worst = np.where(op.weight.values > 0, 32767, -32768)
+    below = op.weight.values.clip(min=0).sum()  # +32767 misses the magnitude 32768 by one
+    assert reference.conv2d(worst, op.weight.values, op.bias).item() == peak - below
+    x = rng.integers(-32768, 32768, (1, 1, 1, 5))
+    assert abs(reference.conv2d(x, op.weight.values, op.bias).item()) <= peak
+
+
+def test_add_peak_by_hand():
+    op = Add(name="a", inputs=("x", "y"), output="z", multipliers=(3, 5), requantize=Requantize([1], [1], 0, 1))
+    assert add_peak(op, "int8", "uint8") == 3 * 128 + 5 * 255

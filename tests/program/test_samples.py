@@ -1,0 +1,22 @@
+import numpy as np
+
+from hatlite.program import OPERATORS, dumps, verify
+from hatlite.program.samples import random_inputs, random_program
+
+
+def test_the_same_seed_gives_the_same_program():
+    assert dumps(random_program(3)) == dumps(random_program(3)) != dumps(random_program(4))
+
+
+def test_samples_are_valid_and_use_every_operator_and_dtype():
+    programs = [verify(random_program(seed)) for seed in range(20)]
+    assert {op.kind for program in programs for op in program.ops} == set(OPERATORS)
+    dtypes = {value.dtype for program in programs for value in program.values.values()}
+    assert dtypes == {"int8", "uint8", "int16", "int32"}
+
+
+def test_inputs_use_both_ends():
+    program = random_program(0)
+    (array,) = random_inputs(program, 0, batch=3).values()
+    facts = np.iinfo(array.dtype)
+    assert (len(array), array.min(), array.max()) == (3, facts.min, facts.max)

@@ -1,0 +1,39 @@
+"""Every shipped config loads, and everything in it can be built by name and key."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from hatlite import config
+from hatlite.registry import OBJECT_REGISTRY
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(file for file in (ROOT / "configs").rglob("*.py") if not file.name.startswith("_"))
+
+if importlib.util.find_spec("hatlite.engine"):
+    import hatlite.engine  # registers every type
+
+
+def relative(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=relative)
+def test_it_loads_and_every_type_and_key_exists(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    cfg = config.load(file)
+    assert [str(problem) for problem in OBJECT_REGISTRY.check(cfg)] == []
+    assert config.to_json(cfg) == config.to_json(config.load(file))
+    assert isinstance(cfg["task_name"], str)
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=relative)
+def test_it_is_a_run_of_its_own(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert text.startswith(("#", '"""')), "a config opens with its commands and its measured numbers"
+    for node in ast.walk(ast.parse(text)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert not [name for name in names if name.partition(".")[0] == "hatlite"], "configs never import hatlite"

@@ -1,0 +1,54 @@
+"""Draw a data set of shapes in COCO's layout."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from hatlite.command import run_tool
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Read ``192x256`` as height 192 and width 256."""
+    try:
+        height, width = map(int, text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected HEIGHTxWIDTH, such as 192x192") from None
+    return height, width
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Draw a data set of shapes in COCO's layout, the same for the same seed."
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--split", choices=("train", "val"), required=True)
+    parser.add_argument("--num-images", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--image-size", type=image_size, default=(192, 192), metavar="HxW")
+    parser.add_argument("--num-workers", type=int, default=2)
+    parser.add_argument("--force", action="store_true", help="replace a split that exists")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser.parse_args(argv)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Draw, write, and say what was written."""
+    from hatlite.data.shapes_file import write_shapes
+
+    print(
+        write_shapes(
+            args.out,
+            args.split,
+            num_images=args.num_images,
+            seed=args.seed,
+            size=args.image_size,
+            num_workers=args.num_workers,
+            force=args.force,
+        )
+    )
+
+
+if __name__ == "__main__":
+    arguments = parse_args()
+    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
