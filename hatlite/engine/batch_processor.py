@@ -63,7 +63,7 @@ class MultiBatchProcessor:
 
 
 def _not_finite(losses: Mapping[str, torch.Tensor], batch: Mapping[str, Any], step: int) -> TrainingError:
-    bad = {name: float(loss) for name, loss in losses.items() if not torch.isfinite(loss)}
+    bad = {name: float(loss.detach()) for name, loss in losses.items() if not torch.isfinite(loss)}
     named = ", ".join(f"{name!r} is {value}" for name, value in bad.items()) or "the sum of the losses overflowed"
     images = ", ".join(map(str, batch.get("img_name", ()))) or "unknown"
     return TrainingError(

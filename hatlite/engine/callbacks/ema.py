@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from hatlite.engine.loop import Callback
+from hatlite.errors import ConfigError
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["ExponentialMovingAverage"]
@@ -28,6 +29,10 @@ class ExponentialMovingAverage(Callback):
     """
 
     def __init__(self, decay: float = 0.9999, ramp: float = 2000.0) -> None:
+        if not (0 <= decay < 1 and ramp > 0):
+            raise ConfigError(
+                f"ExponentialMovingAverage: decay is {decay} and ramp {ramp}; expected 0 ≤ decay < 1 and ramp > 0."
+            )
         self.decay = decay
         self.ramp = ramp
 

@@ -1,0 +1,80 @@
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from hatlite.engine.callbacks import MetricUpdater, StatsMonitor
+from hatlite.engine.callbacks import stats as stats_module
+from hatlite.engine.loop import RunInfo
+from hatlite.metrics import LossShow
+
+
+@pytest.fixture
+def loop():
+    return SimpleNamespace(
+        run=RunInfo("float"),
+        epoch=0,
+        num_epochs=3,
+        step=0,
+        step_in_epoch=0,
+        steps_per_epoch=10,
+        batch={"img": torch.zeros(4, 3, 2, 2)},
+        losses={"cls": torch.tensor(0.5), "reg": torch.tensor(0.25)},
+        train_metrics=LossShow(),
+        lr=0.01,
+    )
+
+
+def walk(callback, loop, steps):
+    callback.on_epoch_begin(loop)
+    for _ in range(steps):
+        loop.step += 1
+        loop.step_in_epoch += 1
+        callback.on_step_end(loop)
+
+
+def test_a_line_has_loss_speed_time_left_and_rate(loop, caplog, monkeypatch):
+    clock = iter([100.0, 102.0, 102.0])  # two seconds for two steps of four images
+    monkeypatch.setattr(stats_module.time, "perf_counter", lambda: next(clock))
+    monitor = StatsMonitor(log_freq=2)
+    with caplog.at_level(logging.INFO, logger="hatlite"):
+        walk(monitor, loop, 3)
+    monitor.on_loop_end(loop)
+    line = "float epoch 1/3 step 2/10: loss 0.7500, images/s 4.0, left 0:00:28, lr 0.01"
+    assert [record.getMessage() for record in caplog.records] == [line]
+    assert monitor.bar.disable or monitor.bar.n == 3
+
+
+def test_an_epoch_that_ends_closes_its_bar(loop):
+    monitor = StatsMonitor()
+    monitor.on_loop_end(loop)  # nothing to close yet
+    walk(monitor, loop, 1)
+    monitor.on_epoch_end(loop)
+
+
+def test_the_mean_of_an_epoch_is_logged_and_starts_anew(loop, caplog):
+    updater = MetricUpdater(step_log_freq=2, log_prefix="loss_")
+    with caplog.at_level(logging.INFO, logger="hatlite"):
+        walk(updater, loop, 2)
+        loop.epoch = 1
+        updater.on_epoch_end(loop)
+    assert [record.getMessage() for record in caplog.records] == [
+        "step 2: loss_cls 0.5000, loss_reg 0.2500",
+        "epoch 1: loss_cls 0.5000, loss_reg 0.2500",
+    ]
+    updater.on_epoch_begin(loop)
+    assert loop.train_metrics.compute() == {}
+
+
+def test_a_function_of_the_config_may_do_the_update(loop):
+    updater = MetricUpdater(lambda metrics, batch, losses: metrics.update({"only": losses["cls"]}))
+    walk(updater, loop, 1)
+    assert loop.train_metrics.compute() == {"only": 0.5}
+
+
+def test_without_metrics_nothing_happens(loop):
+    loop.train_metrics = None
+    updater = MetricUpdater(step_log_freq=1)
+    walk(updater, loop, 1)
+    updater.on_epoch_end(loop)

@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from hatlite.engine.evaluation import evaluate, evaluating
+from hatlite.errors import ConfigError
+from hatlite.registry import OBJECT_REGISTRY
+
+CPU = torch.device("cpu")
+
+
+def build(cfg):
+    return OBJECT_REGISTRY.build(cfg)
+
+
+def test_modes_come_back_module_by_module_also_after_an_error():
+    model = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.BatchNorm2d(1)).train()
+    model[1].eval()
+    with pytest.raises(KeyError), evaluating(model):
+        assert not model[0].training
+        assert not torch.is_grad_enabled()
+        raise KeyError
+    assert [model.training, model[0].training, model[1].training] == [True, True, False]
+
+
+def test_the_network_runs_once_per_batch(tiny_config):
+    model, calls = build(tiny_config["model"]), []
+    model.network.register_forward_hook(lambda *_: calls.append(1))
+    evaluate(model, build(tiny_config["val_data_loader"]), build({"type": "MeanScore"}), device=CPU)
+    assert len(calls) == 2
+
+
+def test_losses_are_means_over_images_whatever_the_batch_size(tiny_config):
+    model = build(tiny_config["model"])
+
+    def val_loss(batch_size):
+        cfg = {**tiny_config["val_data_loader"], "batch_size": batch_size}
+        return evaluate(model, build(cfg), build({"type": "MeanScore"}), device=CPU)["val_loss"]
+
+    assert val_loss(3) == pytest.approx(val_loss(1))
+
+
+def test_the_metric_gets_the_data_set_of_the_config(tiny_config):
+    metrics = build({"type": "MeanScore"})
+    evaluate(build(tiny_config["model"]), build(tiny_config["val_data_loader"]), metrics, device=CPU)
+    assert type(metrics.bound).__name__ == "TinyDataset"
+
+
+def test_an_empty_loader_is_refused(tiny_config):
+    loader = build(tiny_config["val_data_loader"])
+    loader.batch_sampler.set_epoch(0, start_step=99)
+    with pytest.raises(ConfigError, match="The evaluation loader has no batches; its data set is empty"):
+        evaluate(build(tiny_config["model"]), loader, build({"type": "MeanScore"}), device=CPU)

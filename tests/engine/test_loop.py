@@ -1,0 +1,118 @@
+import pytest
+import torch
+
+from hatlite.engine import Calibrator, Callback, Loop, Predictor, Trainer
+from hatlite.errors import ConfigError
+from hatlite.quantization import QConfig, prepare
+from hatlite.registry import OBJECT_REGISTRY
+
+SGD = {"type": torch.optim.SGD, "lr": 0.1}
+
+
+class Recorder(Callback):
+    def __init__(self, name: str, said: list[str]) -> None:
+        self.name = name
+        self.said = said
+
+    def __getattribute__(self, key):
+        if key.startswith("on_"):
+            return lambda loop: self.said.append(f"{self.name} {key[3:]} {loop.epoch} {loop.step}")
+        return super().__getattribute__(key)
+
+
+class StopAfter(Callback):
+    def on_step_end(self, loop) -> None:
+        loop.stop = loop.step == 3
+
+
+@pytest.fixture
+def model(tiny_config):
+    return OBJECT_REGISTRY.build(tiny_config["model"])
+
+
+@pytest.fixture
+def data_loader(tiny_config):
+    return OBJECT_REGISTRY.build(tiny_config["val_data_loader"])  # two batches of two
+
+
+def test_six_moments_in_the_order_of_the_list(model, data_loader):
+    said = []
+    Trainer(model, data_loader, SGD, num_epochs=1, callbacks=[Recorder("a", said), Recorder("b", said)]).fit()
+    assert said[:6] == ["a loop_begin 0 0", "b loop_begin 0 0", "a epoch_begin 0 0", "b epoch_begin 0 0"] + [
+        "a step_begin 0 0",
+        "b step_begin 0 0",
+    ]
+    assert [line for line in said if line.startswith("a")][3:] == [
+        "a step_end 0 1",
+        "a step_begin 0 1",
+        "a step_end 0 2",
+        "a epoch_end 1 2",
+        "a loop_end 1 2",
+    ]
+
+
+def test_stop_leaves_after_the_step_without_an_epoch_end(model, data_loader):
+    said = []
+    trainer = Trainer(model, data_loader, SGD, num_epochs=9, callbacks=[StopAfter(), Recorder("a", said)])
+    trainer.fit()
+    assert (trainer.epoch, trainer.step, trainer.step_in_epoch) == (1, 3, 1)
+    assert said[-2:] == ["a step_end 1 3", "a loop_end 1 3"]
+    assert not trainer.interrupted
+
+
+def test_training_lowers_the_loss(model, data_loader):
+    losses = []
+    watcher = Callback()
+    watcher.on_step_end = lambda loop: losses.append(sum(loop.losses.values()).item())
+    Trainer(model, data_loader, SGD, num_epochs=20, callbacks=[watcher]).fit()
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_optimizer_is_built_over_the_parameters_at_the_start_of_training(model, data_loader):
+    trainer = Trainer(model, data_loader, SGD)
+    model.network.head = torch.nn.Conv2d(4, 2, 1)
+    trainer.setup()
+    assert any(p is model.network.head.weight for p in trainer.optimizer.param_groups[0]["params"])
+
+
+def test_a_seed_of_its_own_seeds_the_trainer(model, data_loader):
+    Trainer(model, data_loader, SGD, num_epochs=0, seed=3).fit()
+    drawn = torch.rand(1)
+    torch.manual_seed(3)
+    assert drawn == torch.rand(1)
+
+
+def test_a_negative_length_is_refused(model, data_loader):
+    with pytest.raises(ConfigError, match="num_epochs is -1; expected 0 or more"):
+        Trainer(model, data_loader, SGD, num_epochs=-1)
+
+
+def test_an_empty_loader_is_refused(model):
+    with pytest.raises(ConfigError, match="The data loader has no batches; the data set is empty"):
+        Trainer(model, [], SGD).fit()
+
+
+def test_the_base_class_has_no_step(model, data_loader):
+    with pytest.raises(NotImplementedError):
+        Loop(model, data_loader).fit()
+
+
+def test_the_calibrator_sees_so_many_batches_and_fixes_the_scales(model, data_loader):
+    seen = []
+    model.network = prepare(model.network, QConfig(), torch.zeros(1, 3, 8, 8))
+    model.network.register_forward_hook(lambda graph, *_: seen.append((graph.mode, graph.training)))
+    calibrator = Calibrator(model, data_loader, num_steps=1)
+    calibrator.fit()
+    assert seen == [("calibrate", False)]
+    assert (calibrator.epoch, calibrator.step, model.network.mode) == (1, 1, "integer")
+    assert Calibrator(model, data_loader, num_steps=99).steps_per_epoch == 2
+
+
+def test_calibration_needs_a_batch(model, data_loader):
+    with pytest.raises(ConfigError, match="Calibrator: num_steps is 0; expected at least 1 batch"):
+        Calibrator(model, data_loader, num_steps=0)
+
+
+def test_a_predictor_needs_a_metric(model, data_loader):
+    with pytest.raises(ConfigError, match="Predictor has nothing to measure with; give it metrics"):
+        Predictor(model, data_loader)
