@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 
 from hatlite.analysis.lettering import Color, Lettering, readable_on
-from hatlite.errors import DataError
+from hatlite.errors import ConfigError, DataError
 from hatlite.structures import Detections
 
-__all__ = ["class_color", "draw_detections", "draw_ground_truth", "enlargement"]
+__all__ = ["class_color", "describe_detections", "draw_detections", "draw_ground_truth", "enlargement"]
 
 READABLE_SIDE = 640
 PALETTE: tuple[Color, ...] = (
@@ -92,16 +92,14 @@ def draw_detections(
 
     Raises:
         DataError: `image` is no picture.
+        ConfigError: The threshold lies outside 0…1.
     """
     canvas = _canvas(image)
     factor, thickness = enlargement(image), _thickness(canvas)
     thin = max(1, thickness // 2)
     frames = [Frame(box * factor, GROUND_TRUTH, thin) for box in np.reshape(_array(ground_truth), (-1, 4))]
-    found = [_array(values) for values in (detections.boxes, detections.scores, detections.labels)]
-    for box, score, label in reversed(list(zip(*found, strict=True))):
-        if score >= score_threshold:
-            name, color = _name(int(label), classes), class_color(int(label))
-            frames.append(Frame(box * factor, color, thickness, name, f" {score:.2f}"))
+    for box, score, label in reversed(_shown(detections, score_threshold)):
+        frames.append(Frame(box * factor, class_color(label), thickness, _name(label, classes), f" {score:.2f}"))
     return _draw(canvas, frames)
 
 
@@ -127,6 +125,29 @@ def draw_ground_truth(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, 
         color = class_color(label) if label >= 0 else IGNORED_COLOR
         frames.append(Frame(box * factor, color, thickness, _name(label, classes)))
     return _draw(canvas, frames)
+
+
+def describe_detections(detections: Detections, classes: Sequence[str], score_threshold: float = 0.3) -> list[str]:
+    """Return one line per detection that :func:`draw_detections` shows: class, score, x1 y1 x2 y2 in pixels.
+
+    Raises:
+        ConfigError: The threshold lies outside 0…1.
+    """
+    shown = _shown(detections, score_threshold)
+    width = max((len(_name(label, classes)) for _, _, label in shown), default=0)
+    return [
+        f"{_name(label, classes):<{width}}  {score:.3f}  " + " ".join(f"{edge:7.1f}" for edge in box)
+        for box, score, label in shown
+    ]
+
+
+def _shown(detections: Detections, score_threshold: float) -> list[tuple[np.ndarray, float, int]]:
+    """Return box, score and label of the detections to show, best first."""
+    if not 0 <= score_threshold <= 1:
+        raise ConfigError(f"The score threshold is {score_threshold}; expected a number in 0…1, such as 0.3.")
+    columns = [_array(values) for values in (detections.boxes, detections.scores, detections.labels)]
+    rows = zip(*columns, strict=True)
+    return [(box, float(score), int(label)) for box, score, label in rows if score >= score_threshold]
 
 
 def _array(values: object) -> np.ndarray:

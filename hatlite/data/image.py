@@ -112,12 +112,16 @@ def read_image(path: str | Path) -> np.ndarray:
 
     Raises:
         DataNotFoundError: There is no such file.
-        DataError: It is no image.
+        DataError: It cannot be read, or is no image.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise DataNotFoundError(f"image {path} does not exist.")
-    return decode_image(path.read_bytes(), str(path))
+    try:
+        data = path.read_bytes()
+    except OSError as cause:
+        raise DataError(f"image {path} cannot be read: {cause.strerror}.") from cause
+    return decode_image(data, str(path))
 
 
 def encode_jpeg(img: np.ndarray, quality: int = 95) -> bytes:

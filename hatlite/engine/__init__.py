@@ -2,10 +2,11 @@
 
 from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.calibrator import Calibrator
+from hatlite.engine.infer import class_names, infer_images
 from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run, Stage
-from hatlite.engine.stages import STAGE_KINDS, predict_stage, restore, run_stage, stage_kind
+from hatlite.engine.stages import STAGE_KINDS, last_stage, predict_stage, restore, run_stage, stage_file, stage_kind
 from hatlite.engine.trainer import Trainer
 
 __all__ = [
@@ -19,8 +20,12 @@ __all__ = [
     "RunInfo",
     "Stage",
     "Trainer",
+    "class_names",
+    "infer_images",
+    "last_stage",
     "predict_stage",
     "restore",
     "run_stage",
+    "stage_file",
     "stage_kind",
 ]

@@ -40,7 +40,16 @@ from hatlite.lowering import lower
 from hatlite.march import get_march
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["STAGE_KINDS", "StageKind", "predict_stage", "restore", "run_stage", "stage_kind"]
+__all__ = [
+    "STAGE_KINDS",
+    "StageKind",
+    "last_stage",
+    "predict_stage",
+    "restore",
+    "run_stage",
+    "stage_file",
+    "stage_kind",
+]
 
 logger = get_logger(__name__)
 
@@ -252,9 +261,26 @@ def restore(run: Run, name: str, model: Any, checkpoint: Path | None = None) -> 
         CheckpointError, ProgramError: The file is missing, damaged or of another run.
     """
     stage = run.stage(name)
-    own = run.program() if stage.kind == "int_infer" else run.checkpoint(name)
-    path = Path(checkpoint) if checkpoint else own
+    path = Path(checkpoint) if checkpoint else stage_file(run, stage)
     STAGE_KINDS[stage.kind].restore(run, stage, model, path)
+
+
+def stage_file(run: Run, stage: Stage) -> Path:
+    """Return the file that `stage` leaves: a checkpoint or the program."""
+    return run.program() if stage.kind == "int_infer" else run.checkpoint(stage.name)
+
+
+def last_stage(run: Run) -> Stage:
+    """Return the last stage of `run` that has left its file.
+
+    Raises:
+        StageError: None has; the message holds the command that makes the first.
+    """
+    done = [stage for stage in run.stages if stage_file(run, stage).is_file()]
+    if not done:
+        first = run.stages[0].name
+        raise StageError(f"No stage has left anything in {run.folder}.\n  Run this first: {run.command(first)}")
+    return done[-1]
 
 
 def predict_stage(run: Run, name: str, checkpoint: Path | None = None) -> dict[str, float]:

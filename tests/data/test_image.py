@@ -107,3 +107,8 @@ def test_reading_files(tmp_path):
         read_image(path)
     path.write_bytes(encode_jpeg(photo()))
     assert read_image(str(path)).shape == (64, 96, 3)
+
+
+def test_a_folder_is_no_image(tmp_path):
+    with pytest.raises(DataError, match=r"image .* cannot be read: Is a directory\."):
+        read_image(tmp_path)

@@ -1,0 +1,91 @@
+"""Where drawn pictures go: names are settled before any work, files are written whole or not at all."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hatlite.data.image import encode_jpeg
+from hatlite.errors import ConfigError, DataError, DataNotFoundError
+
+__all__ = ["parse_inputs", "picture_paths", "save_picture"]
+
+FORMATS = (".jpg", ".jpeg", ".png")
+SUFFIX = "_detections.jpg"
+PREFIX = re.compile(r"^\s*imgs?:")
+
+
+def parse_inputs(text: str) -> list[Path]:
+    """Return the files that ``"imgs:a.jpg,imgs:b.jpg"`` names; ``img:`` and bare paths are read too.
+
+    Raises:
+        ConfigError: A name is empty.
+    """
+    names = [PREFIX.sub("", part).strip() for part in text.split(",")]
+    if not all(names):
+        raise ConfigError(f"--model-inputs is {text!r}; expected imgs:PATH, or several of them with commas between.")
+    return [Path(name) for name in names]
+
+
+def picture_paths(save_path: str | Path, inputs: Sequence[Path]) -> list[Path]:
+    """Return where the picture of each input goes.
+
+    Args:
+        save_path: A folder that exists, where ``a.png`` becomes ``a_detections.jpg``; or, for one input, a file.
+        inputs: Files.
+
+    Raises:
+        DataNotFoundError: The folder does not exist.
+        ConfigError: `save_path` is a file of unknown format, one file for several inputs or the input itself, or two
+            inputs have one name.
+    """
+    save_path = Path(save_path)
+    if save_path.is_dir():
+        paths = [save_path / f"{path.stem}{SUFFIX}" for path in inputs]
+        twice = [path.name for path in paths if paths.count(path) > 1]
+        if twice:
+            raise ConfigError(f"Two inputs would both become {save_path / twice[0]}; give them one after the other.")
+        return paths
+    _check_file(save_path, inputs)
+    return [save_path]
+
+
+def _check_file(save_path: Path, inputs: Sequence[Path]) -> None:
+    if save_path.suffix.lower() not in FORMATS:
+        raise DataNotFoundError(
+            f"--save-path is {save_path}, which is no folder here and no name ending in {', '.join(FORMATS)};"
+            " make the folder first, or name a file."
+        )
+    if not save_path.parent.is_dir():
+        raise DataNotFoundError(
+            f"--save-path is {save_path}, but there is no folder {save_path.parent}; make it first."
+        )
+    if len(inputs) > 1:
+        raise ConfigError(f"--save-path is the file {save_path}, but there are {len(inputs)} inputs; name a folder.")
+    if save_path.resolve() == inputs[0].resolve():
+        raise ConfigError(f"--save-path is the input {save_path} itself; name another file or a folder.")
+
+
+def save_picture(img: np.ndarray, path: str | Path) -> Path:
+    """Write (H, W, 3) uint8 RGB as a JPEG or, where the name says so, a PNG, and return the path.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    path = Path(path)
+    data = _encode_png(img) if path.suffix.lower() == ".png" else encode_jpeg(img)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as cause:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"picture {path} cannot be written: {cause.strerror}.") from cause
+    return path
+
+
+def _encode_png(img: np.ndarray) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(img, cv2.COLOR_RGB2BGR))[1].tobytes()

@@ -1,0 +1,125 @@
+"""A stage's detector on pictures that no data set holds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hatlite import program
+from hatlite.data import Collate2D
+from hatlite.data.image import read_image
+from hatlite.engine.checkpoint import load_checkpoint
+from hatlite.engine.device import place, resolve_device, to_device
+from hatlite.engine.evaluation import evaluating
+from hatlite.engine.run import Run
+from hatlite.engine.stages import restore, stage_file
+from hatlite.errors import ConfigError
+from hatlite.registry import OBJECT_REGISTRY
+from hatlite.structures import Detections
+
+__all__ = ["class_names", "infer_images"]
+
+Picture = str | Path | np.ndarray | Mapping[str, Any]
+"""A file, an (H, W, 3) uint8 RGB array, or the sample that a data set's ``load`` returns."""
+
+
+def infer_images(
+    run: Run, name: str, pictures: Sequence[Picture], checkpoint: str | Path | None = None
+) -> list[tuple[np.ndarray, Detections]]:
+    """Detect with what stage `name` left, after the transforms of the config's validation data.
+
+    All pictures are read before the detector is built. They pass through it one by one, since they may differ in size.
+
+    Args:
+        run: Config, folder and device.
+        name: Of the stage.
+        pictures: Files, arrays or samples.
+        checkpoint: File to take instead of the stage's own.
+
+    Returns:
+        For each picture its (H, W, 3) uint8 RGB pixels, and the detections on the CPU, in pixels of this picture.
+
+    Raises:
+        DataError: A picture is missing, unreadable, or does not suit the transforms.
+        CheckpointError, ProgramError, StageError: The stage cannot be restored.
+    """
+    samples = [as_sample(picture, index) for index, picture in enumerate(pictures)]
+    transforms = validation_transforms(run)
+    batches = [Collate2D()([transformed(sample, transforms)]) for sample in samples]
+    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
+    restore(run, name, model, Path(checkpoint) if checkpoint else None)
+    device = resolve_device(run.device)
+    place(model, device, channels_last=True)
+    with evaluating(model):
+        found = [model(to_device(batch, device, channels_last=True))[0] for batch in batches]
+    return [(sample["img"], on_cpu(detections)) for sample, detections in zip(samples, found, strict=True)]
+
+
+def class_names(run: Run, name: str, checkpoint: str | Path | None = None) -> tuple[str, ...]:
+    """Return the class names that the file of stage `name` carries; none if it was made without.
+
+    Raises:
+        CheckpointError, ProgramError: The file is missing or damaged.
+    """
+    stage = run.stage(name)
+    path = Path(checkpoint) if checkpoint else stage_file(run, stage)
+    if stage.kind == "int_infer":
+        return tuple(program.load(path).metadata.get("classes", ()))
+    return tuple(load_checkpoint(path, hint=f"Run this first: {run.command(name)}")["classes"])
+
+
+def as_sample(picture: Picture, index: int) -> Mapping[str, Any]:
+    """Return `picture` as a data set would load it, without objects; a sample stays as it is."""
+    if isinstance(picture, Mapping):
+        return picture
+    img = picture if isinstance(picture, np.ndarray) else read_image(picture)
+    return {
+        "img": img,
+        "gt_bboxes": np.empty((0, 4), np.float32),
+        "gt_classes": np.empty(0, np.int64),
+        "img_id": index,
+        "img_name": f"number {index}" if isinstance(picture, np.ndarray) else str(picture),
+        "orig_size": img.shape[:2],
+        "matrix": np.eye(3),
+    }
+
+
+def transformed(sample: Mapping[str, Any], transforms: Sequence[Any]) -> dict[str, Any]:
+    """Return `sample` after `transforms`, whose chances, if any, come from seed 0."""
+    rng, moved = np.random.default_rng(0), dict(sample)
+    for transform in transforms:
+        moved = transform(moved, rng)
+    return moved
+
+
+def validation_transforms(run: Run) -> list[Any]:
+    """Build the transforms of the config's validation data, without the data.
+
+    Raises:
+        ConfigError: The config has no validation data, or these have no transforms.
+    """
+    where = "['val_data_loader']"
+    configs = list(transform_configs(run.config.get("val_data_loader"), where))
+    if not configs:
+        raise ConfigError(f"config{where} has no data set with transforms, which pictures need before the network.")
+    return [OBJECT_REGISTRY.build(config, path=path) for path, config in configs]
+
+
+def transform_configs(config: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield path and config of every transform below a loader or data set: those of inner data sets first.
+
+    Of several data sets that are joined, the first counts.
+    """
+    if not isinstance(config, Mapping):
+        return
+    yield from transform_configs(config.get("dataset"), f"{path}['dataset']")
+    joined = config.get("datasets") or [None]
+    yield from transform_configs(joined[0], f"{path}['datasets'][0]")
+    for index, transform in enumerate(config.get("transforms") or ()):
+        yield f"{path}['transforms'][{index}]", transform
+
+
+def on_cpu(detections: Detections) -> Detections:
+    """Return `detections` with all tensors on the CPU."""
+    return Detections(detections.boxes.cpu(), detections.scores.cpu(), detections.labels.cpu())
