@@ -35,14 +35,13 @@ PALETTE: tuple[Color, ...] = (
 SHADES = (None, (255, 255, 255), (0, 0, 0))
 SHADE_SHARE = 0.45
 
-LINE_SHARE = 1 / 360  # thickness of a line per longer side
+LINE_SHARE = 1 / 220  # thickness of a line per longer side
 CAPITAL_SHARE = 1 / 68  # height of a capital per longer side
 CASING: Color = (16, 18, 22)  # a dark edge on both sides of a line, which keeps it visible on any ground
 CASING_OPACITY = 0.7
 GROUND_TRUTH: Color = (255, 255, 255)
 IGNORED = "ignored"
 IGNORED_COLOR: Color = (150, 150, 150)
-SUBPIXEL_BITS = 4
 
 
 @dataclass(frozen=True)
@@ -179,25 +178,37 @@ def _thickness(canvas: np.ndarray) -> int:
 def _draw(canvas: np.ndarray, frames: Sequence[Frame]) -> np.ndarray:
     cased = canvas.copy()
     for frame in frames:
-        _rectangle(cased, frame, CASING, frame.thickness + 2)
+        _draw_line(cased, frame, CASING, widened=1)
     cv2.addWeighted(cased, CASING_OPACITY, canvas, 1 - CASING_OPACITY, 0, dst=canvas)
     for frame in frames:
-        _rectangle(canvas, frame, frame.color, frame.thickness)
+        _draw_line(canvas, frame, frame.color)
     _draw_tags(canvas, [frame for frame in frames if frame.name])
     return canvas
 
 
-def _rectangle(canvas: np.ndarray, frame: Frame, color: Color, thickness: int) -> None:
-    """Draw the frame's line centred on the edges of the box, where it does not leave the picture."""
-    fine = ((_corners(canvas, frame) - 0.5) * 2**SUBPIXEL_BITS).round().astype(int)  # OpenCV counts from pixel centres
-    cv2.rectangle(canvas, *fine.tolist(), color, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
+def _draw_line(canvas: np.ndarray, frame: Frame, color: Color, widened: int = 0) -> None:
+    """Draw the line around the frame's box, `widened` by pixels on both sides."""
+    thickness = frame.thickness + 2 * widened
+    x1, y1, x2, y2 = _outline(canvas, frame)
+    left, top = max(x1 - widened, 0), max(y1 - widened, 0)
+    right, bottom = x2 + widened, y2 + widened
+    canvas[top : top + thickness, left:right] = color
+    canvas[max(bottom - thickness, 0) : bottom, left:right] = color
+    canvas[top:bottom, left : left + thickness] = color
+    canvas[top:bottom, max(right - thickness, 0) : right] = color
 
 
-def _corners(canvas: np.ndarray, frame: Frame) -> np.ndarray:
-    """Return (2, 2) xy of the line's middle, inside the canvas."""
-    inset = frame.thickness / 2
-    size = np.array(canvas.shape[1::-1])
-    return np.clip(np.reshape(frame.box, (2, 2)), inset, np.maximum(size - inset, inset))
+def _outline(canvas: np.ndarray, frame: Frame) -> tuple[int, int, int, int]:
+    """Return the outer x1, y1, x2, y2 of a line whose middle lies on the box.
+
+    The line fills whole pixels, which is crisper than the smoothing of a part of one, and stays inside the canvas.
+    """
+    size = np.array(canvas.shape[1::-1] * 2)
+    outer = np.reshape(frame.box, (2, 2)) + np.array([[-1], [1]]) * frame.thickness / 2
+    x1, y1, x2, y2 = np.clip(np.nan_to_num(outer.round().ravel()), 0, size).astype(int).tolist()
+    least = 2 * frame.thickness  # an edge of the box outside the canvas would leave nothing to see
+    x1, y1 = min(x1, max(0, canvas.shape[1] - least)), min(y1, max(0, canvas.shape[0] - least))
+    return x1, y1, max(x2, min(x1 + least, canvas.shape[1])), max(y2, min(y1 + least, canvas.shape[0]))
 
 
 def _draw_tags(canvas: np.ndarray, frames: Sequence[Frame]) -> None:
@@ -233,8 +244,7 @@ def _best_place(
 
 def _places(canvas: np.ndarray, frame: Frame, size: tuple[int, int]) -> Iterable[tuple[int, int]]:
     """Yield upper left corners: above the box, below it, inside it; at its left edge, then at its right one."""
-    outer = _corners(canvas, frame) + np.array([[-1], [1]]) * frame.thickness / 2
-    (x1, y1), (x2, y2) = outer.round().astype(int).tolist()
+    x1, y1, x2, y2 = _outline(canvas, frame)
     width, height = size
     for x in (x1, x2 - width):
         for y in (y1 - height, y1, y2, y2 - height):

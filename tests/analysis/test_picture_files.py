@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hatlite.analysis import parse_inputs, picture_paths, save_picture
+from hatlite.data.image import read_image
+from hatlite.errors import ConfigError, DataError, DataNotFoundError
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("imgs:a.jpg", ["a.jpg"]),
+        ("img:a.jpg", ["a.jpg"]),
+        ("a.jpg", ["a.jpg"]),
+        ("imgs:x/a.jpg, img:b.png,c.png", ["x/a.jpg", "b.png", "c.png"]),
+    ],
+)
+def test_inputs(text, names):
+    assert parse_inputs(text) == [Path(name) for name in names]
+
+
+@pytest.mark.parametrize("text", ["", "imgs:", "imgs:a.jpg,", "imgs: ,img:b.jpg"])
+def test_an_empty_input_is_refused(text):
+    with pytest.raises(ConfigError, match=r"--model-inputs is '.*'; expected imgs:PATH"):
+        parse_inputs(text)
+
+
+def test_outputs(tmp_path):
+    paths = picture_paths(tmp_path, [Path("x/a.png"), Path("b.jpg")])
+    assert paths == [tmp_path / "a_detections.jpg", tmp_path / "b_detections.jpg"]
+    assert picture_paths(tmp_path / "out.PNG", [Path("a.jpg")]) == [tmp_path / "out.PNG"]
+
+
+def test_outputs_that_cannot_be(tmp_path):
+    one, two = Path("a.jpg"), [Path("x/a.jpg"), Path("y/a.jpg")]
+    with pytest.raises(DataNotFoundError, match=r"there is no folder .*missing; make it first"):
+        picture_paths(tmp_path / "missing" / "a.jpg", [one])
+    with pytest.raises(DataNotFoundError, match=r"missing, which is no folder here and no name ending in \.jpg"):
+        picture_paths(tmp_path / "missing", [one])
+    with pytest.raises(ConfigError, match=r"is the file .*out\.jpg, but there are 2 inputs; name a folder"):
+        picture_paths(tmp_path / "out.jpg", two)
+    with pytest.raises(ConfigError, match=r"Two inputs would both become .*a_detections\.jpg"):
+        picture_paths(tmp_path, two)
+    with pytest.raises(ConfigError, match=r"is the input .*a\.jpg itself"):
+        picture_paths(tmp_path / "a.jpg", [tmp_path / "." / "a.jpg"])
+
+
+def test_a_png_keeps_every_pixel_and_a_jpeg_the_picture(tmp_path):
+    img = np.zeros((16, 16, 3), np.uint8)
+    img[:8], img[8:, :, 2] = (200, 100, 50), 255
+    assert (read_image(save_picture(img, tmp_path / "a.png")) == img).all()
+    assert np.abs(read_image(save_picture(img, tmp_path / "a.jpg")).astype(int) - img).mean() < 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "a.png"]
+
+
+def test_what_cannot_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "taken.jpg").mkdir()
+    with pytest.raises(DataError, match=r"picture .*taken\.jpg cannot be written: Is a directory"):
+        save_picture(np.zeros((4, 4, 3), np.uint8), tmp_path / "taken.jpg")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.jpg"]
