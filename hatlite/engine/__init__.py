@@ -5,7 +5,7 @@ from hatlite.engine.calibrator import Calibrator
 from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run, Stage
-from hatlite.engine.stages import STAGE_KINDS, predict_stage, restore, run_stage, stage_kind
+from hatlite.engine.stages import STAGE_KINDS, align_stage, predict_stage, restore, run_stage, stage_kind
 from hatlite.engine.trainer import Trainer
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "RunInfo",
     "Stage",
     "Trainer",
+    "align_stage",
     "predict_stage",
     "restore",
     "run_stage",

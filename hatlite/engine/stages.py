@@ -6,7 +6,8 @@ stage (kind)              starts from      does                                 
 float                     nothing          trains the float network                       float-checkpoint-*.pth.tar
 calibration               float            observes ranges, fixes scales                  calibration-checkpoint-*
 qat                       calibration      trains on integer-valued tensors               qat-checkpoint-*
-int_infer                 qat              lowers to an IntProgram, runs it on integers   <task_name>.hbir
+int_infer                 qat              lowers to an IntProgram, compares every        <task_name>.hbir,
+                                           integer with the graph's, evaluates it         alignment.json
 ========================  ===============  =============================================  ==============================
 
 A config may list its own ``stages``; a new kind is a function under :func:`stage_kind`. Each stage ends with a row in
@@ -24,6 +25,8 @@ import hatlite.metrics
 import hatlite.models  # noqa: F401  (registers the models)
 from hatlite import config as config_module
 from hatlite import program
+from hatlite.analysis import AlignmentReport
+from hatlite.engine.alignment import check_run, require_alignment
 from hatlite.engine.allocator import keep_freed_memory
 from hatlite.engine.callbacks import QuantRefresh
 from hatlite.engine.checkpoint import check_resumable, load_checkpoint, load_weights
@@ -38,9 +41,10 @@ from hatlite.errors import StageError
 from hatlite.log import get_logger
 from hatlite.lowering import lower
 from hatlite.march import get_march
+from hatlite.quantization import FakeQuantGraph
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["STAGE_KINDS", "StageKind", "predict_stage", "restore", "run_stage", "stage_kind"]
+__all__ = ["STAGE_KINDS", "StageKind", "align_stage", "predict_stage", "restore", "run_stage", "stage_kind"]
 
 logger = get_logger(__name__)
 
@@ -126,23 +130,22 @@ def train_quantized(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 
 def restore_program(run: Run, stage: Stage, model: Any, path: Path) -> None:
     """Replace the network by the saved integer program."""
-    if not path.is_file():
-        raise StageError(f"There is no program {path}.\n  Run this first: {run.command(stage.name)}")
+    require_program(run, stage, path)
     model.network = ExecutorNetwork(program.load(path))
 
 
 @stage_kind("int_infer", restore=restore_program, equals_origin=True)
 def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
-    """Lower the quantised network to an integer program, save it, and evaluate it on integers."""
+    """Lower the quantised network to an integer program, save it, prove it equal, and evaluate it on integers."""
     require_resumable(stage, not resume)
     origin = run.predecessor(stage)
-    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
-    restore_quantized(run, stage, model, origin)
+    graph = quantized_network(run, stage, origin)
     state = load_checkpoint(origin)
     metadata = {"task_name": run.task_name, "classes": state["classes"], "stage": state["stage"]}
-    lowered = lower(model.network, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
+    lowered = lower(graph, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
     program.save(lowered, run.program())
     logger.info("Lowered %s to %s (%d operators).", origin, run.program(), len(lowered.ops))
+    require_alignment(run, graph)
     metrics = predict_stage(run, stage.name)
     return {**metrics, "checkpoint": origin.name, "epoch": state["epoch"], "starts_from": state["stage"]}
 
@@ -192,6 +195,23 @@ def row_of_checkpoint(run: Run, stage: Stage) -> dict[str, Any]:
     )
     metrics = state["metrics"] or predict_stage(run, stage.name)
     return {**metrics, "checkpoint": path.name, "epoch": state["epoch"]}
+
+
+def quantized_network(run: Run, stage: Stage, checkpoint: Path) -> FakeQuantGraph:
+    """Build the detector of the run and return its network as `checkpoint` left it, a fake-quant graph."""
+    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
+    restore_quantized(run, stage, model, checkpoint)
+    return model.network
+
+
+def require_program(run: Run, stage: Stage, path: Path) -> None:
+    """Refuse to go on without the file of the integer program.
+
+    Raises:
+        StageError: It does not exist; the message holds the command that makes it.
+    """
+    if not path.is_file():
+        raise StageError(f"There is no program {path}.\n  Run this first: {run.command(stage.name)}")
 
 
 # --------------------------------------------------------------------------------------------------- for the tools
@@ -268,3 +288,22 @@ def predict_stage(run: Run, name: str, checkpoint: Path | None = None) -> dict[s
     predictor = build_predictor(run, name)
     restore(run, name, predictor.model, checkpoint)
     return predictor.predict()
+
+
+def align_stage(run: Run, num_images: int, checkpoint: Path | None = None) -> AlignmentReport:
+    """Compare what int_infer started from with the program that it left; write ``alignment.json``.
+
+    Args:
+        run: Config and folder.
+        num_images: Of the validation data, the first ones.
+        checkpoint: File to take instead of the one that int_infer starts from.
+
+    Raises:
+        StageError: The run has no stage of kind int_infer, or its program or checkpoint does not exist.
+    """
+    stage = next((stage for stage in run.stages if stage.kind == "int_infer"), None)
+    if stage is None:
+        raise StageError("The config lists no stage of kind 'int_infer', so there is no program to compare with.")
+    require_program(run, stage, run.program())
+    origin = Path(checkpoint) if checkpoint else run.predecessor(stage)
+    return check_run(run, quantized_network(run, stage, origin), num_images)
