@@ -41,9 +41,10 @@ class LayerAlignment:
         return not (self.differing or self.mode_differing)
 
     def __str__(self) -> str:
-        differs = f"{self.differing:,} of {self.elements:,} integers differ, by up to {self.max_lsb} LSB"
-        modes = f", {self.mode_differing:,} between the modes" if self.mode_differing else ""
-        return f"{self.kind} {self.name!r} ({self.module} {self.line}): {differs}{modes}"
+        program = f", by up to {self.max_lsb} LSB" if self.differing else ""
+        modes = f", {self.mode_differing:,} between the modes of the graph" if self.mode_differing else ""
+        differs = f"{self.differing:,} of {self.elements:,} integers differ{program}{modes}"
+        return f"{self.kind} {self.name!r} ({self.module} {self.line}): {differs}"
 
 
 @dataclass(frozen=True)

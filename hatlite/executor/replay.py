@@ -7,7 +7,7 @@
 A recording is a NumPy `.npz` archive: ``input:<name>`` holds the array of each input, ``value:<name>`` the integers of
 each value of the program, all (N, H, W, C). The result goes to standard output as JSON; the exit code is 0 when all
 integers are equal, 1 when some differ, 2 when a file cannot be used. With the reference engine nothing here imports
-torch, and ``foreign_modules`` names what is in memory of the side that made the recording, so that agreement is no echo.
+torch, and ``foreign_modules`` names what is in memory of the side that made the recording: agreement is no echo.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def load_recording(path: Path, program: IntProgram) -> tuple[dict[str, Ints], di
             `program`.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaks a broken file
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as cause:
         raise ProgramError(f"{path}: is no readable recording ({cause}); record it again.") from cause
