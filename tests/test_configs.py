@@ -1,19 +1,16 @@
 """Every shipped config loads, and everything in it can be built by name and key."""
 
 import ast
-import importlib.util
 from pathlib import Path
 
 import pytest
 
+import hatlite.engine  # noqa: F401 - registers every type
 from hatlite import config
 from hatlite.registry import OBJECT_REGISTRY
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(file for file in (ROOT / "configs").rglob("*.py") if not file.name.startswith("_"))
-
-if importlib.util.find_spec("hatlite.engine"):
-    import hatlite.engine  # registers every type
 
 
 def relative(file: Path) -> str:

@@ -1,7 +1,7 @@
 """How much work is a network? Multiply-accumulates of its convolutions and linear layers, and its parameters.
 
-One multiplication with its addition is one MAC. A module that runs on five levels counts five times, its parameters once.
-Biases, batch norms, adds, pools and resizes are not MACs.
+One multiplication with its addition is one MAC. A module that runs on five levels counts five times, its parameters
+once. Biases, batch norms, adds, pools and resizes are not MACs.
 """
 
 from collections.abc import Callable, Sequence

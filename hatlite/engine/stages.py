@@ -24,6 +24,7 @@ import hatlite.metrics
 import hatlite.models  # noqa: F401  (registers the models)
 from hatlite import config as config_module
 from hatlite import program
+from hatlite.engine.allocator import keep_freed_memory
 from hatlite.engine.callbacks import QuantRefresh
 from hatlite.engine.checkpoint import check_resumable, load_checkpoint, load_weights
 from hatlite.engine.executor_network import ExecutorNetwork
@@ -214,6 +215,7 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
         ConfigError: Problems of any stage, all together, before anything is built.
         StageError: The stage cannot start.
     """
+    keep_freed_memory()
     validate(run, STAGE_KINDS)
     stage = run.stage(name)
     run.predecessor(stage)

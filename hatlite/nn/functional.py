@@ -1,7 +1,7 @@
 """Operations as modules, so that graph capture sees every call site.
 
-Inside a network write ``self.add(a, b)`` instead of ``a + b``. One instance may be called several times: statistics belong
-to the call site, not to the module.
+Inside a network write ``self.add(a, b)`` instead of ``a + b``. One instance may be called several times: statistics
+belong to the call site, not to the module.
 """
 
 import torch
@@ -23,8 +23,9 @@ class Add(nn.Module):
 class Interpolate(nn.Module):
     """Resize (N, C, H, W) by an integer factor.
 
-    ``bilinear`` doubles the size with half-pixel centres (``align_corners=False``), which equals nearest ×2, edge padding
-    by 1 and a depthwise [1 2 1] ⊗ [1 2 1] / 16, the form in which integers compute it. ``nearest`` repeats pixels.
+    ``bilinear`` doubles the size with half-pixel centres (``align_corners=False``), which equals nearest ×2, edge
+    padding by 1 and a depthwise [1 2 1] ⊗ [1 2 1] / 16, the form in which integers compute it. ``nearest`` repeats
+    pixels.
 
     Args:
         scale_factor: Whole number; 2 for ``bilinear``.

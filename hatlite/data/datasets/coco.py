@@ -10,6 +10,7 @@ from hatlite.data.datasets.paths import require_path
 from hatlite.data.datasets.record import ImageRecord
 from hatlite.data.datasets.report import DataReport
 from hatlite.data.lmdb_store import LmdbReader
+from hatlite.errors import DataError
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["Coco", "CocoFromImage"]
@@ -31,7 +32,9 @@ class Coco(DetectionDataset):
     def __init__(self, data_path: str | Path, transforms: Sequence[Transform] | None = None) -> None:
         self._store = LmdbReader(require_path(data_path, "a packed data set (made by tools/mscoco_packer.py)"))
         meta = self._store.meta
-        super().__init__(meta["classes"], transforms, DataReport(meta["report"]))
+        if "classes" not in meta:
+            raise DataError(f"{data_path} holds no class table; it was not packed by tools/mscoco_packer.py.")
+        super().__init__(meta["classes"], transforms, DataReport(meta.get("report")))
 
     def __len__(self) -> int:
         return len(self._store)

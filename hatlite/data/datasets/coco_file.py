@@ -9,6 +9,7 @@ Rules:
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,29 @@ def _parse(ann_file: Path) -> dict[str, Any]:
         if not isinstance(entries, list):
             raise DataError(f"{ann_file} has no list {part!r}; expected COCO's images, annotations and categories.")
         for number, entry in enumerate(entries):
+            if not isinstance(entry, dict):
+                raise DataError(f"{ann_file}: {part}[{number}] is {entry!r}; expected an object.")
             if missing := sorted(keys - set(entry)):
                 raise DataError(f"{ann_file}: {part}[{number}] lacks {listed(missing)}.")
     return content
 
 
+def _image_size(image: dict[str, Any], ann_file: Path) -> tuple[int, int]:
+    height, width = image["height"], image["width"]
+    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
+        raise DataError(
+            f"{ann_file}: image {image['file_name']} has the size {height} × {width}; "
+            "expected height and width in whole pixels."
+        )
+    return height, width
+
+
 def _refuse_strangers(content: dict[str, Any], ann_file: Path) -> None:
     """Refuse repeated ids, and annotations whose category or image is not in the file."""
     for part in ("images", "categories"):
-        ids = [entry["id"] for entry in content[part]]
-        if repeated := sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) < len(ids) else []:
-            raise DataError(f"{ann_file}: {part} with the same id: {listed(list(map(str, repeated)))}.")
+        seen = Counter(entry["id"] for entry in content[part])
+        if repeated := [str(i) for i, count in seen.items() if count > 1]:
+            raise DataError(f"{ann_file}: {part} with the same id: {listed(repeated)}.")
     for key, part in (("category_id", "categories"), ("image_id", "images")):
         known = {entry["id"] for entry in content[part]}
         if strangers := [a for a in content["annotations"] if a[key] not in known]:
@@ -60,15 +73,15 @@ def _refuse_strangers(content: dict[str, Any], ann_file: Path) -> None:
 def _object(annotation: dict[str, Any], labels: dict[int, int], ann_file: Path) -> dict[str, Any]:
     try:
         x, y, w, h = map(float, annotation["bbox"])
+        area = float(annotation.get("area", "nan"))
     except (TypeError, ValueError) as cause:
         raise DataError(
-            f"{ann_file}: annotation {annotation['id']} has the bbox {annotation['bbox']!r}; "
-            "expected four numbers: x, y, width, height."
+            f"{ann_file}: annotation {annotation['id']} has the bbox {annotation['bbox']!r} and the area "
+            f"{annotation.get('area')!r}; expected four numbers (x, y, width, height) and a number."
         ) from cause
     crowd = bool(annotation.get("iscrowd", 0))
-    values = {"box": (x, y, x + w, y + h), "label": labels[annotation["category_id"]]}
-    values |= {"crowd": crowd, "ignore": crowd or bool(annotation.get("ignore", 0))}
-    return values | ({"area": annotation["area"]} if "area" in annotation else {})
+    values = {"box": (x, y, x + w, y + h), "label": labels[annotation["category_id"]], "area": area}
+    return values | {"crowd": crowd, "ignore": crowd or bool(annotation.get("ignore", 0))}
 
 
 def read_coco_file(ann_file: str | Path) -> tuple[list[str], list[ImageRecord], DataReport]:
@@ -94,7 +107,7 @@ def read_coco_file(ann_file: str | Path) -> tuple[list[str], list[ImageRecord], 
     report = DataReport()
     records = [
         clean_record(
-            ImageRecord.of(image["id"], image["file_name"], (image["height"], image["width"]), objects[image["id"]]),
+            ImageRecord.of(image["id"], image["file_name"], _image_size(image, ann_file), objects[image["id"]]),
             report,
         )
         for image in sorted(content["images"], key=lambda image: image["id"])

@@ -1,7 +1,7 @@
 """One annotated image, and the rule by which its boxes are cleaned."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,9 @@ __all__ = ["IGNORE_CLASS", "ImageRecord", "clean_record"]
 IGNORE_CLASS = -1
 """Class of a region that training must ignore."""
 
-MIN_SIDE = 1.0  # pixels; what is not larger than one pixel in both directions shows no object
+MIN_SIDE = 1.0  # pixels; a region no wider or no higher than one pixel shows no object
 CLIPPED = "boxes clipped to their image"
-DROPPED = "boxes dropped, not more than one pixel wide and high inside the image"
+DROPPED = "boxes dropped, at most one pixel wide or high inside the image"
 NOT_FINITE = "boxes dropped, coordinates not finite"
 
 
@@ -31,7 +31,8 @@ class ImageRecord:
         height, width: Pixels.
         boxes: (N, 4) float32, xyxy, pixels, continuous edges: 0 ≤ x1 < x2 ≤ width.
         labels: (N,) int64, class indices from 0, also where `ignore` is set.
-        areas: (N,) float32, square pixels; of the mask where the source has one (COCO), else of the box.
+        areas: (N,) float32, square pixels; of the mask where the source has one (COCO), else of the box. NaN until
+            :func:`clean_record` has cut the box to its final size.
         ignore: (N,) bool; neither learned nor counted (COCO crowd, VOC difficult).
         crowd: (N,) bool; a region of many objects, which may absorb any number of detections.
     """
@@ -53,12 +54,11 @@ class ImageRecord:
         Args:
             objects: Each with `box` (xyxy) and `label`; `area`, `ignore` and `crowd` where not the default.
         """
-        boxes = np.array([o["box"] for o in objects], np.float64).reshape(-1, 4)
-        sides = boxes[:, 2:] - boxes[:, :2]
-        areas = [o.get("area", side[0] * side[1]) for o, side in zip(objects, sides, strict=True)]
         return cls.from_dict(
             {
-                **{"img_id": img_id, "name": name, "height": size[0], "width": size[1], "boxes": boxes, "areas": areas},
+                **{"img_id": img_id, "name": name, "height": size[0], "width": size[1]},
+                "boxes": [o["box"] for o in objects],
+                "areas": [o.get("area", np.nan) for o in objects],
                 "labels": [o["label"] for o in objects],
                 "ignore": [o.get("ignore", False) for o in objects],
                 "crowd": [o.get("crowd", False) for o in objects],
@@ -68,17 +68,18 @@ class ImageRecord:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ImageRecord":
         """Make a record from plain values, as :meth:`to_dict` gives them."""
-        return cls(
-            img_id=int(values["img_id"]),
-            name=str(values["name"]),
-            height=int(values["height"]),
-            width=int(values["width"]),
-            boxes=np.array(values["boxes"], np.float32).reshape(-1, 4),
-            labels=np.array(values["labels"], np.int64),
-            areas=np.array(values["areas"], np.float32),
-            ignore=np.array(values["ignore"], bool),
-            crowd=np.array(values["crowd"], bool),
-        )
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is dropped as such
+            return cls(
+                img_id=int(values["img_id"]),
+                name=str(values["name"]),
+                height=int(values["height"]),
+                width=int(values["width"]),
+                boxes=np.array(values["boxes"], np.float32).reshape(-1, 4),
+                labels=np.array(values["labels"], np.int64),
+                areas=np.array(values["areas"], np.float32),
+                ignore=np.array(values["ignore"], bool),
+                crowd=np.array(values["crowd"], bool),
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain numbers, strings and lists."""
@@ -104,16 +105,17 @@ class ImageRecord:
         return img
 
     def select(self, keep: np.ndarray, boxes: np.ndarray) -> "ImageRecord":
-        """Return the record with the objects that `keep` (N,) bool marks, at `boxes` (N, 4)."""
-        values = asdict(self)
-        values.update({key: values[key][keep] for key in ("labels", "areas", "ignore", "crowd")})
-        return ImageRecord(**{**values, "boxes": boxes[keep].astype(np.float32)})
+        """Return the record with the objects that `keep` (N,) bool marks, at `boxes` (N, 4) float32."""
+        kept = {key: getattr(self, key)[keep] for key in ("labels", "areas", "ignore", "crowd")}
+        sides = boxes[keep, 2:] - boxes[keep, :2]
+        kept["areas"] = np.where(np.isnan(kept["areas"]), sides[:, 0] * sides[:, 1], kept["areas"])
+        return replace(self, boxes=boxes[keep], **kept)
 
 
 def clean_record(record: ImageRecord, report: DataReport) -> ImageRecord:
     """Clip boxes to the image and drop those that show nothing; count both in `report`.
 
-    A box is dropped when a coordinate is not finite, or when it is not more than one pixel wide and high after clipping
+    A box is dropped when a coordinate is not finite, or when it is at most one pixel wide or high after clipping
     (degenerate, or outside the image).
     """
     finite = np.isfinite(record.boxes).all(axis=1)

@@ -30,6 +30,7 @@ MIN_CONTRAST = 90.0  # Euclidean distance in RGB between a shape and what it lie
 SHADOW = 0.45  # how dark a shadow is
 MIN_OUTLINE = 2.0  # pixels; thinner lines do not survive a JPEG
 SUBPIXEL_BITS = 4
+FINER = 4  # pixels that are drawn per pixel and direction
 
 
 def _polygon(angles: np.ndarray, radii: np.ndarray | float = 1.0) -> np.ndarray:
@@ -151,15 +152,24 @@ def _centre(rng: np.random.Generator, size: tuple[int, int], side: float, placed
 
 
 def _rasterise(points: np.ndarray, line: float, size: tuple[int, int]) -> np.ndarray:
-    """Return the (H, W) coverage 0…1 of a polygon, filled where `line` is 0, else drawn as a line of that width."""
-    canvas = np.zeros(size, np.uint8)
+    """Return the (H, W) float32 coverage 0…1 of a polygon, filled where `line` is 0, else drawn as a line of that width.
+
+    Drawn finer and averaged, because OpenCV's own smoothing spreads a filled shape by a pixel on every side.
+    """
+    reach = line / 2 + 1
+    x1, y1 = np.maximum(np.floor(points.min(axis=0) - reach), 0).astype(int)
+    x2, y2 = np.minimum(np.ceil(points.max(axis=0) + reach), size[::-1]).astype(int)
+    canvas = np.zeros((FINER * (y2 - y1), FINER * (x2 - x1)), np.uint8)
     # OpenCV puts integer coordinates at pixel centres, half a pixel from the edges that boxes are measured by
-    fixed = [np.round((points - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)]
+    fixed = [np.round(((points - (x1, y1)) * FINER - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)]
     if line:
-        cv2.polylines(canvas, fixed, True, 255, round(line), cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.polylines(canvas, fixed, True, 255, round(line * FINER), cv2.LINE_8, SUBPIXEL_BITS)
     else:
-        cv2.fillPoly(canvas, fixed, 255, cv2.LINE_AA, SUBPIXEL_BITS)
-    return canvas.astype(np.float32) / 255
+        cv2.fillPoly(canvas, fixed, 255, cv2.LINE_8, SUBPIXEL_BITS)
+    coverage = np.zeros(size, np.float32)
+    fine = cv2.resize(canvas.astype(np.float32), (int(x2 - x1), int(y2 - y1)), interpolation=cv2.INTER_AREA)
+    coverage[y1:y2, x1:x2] = fine / 255
+    return coverage
 
 
 def _try_shape(rng: np.random.Generator, size: tuple[int, int], placed: list[_Placed]) -> _Placed:

@@ -1,0 +1,26 @@
+from hatlite.data.datasets.report import DataReport, listed
+
+
+def test_a_report_counts_all_and_names_ten():
+    report = DataReport()
+    for number in range(12):
+        report.add("boxes dropped", f"image {number}")
+    report.add("images skipped", "x.jpg")
+    assert report.counts == {"boxes dropped": 12, "images skipped": 1}
+    first, second = str(report).splitlines()
+    assert first.startswith("12 boxes dropped: image 0; image 1;") and first.endswith("image 9, …")
+    assert second == "1 images skipped: x.jpg"
+
+
+def test_a_report_without_cases_is_false():
+    assert not DataReport()
+    assert str(DataReport()) == "nothing left out"
+
+
+def test_a_report_from_counts_has_no_examples():
+    assert str(DataReport({"boxes dropped": 3})) == "3 boxes dropped"
+
+
+def test_listed_names_ten():
+    assert listed(["a", "b"]) == "a, b"
+    assert listed([str(i) for i in range(12)]).endswith("8, 9 and 2 more")

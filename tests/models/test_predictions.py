@@ -1,0 +1,35 @@
+"""Outputs by name become one row of points."""
+
+import torch
+
+from hatlite.models.predictions import flatten_outputs
+
+
+def outputs_of(sizes, classes=2, dtype=torch.float32):
+    outputs = {}
+    for stride, (height, width) in sizes.items():
+        for kind, channels in (("cls_logits", classes), ("bbox_regression", 4), ("centerness", 1)):
+            values = torch.arange(2 * channels * height * width, dtype=dtype) + 1000 * stride
+            outputs[f"{kind}_s{stride}"] = values.reshape(2, channels, height, width)
+    return outputs
+
+
+def test_points_and_values_stand_side_by_side():
+    outputs = outputs_of({8: (2, 3), 16: (1, 1)})
+    flat = flatten_outputs(outputs, (8, 16))
+    assert flat.cls_logits.shape == (2, 7, 2)
+    assert flat.level_sizes == (6, 1)
+    # The cell of row 1, column 2 has its centre at x = 20, y = 12.
+    assert flat.points[5].tolist() == [20, 12]
+    assert torch.equal(flat.cls_logits[1, 5], outputs["cls_logits_s8"][1, :, 1, 2])
+    assert torch.equal(flat.bbox_regression[0, 6], outputs["bbox_regression_s16"][0, :, 0, 0])
+    assert flat.centerness[0, 5] == outputs["centerness_s8"][0, 0, 1, 2]
+    assert flat.strides.tolist() == [8] * 6 + [16]
+
+
+def test_half_precision_is_widened_and_gradient_can_be_cut():
+    outputs = {name: x.requires_grad_() for name, x in outputs_of({8: (1, 1)}, dtype=torch.float16).items()}
+    flat = flatten_outputs(outputs, (8,))
+    assert flat.cls_logits.dtype == torch.float32
+    assert flat.cls_logits.requires_grad
+    assert not flat.detach().cls_logits.requires_grad
