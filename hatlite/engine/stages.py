@@ -14,7 +14,7 @@ A config may list its own ``stages``; a new kind is a function under :func:`stag
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from hatlite.engine.callbacks import QuantRefresh
 from hatlite.engine.checkpoint import check_resumable, load_checkpoint, load_weights
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.loop import Loop
-from hatlite.engine.parts import build_loop, build_predictor, quantize
+from hatlite.engine.parts import build_loop, build_predictor, quantize, quantize_random
 from hatlite.engine.report import judge, judge_equal, read_report, table, write_report
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.seed import seed_everything
@@ -38,9 +38,10 @@ from hatlite.errors import StageError
 from hatlite.log import get_logger
 from hatlite.lowering import lower
 from hatlite.march import get_march
+from hatlite.program import IntProgram
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["STAGE_KINDS", "StageKind", "predict_stage", "restore", "run_stage", "stage_kind"]
+__all__ = ["STAGE_KINDS", "StageKind", "lower_from_config", "predict_stage", "restore", "run_stage", "stage_kind"]
 
 logger = get_logger(__name__)
 
@@ -138,12 +139,11 @@ def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     origin = run.predecessor(stage)
     model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
     restore_quantized(run, stage, model, origin)
-    state = load_checkpoint(origin)
-    metadata = {"task_name": run.task_name, "classes": state["classes"], "stage": state["stage"]}
-    lowered = lower(model.network, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
+    lowered = lower_detector(run, model)
     program.save(lowered, run.program())
     logger.info("Lowered %s to %s (%d operators).", origin, run.program(), len(lowered.ops))
     metrics = predict_stage(run, stage.name)
+    state = load_checkpoint(origin)
     return {**metrics, "checkpoint": origin.name, "epoch": state["epoch"], "starts_from": state["stage"]}
 
 
@@ -156,6 +156,12 @@ def load_into(run: Run, stage: Stage, model: Any, path: Path, *, need_sites: boo
     load_weights(model, state, path=path, run=run.info(stage.name), need_sites=need_sites)
     if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
         logger.warning("%s was written after %d of %d epochs.", path, state["epoch"], state["num_epochs"])
+
+
+def lower_detector(run: Run, model: Any) -> IntProgram:
+    """Lower the fake-quant network of `model` for the run's march."""
+    metadata = {"task_name": run.task_name, "classes": list(run.classes), "num_classes": run.config["num_classes"]}
+    return lower(model.network, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
 
 
 def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
@@ -210,7 +216,7 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
         StageError: The stage cannot start.
     """
     keep_freed_memory()
-    validate(run)
+    validate(run, STAGE_KINDS)
     stage = run.stage(name)
     run.predecessor(stage)
     config_module.dump(run.config, run.folder / f"{name}-config.json")
@@ -268,3 +274,22 @@ def predict_stage(run: Run, name: str, checkpoint: Path | None = None) -> dict[s
     predictor = build_predictor(run, name)
     restore(run, name, predictor.model, checkpoint)
     return predictor.predict()
+
+
+def lower_from_config(config: Mapping[str, Any], checkpoint: str | Path | None = None) -> IntProgram:
+    """Return the integer program of a config, for tools that look at it without running a stage.
+
+    Args:
+        config: As loaded; its ``deploy_inputs`` give the image size where the data are not at hand.
+        checkpoint: Of a calibration or qat stage; None takes random weights, calibrated on a random image.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, damaged, of another run, or not quantised.
+    """
+    run = Run(dict(config))
+    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
+    if checkpoint is not None:
+        restore_quantized(run, Stage("int_infer", "int_infer"), model, Path(checkpoint))
+    else:
+        quantize_random(run, model)
+    return lower_detector(run, model)
