@@ -31,7 +31,7 @@ def test_four_stages_follow_one_another(tiny_config, capsys):
     assert all(rows[name]["images"] == 4 and rows[name]["seconds"] > 0 for name in ALL)
     files = {file.name for file in run.folder.iterdir()}
     checkpoints = {f"{name}-checkpoint-{which}.pth.tar" for name in ALL[:3] for which in ("best", "last")}
-    assert files == checkpoints | {f"{name}-config.json" for name in ALL} | {"tiny.hbir", "stages.json", "stages.md"}
+    assert files == checkpoints | {f"{name}-config.json" for name in ALL} | {"tiny.hbir", "stages.json", "stages.md", "calibration-ranges.md"}
     assert (run.folder / "stages.md").read_text() in capsys.readouterr().out
 
 
