@@ -165,6 +165,7 @@ def load_into(run: Run, stage: Stage, model: Any, path: Path, *, need_sites: boo
     """Load the checkpoint at `path` into `model`; a `last` that an interruption wrote is worth a warning."""
     state = load_checkpoint(path, hint=f"Run this first: {run.command(stage.name)}")
     load_weights(model, state, path=path, run=run.info(stage.name), need_sites=need_sites)
+    run.classes = run.classes or tuple(state["classes"])
     if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
         logger.warning("%s was written after %d of %d epochs.", path, state["epoch"], state["num_epochs"])
 

@@ -4,6 +4,7 @@ import re
 import pytest
 import torch
 
+from hatlite import program
 from hatlite.engine import STAGE_KINDS, Run, predict_stage, restore, run_stage, stage_kind
 from hatlite.engine.checkpoint import load_checkpoint, save_checkpoint
 from hatlite.engine.stages import lower_from_config, restore_float
@@ -34,6 +35,14 @@ def test_four_stages_follow_one_another(tiny_config, capsys):
     reports = {"stages.json", "stages.md", "calibration-ranges.md", "alignment.json"}
     assert files == checkpoints | {f"{name}-config.json" for name in ALL} | {"tiny.hbir"} | reports
     assert (run.folder / "stages.md").read_text() in capsys.readouterr().out
+
+
+def test_the_program_carries_the_class_names_also_when_lowered_by_a_run_of_its_own(tiny_config):
+    before, _ = run_all(tiny_config, ("float", "calibration"))
+    names = load_checkpoint(before.checkpoint("calibration"))["classes"]
+    run = Run(tiny_config)
+    run_stage(run, "int_infer")
+    assert names and program.load(run.program()).metadata["classes"] == names
 
 
 def test_predict_measures_what_training_reported(tiny_config):
