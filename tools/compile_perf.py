@@ -30,17 +30,15 @@ def parser() -> argparse.ArgumentParser:
 
 def find_program(cfg: dict[str, Any], ckpt: str | None) -> "IntProgram":
     """Load the program that `ckpt` or the run holds, or lower the network; with random weights if there is nothing."""
+    from hatlite.engine import Run, stages
     from hatlite.program import load
 
-    made = Path(cfg.get("ckpt_dir", ".")) / f"{cfg.get('task_name', 'network')}.hbir"
+    made = Run(cfg).program()
     if ckpt is None and made.is_file():
         ckpt = str(made)
     if ckpt is not None and Path(ckpt).suffix in (".hbir", ".bc"):
         print(f"Program: {ckpt}")
         return load(ckpt)
-
-    from hatlite.engine import stages
-
     print(f"Checkpoint: {ckpt}" if ckpt else f"Random weights: no --ckpt is given and there is no {made} yet.")
     return stages.lower_from_config(cfg, ckpt)
 

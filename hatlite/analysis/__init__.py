@@ -1,14 +1,17 @@
 """Reports that look at several worlds at once."""
 
+from hatlite.analysis.alignment import check_alignment, record
+from hatlite.analysis.alignment_report import AlignmentReport, LayerAlignment
 from hatlite.analysis.calops import Counts, count, parse_shape
-from hatlite.analysis.comparison import compare_pictures
 from hatlite.analysis.picture_files import parse_inputs, picture_paths, save_picture
 from hatlite.analysis.pictures import describe_detections, draw_detections, draw_ground_truth
 from hatlite.analysis.sheets import contact_sheet, side_by_side
 
 __all__ = [
+    "AlignmentReport",
     "Counts",
-    "compare_pictures",
+    "LayerAlignment",
+    "check_alignment",
     "contact_sheet",
     "count",
     "describe_detections",
@@ -17,6 +20,7 @@ __all__ = [
     "parse_inputs",
     "parse_shape",
     "picture_paths",
+    "record",
     "save_picture",
     "side_by_side",
 ]

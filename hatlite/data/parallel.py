@@ -7,7 +7,8 @@ from typing import TypeVar
 
 __all__ = ["ordered_map"]
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 CHUNK_PER_WORKER = 64
 
 

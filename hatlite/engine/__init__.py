@@ -2,11 +2,21 @@
 
 from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.calibrator import Calibrator
+from hatlite.engine.comparison import compare_pictures
 from hatlite.engine.infer import class_names, infer_images
 from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run, Stage
-from hatlite.engine.stages import STAGE_KINDS, last_stage, predict_stage, restore, run_stage, stage_file, stage_kind
+from hatlite.engine.stages import (
+    STAGE_KINDS,
+    align_stage,
+    last_stage,
+    predict_stage,
+    restore,
+    run_stage,
+    stage_file,
+    stage_kind,
+)
 from hatlite.engine.trainer import Trainer
 
 __all__ = [
@@ -20,7 +30,9 @@ __all__ = [
     "RunInfo",
     "Stage",
     "Trainer",
+    "align_stage",
     "class_names",
+    "compare_pictures",
     "infer_images",
     "last_stage",
     "predict_stage",

@@ -7,9 +7,13 @@ import torch
 
 from hatlite.engine.loop import Callback, Loop
 from hatlite.errors import ConfigError
+from hatlite.log import get_logger
+from hatlite.quantization import format_ranges, site_ranges
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["Calibrator"]
+
+logger = get_logger(__name__)
 
 
 @OBJECT_REGISTRY.register
@@ -70,3 +74,11 @@ class Calibrator(Loop):
         self.model.network(self.batch["img"])
         if self.step_in_epoch + 1 == self.steps_per_epoch:
             self.model.network.finish_calibration()
+            self._write_ranges()
+
+    def _write_ranges(self) -> None:
+        """Leave ``<stage>-ranges.md`` in the run's folder."""
+        path = self.run.folder / f"{self.run.stage}-ranges.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(format_ranges(site_ranges(self.model.network)), encoding="utf-8")
+        logger.info("Ranges of all sites: %s", path)

@@ -12,13 +12,23 @@ from hatlite.errors import ConfigError, StageError
 from hatlite.quantization import prepare
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["build_loop", "build_predictor", "quantize"]
+__all__ = ["build_loop", "build_predictor", "quantize", "quantize_random"]
 
 
 def quantize(run: Run, model: Any) -> None:
     """Replace ``model.network`` by its fake-quant graph, in calibrate mode."""
     qconfig = OBJECT_REGISTRY.build(run.config.get("qconfig", {"type": "QConfig"}), path="['qconfig']")
     model.network = prepare(model.network, qconfig, example_image(run))
+
+
+def quantize_random(run: Run, model: Any) -> None:
+    """Quantise a detector whose weights are random, calibrated on one random image: right in shape, of no accuracy."""
+    quantize(run, model)
+    model.eval()
+    pixels = torch.randint(-128, 128, example_image(run).shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model.network(pixels / 128)
+    model.network.finish_calibration()
 
 
 def example_image(run: Run) -> torch.Tensor:

@@ -49,6 +49,7 @@ class Run:
         source: How the user named the config, for the commands that messages print.
         opts: The overrides that came with it, for the same commands.
         device: Overrides the config's; None leaves it.
+        derived: Keys that :func:`resolve` added.
         stages: In order.
         classes: Class names of the data, once a loader was built.
     """
@@ -57,11 +58,14 @@ class Run:
     source: str = "CONFIG"
     opts: Sequence[str] = ()
     device: str | None = None
+    derived: frozenset[str] = field(init=False)
     stages: tuple[Stage, ...] = field(init=False)
     classes: tuple[str, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
+        given = frozenset(self.config)
         self.config = resolve(self.config)
+        self.derived = frozenset(self.config) - given
         self.stages = stages_of(self.config)
 
     @property
@@ -176,6 +180,8 @@ def stages_of(config: Mapping[str, Any]) -> tuple[Stage, ...]:
     stages: list[Stage] = []
     for index, entry in enumerate(config["stages"]):
         where = f"config['stages'][{index}]"
+        if not isinstance(entry, Mapping):
+            raise ConfigError(f"{where} is {entry!r}; expected a dict with name and kind.", path=where)
         origin = entry.get("starts_from") or ()
         try:
             stage = Stage(**{**entry, "starts_from": (origin,) if isinstance(origin, str) else tuple(origin)})

@@ -6,7 +6,8 @@ stage (kind)              starts from      does                                 
 float                     nothing          trains the float network                       float-checkpoint-*.pth.tar
 calibration               float            observes ranges, fixes scales                  calibration-checkpoint-*
 qat                       calibration      trains on integer-valued tensors               qat-checkpoint-*
-int_infer                 qat              lowers to an IntProgram, runs it on integers   <task_name>.hbir
+int_infer                 qat              lowers to an IntProgram, compares every        <task_name>.hbir,
+                                           integer with the graph's, evaluates it         alignment.json
 ========================  ===============  =============================================  ==============================
 
 A config may list its own ``stages``; a new kind is a function under :func:`stage_kind`. Each stage ends with a row in
@@ -14,7 +15,7 @@ A config may list its own ``stages``; a new kind is a function under :func:`stag
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,14 @@ import hatlite.metrics
 import hatlite.models  # noqa: F401  (registers the models)
 from hatlite import config as config_module
 from hatlite import program
+from hatlite.analysis import AlignmentReport
+from hatlite.engine.alignment import check_run, require_alignment
 from hatlite.engine.allocator import keep_freed_memory
 from hatlite.engine.callbacks import QuantRefresh
 from hatlite.engine.checkpoint import check_resumable, load_checkpoint, load_weights
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.loop import Loop
-from hatlite.engine.parts import build_loop, build_predictor, quantize
+from hatlite.engine.parts import build_loop, build_predictor, quantize, quantize_random
 from hatlite.engine.report import judge, judge_equal, read_report, table, write_report
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.seed import seed_everything
@@ -38,12 +41,15 @@ from hatlite.errors import StageError
 from hatlite.log import get_logger
 from hatlite.lowering import lower
 from hatlite.march import get_march
+from hatlite.program import IntProgram
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = [
     "STAGE_KINDS",
     "StageKind",
+    "align_stage",
     "last_stage",
+    "lower_from_config",
     "predict_stage",
     "restore",
     "run_stage",
@@ -135,24 +141,22 @@ def train_quantized(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 
 def restore_program(run: Run, stage: Stage, model: Any, path: Path) -> None:
     """Replace the network by the saved integer program."""
-    if not path.is_file():
-        raise StageError(f"There is no program {path}.\n  Run this first: {run.command(stage.name)}")
+    require_program(run, stage, path)
     model.network = ExecutorNetwork(program.load(path))
 
 
 @stage_kind("int_infer", restore=restore_program, equals_origin=True)
 def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
-    """Lower the quantised network to an integer program, save it, and evaluate it on integers."""
+    """Lower the quantised network to an integer program, save it, prove it equal, and evaluate it on integers."""
     require_resumable(stage, not resume)
     origin = run.predecessor(stage)
-    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
-    restore_quantized(run, stage, model, origin)
-    state = load_checkpoint(origin)
-    metadata = {"task_name": run.task_name, "classes": state["classes"], "stage": state["stage"]}
-    lowered = lower(model.network, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
+    model = quantized_model(run, stage, origin)
+    lowered = lower_detector(run, model)
     program.save(lowered, run.program())
     logger.info("Lowered %s to %s (%d operators).", origin, run.program(), len(lowered.ops))
+    require_alignment(run, model.network)
     metrics = predict_stage(run, stage.name)
+    state = load_checkpoint(origin)
     return {**metrics, "checkpoint": origin.name, "epoch": state["epoch"], "starts_from": state["stage"]}
 
 
@@ -163,8 +167,15 @@ def load_into(run: Run, stage: Stage, model: Any, path: Path, *, need_sites: boo
     """Load the checkpoint at `path` into `model`; a `last` that an interruption wrote is worth a warning."""
     state = load_checkpoint(path, hint=f"Run this first: {run.command(stage.name)}")
     load_weights(model, state, path=path, run=run.info(stage.name), need_sites=need_sites)
+    run.classes = run.classes or tuple(state["classes"])
     if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
         logger.warning("%s was written after %d of %d epochs.", path, state["epoch"], state["num_epochs"])
+
+
+def lower_detector(run: Run, model: Any) -> IntProgram:
+    """Lower the fake-quant network of `model` for the run's march."""
+    metadata = {"task_name": run.task_name, "classes": list(run.classes), "num_classes": run.config["num_classes"]}
+    return lower(model.network, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
 
 
 def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
@@ -203,6 +214,23 @@ def row_of_checkpoint(run: Run, stage: Stage) -> dict[str, Any]:
     return {**metrics, "checkpoint": path.name, "epoch": state["epoch"]}
 
 
+def quantized_model(run: Run, stage: Stage, checkpoint: Path) -> Any:
+    """Build the detector of the run with its fake-quant graph as `checkpoint` left it."""
+    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
+    restore_quantized(run, stage, model, checkpoint)
+    return model
+
+
+def require_program(run: Run, stage: Stage, path: Path) -> None:
+    """Refuse to go on without the file of the integer program.
+
+    Raises:
+        StageError: It does not exist; the message holds the command that makes it.
+    """
+    if not path.is_file():
+        raise StageError(f"There is no program {path}.\n  Run this first: {run.command(stage.name)}")
+
+
 # --------------------------------------------------------------------------------------------------- for the tools
 
 
@@ -219,7 +247,7 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
         StageError: The stage cannot start.
     """
     keep_freed_memory()
-    validate(run)
+    validate(run, STAGE_KINDS)
     stage = run.stage(name)
     run.predecessor(stage)
     config_module.dump(run.config, run.folder / f"{name}-config.json")
@@ -294,3 +322,41 @@ def predict_stage(run: Run, name: str, checkpoint: Path | None = None) -> dict[s
     predictor = build_predictor(run, name)
     restore(run, name, predictor.model, checkpoint)
     return predictor.predict()
+
+
+def align_stage(run: Run, num_images: int, checkpoint: Path | None = None) -> AlignmentReport:
+    """Compare what int_infer started from with the program that it left; write ``alignment.json``.
+
+    Args:
+        run: Config and folder.
+        num_images: Of the validation data, the first ones.
+        checkpoint: File to take instead of the one that int_infer starts from.
+
+    Raises:
+        StageError: The run has no stage of kind int_infer, or its program or checkpoint does not exist.
+    """
+    stage = next((stage for stage in run.stages if stage.kind == "int_infer"), None)
+    if stage is None:
+        raise StageError("The config lists no stage of kind 'int_infer', so there is no program to compare with.")
+    require_program(run, stage, run.program())
+    origin = Path(checkpoint) if checkpoint else run.predecessor(stage)
+    return check_run(run, quantized_model(run, stage, origin).network, num_images)
+
+
+def lower_from_config(config: Mapping[str, Any], checkpoint: str | Path | None = None) -> IntProgram:
+    """Return the integer program of a config, for tools that look at it without running a stage.
+
+    Args:
+        config: As loaded; its ``deploy_inputs`` give the image size where the data are not at hand.
+        checkpoint: Of a calibration or qat stage; None takes random weights, calibrated on a random image.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, damaged, of another run, or not quantised.
+    """
+    run = Run(dict(config))
+    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
+    if checkpoint is not None:
+        restore_quantized(run, Stage("int_infer", "int_infer"), model, Path(checkpoint))
+    else:
+        quantize_random(run, model)
+    return lower_detector(run, model)

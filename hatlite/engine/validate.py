@@ -1,12 +1,13 @@
 """Everything that can be wrong in a config and is cheap to see, found before the first batch and told at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hatlite.engine.run import Run
-from hatlite.errors import ConfigError, DataNotFoundError, HatliteError, StageError
-from hatlite.registry import OBJECT_REGISTRY
+from hatlite.errors import ConfigError, DataNotFoundError, HatliteError, MarchError, StageError
+from hatlite.march import get_march
+from hatlite.registry import OBJECT_REGISTRY, nearest
 
 __all__ = ["find_problems", "validate"]
 
@@ -16,19 +17,27 @@ PATH_KEYS = ("data_path", "ann_file", "img_dir", "image_dir", "root")
 FIRST = ("model", "data_loader", "val_data_loader", "calibration_data_loader", "int_infer_data_loader", "qconfig")
 
 
-def validate(run: Run) -> None:
+def validate(run: Run, kinds: Collection[str]) -> None:
     """Raise all problems of all stages together.
+
+    Args:
+        run: What is to be checked.
+        kinds: Stage kinds there are.
 
     Raises:
         ConfigError: Or the one error, when there is only one.
     """
-    problems = [*find_problems(run), *missing_paths(run.config)]
+    problems = [*find_problems(run, kinds), *missing_paths(run.config)]
     if problems:
         raise ConfigError.together(problems, f"the config {run.source}")
 
 
-def find_problems(run: Run) -> list[HatliteError]:
-    """Return what is wrong with the config itself, the same on every machine."""
+def find_problems(run: Run, kinds: Collection[str]) -> list[HatliteError]:
+    """Return what is wrong with the config itself, the same on every machine; arguments as for :func:`validate`."""
+    return [*_entry_problems(run), *_stage_problems(run, kinds), *_type_problems(run)]
+
+
+def _entry_problems(run: Run) -> list[HatliteError]:
     problems: list[HatliteError] = []
     for key in ("model", "data_loader", "val_data_loader", "num_classes"):
         if key not in run.config:
@@ -36,15 +45,37 @@ def find_problems(run: Run) -> list[HatliteError]:
     classes = run.config.get("num_classes", 1)
     if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
         problems.append(ConfigError(f"config['num_classes'] is {classes!r}; expected a whole number from 1 up."))
+    try:
+        get_march(run.config["march"])
+    except MarchError as problem:
+        problems.append(problem)
+    return problems
+
+
+def _stage_problems(run: Run, kinds: Collection[str]) -> list[HatliteError]:
+    problems: list[HatliteError] = []
+    for stage in run.stages:
+        if stage.kind not in kinds:
+            known = f"{', '.join(kinds)}.{nearest(stage.kind, list(kinds))}"
+            problems.append(
+                ConfigError(f"config['stages']: {stage.name!r} is of kind {stage.kind!r}; there are {known}")
+            )
     names = [stage.name for stage in run.stages]
     for gate in set(run.config.get("gates", {})) - set(names):
         problems.append(
             StageError(f"config['gates'] names {gate!r}, which is no stage; stages are {', '.join(names)}.")
         )
+    return problems
+
+
+def _type_problems(run: Run) -> list[HatliteError]:
+    problems: list[HatliteError] = []
     seen: set[int] = set()
     for key in (*FIRST, *_entries(run)):
         if key in run.config and not isinstance(run.config[key], Mapping):
             problems.append(ConfigError(f"config[{key!r}] is {run.config[key]!r}; expected a dict with a type."))
+        elif key in run.derived:
+            _unseen(run.config[key], seen, root=True)  # what is wrong with it is wrong where it comes from
         elif key in run.config:
             problems += OBJECT_REGISTRY.check(_unseen(run.config[key], seen, root=True), f"[{key!r}]")
     return problems

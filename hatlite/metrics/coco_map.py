@@ -53,7 +53,10 @@ def _indexed(content: dict[str, Any]) -> COCO:
 def _read(ann_file: str | Path) -> COCO:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            return COCO(str(ann_file))
+            truth = COCO(str(ann_file))
+        if missing := {"images", "annotations", "categories"} - set(truth.dataset):
+            raise KeyError(", ".join(sorted(missing)))
+        return truth
     except OSError as cause:
         raise DataNotFoundError(
             f"COCODetectionMetric: ann_file {ann_file} cannot be read: {cause.strerror}."

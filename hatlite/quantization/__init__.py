@@ -3,5 +3,6 @@
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.prepare import prepare
 from hatlite.quantization.qconfig import QConfig
+from hatlite.quantization.report import SiteRange, format_ranges, site_ranges
 
-__all__ = ["FakeQuantGraph", "QConfig", "prepare"]
+__all__ = ["FakeQuantGraph", "QConfig", "SiteRange", "format_ranges", "prepare", "site_ranges"]

@@ -26,6 +26,14 @@ class Observer:
         """Return the magnitude that `quant_max` shall stand for; at least ``MIN_ABSMAX``."""
         raise NotImplementedError
 
+    def largest(self) -> float:
+        """Return the largest magnitude seen."""
+        raise NotImplementedError
+
+    def share_beyond(self, magnitude: float) -> float | None:
+        """Return the share of sampled values beyond `magnitude`, 0…1; None if no histogram is kept."""
+        return None
+
 
 class MinMaxObserver(Observer):
     """The largest magnitude ever seen."""
@@ -39,6 +47,9 @@ class MinMaxObserver(Observer):
 
     def absmax(self, quant_max: int) -> float:
         return max(self.seen, MIN_ABSMAX)
+
+    def largest(self) -> float:
+        return self.seen
 
 
 class HistogramObserver(Observer):
@@ -73,6 +84,13 @@ class HistogramObserver(Observer):
             halved = self.counts.reshape(-1, 2).sum(1)
             self.counts = torch.cat([halved, torch.zeros_like(halved)])
             self.range *= 2.0
+
+    def largest(self) -> float:
+        return self.seen.largest()
+
+    def share_beyond(self, magnitude: float) -> float:
+        beyond = self.counts[self.centers() > magnitude].sum()
+        return float(beyond / self.counts.sum().clamp_min(1.0))
 
     def centers(self) -> torch.Tensor:
         """Return the (bins,) float64 middles of the bins."""

@@ -17,17 +17,21 @@ def test_a_folder_appears_when_the_block_ends(tmp_path):
 
 
 def test_nothing_is_left_after_an_error(tmp_path):
-    with pytest.raises(KeyboardInterrupt), replace_folder(tmp_path / "out", force=False) as folder:
-        (folder / "x").write_text("1")
-        raise KeyboardInterrupt
+    def interrupted():
+        with replace_folder(tmp_path / "out", force=False) as folder:
+            (folder / "x").write_text("1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert names(tmp_path) == []
 
 
 def test_an_existing_folder_is_kept_or_replaced_whole(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()
-    with pytest.raises(DataError, match="out exists already; pass --force"), replace_folder(tmp_path / "out", force=False):
-        pass
+    with pytest.raises(DataError, match="out exists already; pass --force"):
+        replace_folder(tmp_path / "out", force=False).__enter__()
     assert names(tmp_path / "out") == ["old"]
     with pytest.raises(ValueError, match="broken"), replace_folder(tmp_path / "out", force=True):
         raise ValueError("broken")

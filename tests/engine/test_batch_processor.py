@@ -53,7 +53,9 @@ def test_without_update_the_weights_stay():
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_a_loss_that_is_not_finite_stops_with_its_name_the_step_and_the_images(value):
     model = Line(float(value))
-    with pytest.raises(TrainingError, match=rf"At step 12 loss 'b' is {value}; .*\n  Images of the batch: 1.jpg, 2.jpg."):
+    with pytest.raises(
+        TrainingError, match=rf"At step 12 loss 'b' is {value}; .*\n  Images of the batch: 1.jpg, 2.jpg."
+    ):
         step(MultiBatchProcessor(), model)
     assert model.w.item() == 1
 

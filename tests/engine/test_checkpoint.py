@@ -121,13 +121,19 @@ def test_a_quantized_stage_needs_the_sites():
     [
         (Detector(extra=True), Detector(), r"It lacks network.neck.weight, network.neck.bias\."),
         (Detector(), Detector(extra=True), r"It has unknown network.neck.weight, network.neck.bias\."),
-        (Detector(), Detector(width=5), r"It has other shapes for network.conv.weight \[5, 3, 1, 1\] instead of \[2, 3,"),
+        (
+            Detector(),
+            Detector(width=5),
+            r"It has other shapes for network.conv.weight \[5, 3, 1, 1\] instead of \[2, 3,",
+        ),
     ],
 )
 def test_the_checkpoint_of_another_network_is_refused_with_both_names(model, saved, said):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     theirs = {**checkpoint(saved), "task_name": "theirs", "stage": "qat"}
-    with pytest.raises(CheckpointError, match=rf"\(task 'theirs', stage 'qat'\) .* task 'ours', stage 'float'.\n  {said}"):
+    with pytest.raises(
+        CheckpointError, match=rf"\(task 'theirs', stage 'qat'\) .* task 'ours', stage 'float'.\n  {said}"
+    ):
         load_weights(model, theirs, path="a", run=RUN)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 

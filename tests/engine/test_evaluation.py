@@ -12,13 +12,18 @@ def build(cfg):
     return OBJECT_REGISTRY.build(cfg)
 
 
+def look_and_fail(model):
+    with evaluating(model):
+        assert not model[0].training
+        assert not torch.is_grad_enabled()
+        raise KeyError("lost")
+
+
 def test_modes_come_back_module_by_module_also_after_an_error():
     model = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.BatchNorm2d(1)).train()
     model[1].eval()
-    with pytest.raises(KeyError), evaluating(model):
-        assert not model[0].training
-        assert not torch.is_grad_enabled()
-        raise KeyError
+    with pytest.raises(KeyError, match="lost"):
+        look_and_fail(model)
     assert [model.training, model[0].training, model[1].training] == [True, True, False]
 
 

@@ -1,15 +1,213 @@
 import json
+import re
 
-from hatlite.engine import Run, run_stage
+import pytest
+import torch
+
+from hatlite import program
+from hatlite.engine import STAGE_KINDS, Run, predict_stage, restore, run_stage, stage_kind
+from hatlite.engine.checkpoint import load_checkpoint, save_checkpoint
+from hatlite.engine.stages import lower_from_config, restore_float
+from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
+from hatlite.registry import OBJECT_REGISTRY
+
+ALL = ("float", "calibration", "qat", "int_infer")
 
 
-def test_all_stages_follow_one_another(tiny_config):
-    run = Run(tiny_config)
-    for stage in ("float", "calibration", "qat", "int_infer"):
-        run_stage(run, stage)
-    rows = json.loads((run.folder / "stages.json").read_text())["stages"]
-    assert list(rows) == ["float", "calibration", "qat", "int_infer"]
-    assert rows["int_infer"]["mAP"] == rows["qat"]["mAP"]
+def run_all(config, names=ALL):
+    run = Run(config)
+    for name in names:
+        run_stage(run, name)
+    return run, json.loads((run.folder / "stages.json").read_text())["stages"]
+
+
+def test_four_stages_follow_one_another(tiny_config, capsys):
+    run, rows = run_all(tiny_config)
+    assert tuple(rows) == ALL
+    assert [rows["int_infer"][key] for key in ("mAP", "AP50", "AP75")] == [rows["qat"]["mAP"]] * 3
+    assert [rows[name]["gate"] for name in ALL] == [None, "mAP ≥ 90% of float", "mAP ≥ 98% of float", "equal to qat"]
     assert rows["int_infer"]["passed"] is True
-    assert rows["int_infer"]["gate"] == "equal to qat"
-    assert run.program().is_file()
+    assert rows["float"]["passed"] is None
+    assert rows["qat"]["difference_to_float"] == rows["qat"]["mAP"] - rows["float"]["mAP"]
+    assert all(rows[name]["images"] == 4 and rows[name]["seconds"] > 0 for name in ALL)
+    files = {file.name for file in run.folder.iterdir()}
+    checkpoints = {f"{name}-checkpoint-{which}.pth.tar" for name in ALL[:3] for which in ("best", "last")}
+    reports = {"stages.json", "stages.md", "calibration-ranges.md", "alignment.json"}
+    assert files == checkpoints | {f"{name}-config.json" for name in ALL} | {"tiny.hbir"} | reports
+    assert (run.folder / "stages.md").read_text() in capsys.readouterr().out
+
+
+def test_the_program_carries_the_class_names_also_when_lowered_by_a_run_of_its_own(tiny_config):
+    before, _ = run_all(tiny_config, ("float", "calibration"))
+    names = load_checkpoint(before.checkpoint("calibration"))["classes"]
+    run = Run(tiny_config)
+    run_stage(run, "int_infer")
+    assert names and program.load(run.program()).metadata["classes"] == names
+
+
+def test_predict_measures_what_training_reported(tiny_config):
+    run, rows = run_all(tiny_config)
+    for name in ALL:
+        assert predict_stage(run, name)["mAP"] == rows[name]["mAP"]
+
+
+def test_a_stage_that_runs_again_replaces_its_row(tiny_config):
+    run, before = run_all(tiny_config, ("float", "calibration"))
+    run_stage(run, "float")
+    after = json.loads((run.folder / "stages.json").read_text())["stages"]
+    assert list(after) == ["float", "calibration"]
+    assert after["float"]["mAP"] == before["float"]["mAP"]
+
+
+def test_int_infer_may_start_from_calibration(tiny_config):
+    _, rows = run_all(tiny_config, ("float", "calibration", "int_infer"))
+    assert rows["int_infer"]["gate"] == "equal to calibration"
+    assert rows["int_infer"]["passed"] is True
+
+
+def test_without_validation_the_last_checkpoint_is_measured_once_when_asked_for(tiny_config):
+    tiny_config["float_trainer"]["callbacks"] = [{"type": "Checkpoint"}]
+    with pytest.raises(CheckpointError, match=r"float-checkpoint-best.*\n  Give the trainer .*stage_checkpoint='last'"):
+        run_all(tiny_config, ["float"])
+    run, rows = run_all({**tiny_config, "stage_checkpoint": "last"}, ["float", "calibration"])
+    assert rows["float"]["checkpoint"] == "float-checkpoint-last.pth.tar"
+    assert rows["float"]["mAP"] == predict_stage(run, "float")["mAP"]
+
+
+def test_a_stage_without_its_predecessor_says_what_to_run(tiny_config):
+    run = Run(tiny_config, source="my.py", opts=("seed=3", "a=b c"), device="cpu")
+    command = "python tools/train.py --stage calibration --config my.py --opts seed=3 'a=b c' --device cpu"
+    with pytest.raises(StageError, match=rf"'qat' starts from .*best.pth.tar, which .*\n  Run this first: {command}"):
+        run_stage(run, "qat")
+    assert not run.folder.exists()
+
+
+def test_a_last_checkpoint_is_pointed_at_when_the_best_is_missing(tiny_config):
+    run = Run(tiny_config)
+    save_checkpoint({}, run.checkpoint("float", "last"))
+    with pytest.raises(StageError, match=r"float-checkpoint-last.* exists: set stage_checkpoint='last' to use it"):
+        run_stage(run, "calibration")
+
+
+def test_predicting_before_training_says_what_to_run(tiny_config):
+    run = Run(tiny_config)
+    with pytest.raises(CheckpointError, match=r"no checkpoint .*\n  Run this first: .*--stage float"):
+        predict_stage(run, "float")
+    with pytest.raises(StageError, match=r"There is no program .*tiny.hbir.\n  Run this first: .*--stage int_infer"):
+        predict_stage(run, "int_infer")
+
+
+def test_a_damaged_program_is_refused(tiny_config):
+    run = Run(tiny_config)
+    run.folder.mkdir(parents=True)
+    run.program().write_bytes(b"HBIR?")
+    with pytest.raises(ProgramError, match=r"tiny.hbir"):
+        predict_stage(run, "int_infer")
+
+
+def test_an_unknown_stage_has_a_nearest_name(tiny_config):
+    with pytest.raises(StageError, match=r"no stage 'flaot'; the stages are float, calibration, .*\n.*mean 'float'"):
+        run_stage(Run(tiny_config), "flaot")
+
+
+def test_a_stage_needs_its_trainer(tiny_config):
+    del tiny_config["float_trainer"]
+    with pytest.raises(StageError, match=r"config\['float_trainer'\] is missing, which stage 'float' needs"):
+        run_stage(Run(tiny_config), "float")
+
+
+def test_another_number_of_classes_stops_before_the_first_batch(tiny_config):
+    with pytest.raises(
+        ConfigError, match=r"num_classes'\] is 3, but TinyDataset has 2 classes: cat, dog. Set num_classes=2"
+    ):
+        run_stage(Run({**tiny_config, "num_classes": 3}), "float")
+
+
+def test_data_sets_of_one_run_agree_on_the_classes(tiny_config):
+    tiny_config["val_data_loader"]["dataset"]["classes"] = ["dog", "cat"]
+    with pytest.raises(ConfigError, match="have different classes: cat, dog and dog, cat"):
+        run_stage(Run(tiny_config), "float")
+
+
+def test_a_gate_that_is_missed_is_said_and_recorded(tiny_config, caplog):
+    _, rows = run_all({**tiny_config, "gates": {"calibration": 9.0}}, ("float", "calibration"))
+    assert rows["calibration"]["passed"] is False
+    assert "Stage 'calibration' did not pass its gate: mAP ≥ 900% of float." in caplog.text
+
+
+def test_starting_from_an_interrupted_last_is_worth_a_warning(tiny_config, caplog):
+    tiny_config["stage_checkpoint"] = "last"
+    run, _ = run_all(tiny_config, ["float"])
+    state = load_checkpoint(run.checkpoint("float"))
+    save_checkpoint({**state, "epoch": 1}, run.checkpoint("float"))
+    run_stage(run, "calibration")
+    assert re.search(r"float-checkpoint-last.pth.tar was written after 1 of 2 epochs", caplog.text)
+
+
+def test_a_config_may_order_its_own_stages(tiny_config):
+    stages = [
+        {"name": "float", "kind": "float"},
+        {"name": "again", "kind": "float", "starts_from": "float"},
+        {"name": "ranges", "kind": "calibration", "starts_from": ("again", "float")},
+    ]
+    config = {**tiny_config, "stages": stages}
+    config |= {
+        "again_trainer": tiny_config["float_trainer"],
+        "ranges_trainer": dict(tiny_config["calibration_trainer"]),
+    }
+    config["ranges_trainer"]["data_loader"] = tiny_config["data_loader"]
+    run, rows = run_all(config, ["float", "again", "ranges"])
+    assert list(rows) == ["float", "again", "ranges"]
+    assert run.predecessor(run.stage("ranges")).name == "again-checkpoint-best.pth.tar"
+
+
+@pytest.fixture
+def other_kind():
+    @stage_kind("measure", restore=restore_float)
+    def measure(run, stage, resume):
+        model = OBJECT_REGISTRY.build(run.config["model"])
+        restore(run, "float", model)
+        return {"mAP": 0.5, "AP50": 0.5, "AP75": 0.5, "weight": float(model.network.conv.weight[0, 0, 0, 0].detach())}
+
+    yield
+    del STAGE_KINDS["measure"]
+
+
+@pytest.mark.usefixtures("other_kind")
+def test_a_kind_of_ones_own(tiny_config):
+    stages = [
+        {"name": "float", "kind": "float"},
+        {"name": "m", "kind": "measure", "starts_from": ["float"], "gate": 0.1},
+    ]
+    run, rows = run_all({**tiny_config, "stages": stages}, ["float", "m"])
+    trained = load_checkpoint(run.checkpoint("float"))["ema_state_dict"]["network.conv.weight"]
+    assert rows["m"]["weight"] == float(trained[0, 0, 0, 0])
+    assert rows["m"]["gate"] == "mAP ≥ 10% of float"
+
+
+def test_the_example_image_may_be_given(tiny_config):
+    tiny_config["deploy_inputs"] = {"img": torch.zeros(1, 3, 8, 8)}
+    run_all(tiny_config, ("float", "calibration"))
+
+
+def test_a_nan_loss_leaves_no_half_written_file(tiny_config):
+    tiny_config["model"]["poison"] = 2
+    run = Run(tiny_config)
+    with pytest.raises(ArithmeticError, match="At step 2 loss 'reg' is nan"):
+        run_stage(run, "float")
+    assert [file.name for file in run.folder.iterdir()] == ["float-config.json"]
+
+
+def test_a_program_of_random_weights_for_tools(tiny_config):
+    tiny_config["deploy_inputs"] = {"img": torch.zeros(1, 3, 16, 8)}
+    tiny_config["val_data_loader"]["dataset"]["length"] = 0  # not at hand
+    program = lower_from_config(tiny_config)
+    assert program.values[program.inputs[0].value].shape == (16, 8, 3)
+
+
+def test_a_program_of_a_checkpoint_for_tools(tiny_config):
+    run, _ = run_all(tiny_config, ("float", "calibration"))
+    program = lower_from_config(tiny_config, run.checkpoint("calibration"))
+    assert program.name == "tiny"
+    with pytest.raises(CheckpointError, match=r"lacks network.sites.*"):
+        lower_from_config(tiny_config, run.checkpoint("float"))

@@ -154,15 +154,15 @@ class Border(nn.Module):
         self.plain = nn.Conv2d(3, 3, 1)
 
     def forward(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
-        x = self.conv(img if self.case == "no quant" else self.quant(img))
+        if self.case == "no quant":
+            return {"y": self.first(self.conv(img))}
+        x = self.conv(self.quant(img))
         if self.case == "no dequant":
             return {"y": x}
+        if self.case == "raw and read":
+            return {"y": self.second(x), "z": self.first(self.add(x, x))}
         y = self.first(x)
-        if self.case == "two dtypes":
-            return {"y": y, "z": self.second(x)}
-        if self.case == "behind":
-            return {"y": self.second(self.plain(y))}
-        return {"y": self.second(x), "z": self.first(self.add(x, x))}
+        return {"y": y, "z": self.second(x if self.case == "two dtypes" else self.plain(y))}
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """FCOS, EfficientNet-b0 and BiFPN on BCCD: blood cells in 364 photos of 640×480, Pascal VOC format.
 
-    export HATLITE_BCCD=/path/to/bccd
-    python tools/train.py --stage float       --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
-    python tools/train.py --stage calibration --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
-    python tools/train.py --stage qat         --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
-    python tools/train.py --stage int_infer   --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
+export HATLITE_BCCD=/path/to/bccd
+python tools/train.py --stage float --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
+python tools/train.py --stage calibration --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
+python tools/train.py --stage qat --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
+python tools/train.py --stage int_infer --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
 """
 
 import os
@@ -18,17 +18,18 @@ train_split = "trainval"
 val_split = "test"
 
 num_classes = 3
+image_size = (256, 384)  # (height, width); five levels need multiples of 128
+batch_size = 8
+num_workers = 2
 num_epochs = 60
 qat_epochs = 3
 lr = 1e-3
 qat_lr = 5e-5
-batch_size = 8
-num_workers = 2
-val_interval = 1000
-image_size = (256, 384)
+weight_decay = 0.02
+val_interval = 1000  # fixed length: the test split is looked at once, when training has ended
+stage_checkpoint = "last"
 seed = 0
 march = "bayes-sim"
-stage_checkpoint = "last"
 
 strides = [8, 16, 32, 64, 128]
 channels = 64
@@ -86,15 +87,13 @@ model = dict(
     loss_reg=dict(type="GIoULoss", loss_name="reg", loss_weight=1.0),
 )
 
-to_network = [dict(type="ToTensor", to_yuv=True), dict(type="Normalize", mean=128.0, std=128.0)]
 
-
-def loader(split, transforms, **options):
-    """Return the config of a loader over one split."""
+def loader(dataset, transforms, **options):
+    """Return a loader of `dataset` whose images end as centred YUV in −1…1."""
+    to_network = [dict(type="ToTensor", to_yuv=True), dict(type="Normalize", mean=128.0, std=128.0)]
     return dict(
         type=torch.utils.data.DataLoader,
-        dataset=dict(type="VOCFromImage", data_path=data_path, split=split, transforms=transforms + to_network),
-        batch_size=batch_size,
+        dataset=dict(dataset, transforms=[*transforms, *to_network]),
         num_workers=num_workers,
         collate_fn=dict(type="Collate2D"),
         **options,
@@ -102,7 +101,7 @@ def loader(split, transforms, **options):
 
 
 data_loader = loader(
-    train_split,
+    dict(type="VOCFromImage", data_path=data_path, split=train_split),
     [
         dict(type="Resize", img_scale=image_size, ratio_range=(0.7, 1.4), keep_ratio=True),
         dict(type="RandomCrop", size=image_size),
@@ -110,58 +109,64 @@ data_loader = loader(
         dict(type="RandomFlip", px=0.5, py=0.5),
         dict(type="AugmentHSV", hgain=0.015, sgain=0.4, vgain=0.3),
     ],
+    batch_size=batch_size,
     shuffle=True,
     drop_last=True,
 )
-qat_data_loader = data_loader
 val_data_loader = loader(
-    val_split, [dict(type="Resize", img_scale=image_size, keep_ratio=True), dict(type="Pad", size=image_size)]
+    dict(type="VOCFromImage", data_path=data_path, split=val_split),
+    [dict(type="Resize", img_scale=image_size, keep_ratio=True), dict(type="Pad", size=image_size)],
+    batch_size=batch_size,
 )
-val_metrics = dict(type="COCODetectionMetric")
 
-stat_callback = dict(type="StatsMonitor", log_freq=10)
-val_callback = dict(type="Validation", data_loader=val_data_loader, val_interval=val_interval)
-ckpt_callback = dict(type="Checkpoint", monitor_metric_key="AP50")
 
-float_trainer = dict(
-    type="distributed_data_parallel_trainer",
-    model=model,
-    data_loader=data_loader,
-    optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=0.02)}, lr=lr, weight_decay=0.0),
-    batch_processor=dict(type="MultiBatchProcessor", need_grad_update=True, clip_grad_norm=10.0),
-    num_epochs=num_epochs,
-    callbacks=[
-        stat_callback,
-        dict(type="ExponentialMovingAverage", decay=0.998, ramp=300.0),
-        dict(type="CosLrUpdater", warmup_len=2, warmup_by="epoch", stop_lr=1e-5),
-        val_callback,
-        ckpt_callback,
+def trainer(model, data_loader, val_data_loader, *, lr, num_epochs, warmup_epochs=0, ema_ramp=300.0, val_interval=1000):
+    """Return a trainer with everything around it; AdamW, because from scratch on few images it needs no tuning."""
+    return dict(
+        type="distributed_data_parallel_trainer",
+        model=model,
+        data_loader=data_loader,
+        optimizer=dict(
+            type=torch.optim.AdamW, params={"weight": dict(weight_decay=weight_decay)}, lr=lr, weight_decay=0.0
+        ),
+        batch_processor=dict(type="MultiBatchProcessor", need_grad_update=True, clip_grad_norm=10.0),
+        num_epochs=num_epochs,
+        callbacks=[
+            dict(type="StatsMonitor", log_freq=10),
+            dict(type="ExponentialMovingAverage", decay=0.998, ramp=ema_ramp),
+            dict(type="CosLrUpdater", warmup_len=warmup_epochs, warmup_by="epoch", stop_lr=lr / 100),
+            *after_epoch(val_data_loader, val_interval),
+        ],
+        train_metrics=dict(type="LossShow"),
+        val_metrics=dict(type="COCODetectionMetric"),
+    )
+
+
+def after_epoch(val_data_loader, val_interval=1000):
+    """Return what follows the last step of an epoch, in this order."""
+    return [
+        dict(type="Validation", data_loader=val_data_loader, val_interval=val_interval),
+        dict(type="Checkpoint", monitor_metric_key="mAP"),
         dict(type="TensorBoard"),
-    ],
-    train_metrics=dict(type="LossShow"),
-    val_metrics=val_metrics,
-)
+    ]
 
-calibration_trainer = dict(
-    type="Calibrator", model=model, num_steps=20, callbacks=[val_callback, ckpt_callback], val_metrics=val_metrics
-)
+
+def calibrator(model, val_data_loader, num_steps):
+    """Return the calibration over `num_steps` batches of training images as validation sees them."""
+    return dict(
+        type="Calibrator",
+        model=model,
+        num_steps=num_steps,
+        callbacks=after_epoch(val_data_loader),
+        val_metrics=dict(type="COCODetectionMetric"),
+    )
+
+
 qconfig = dict(type="QConfig", activation=dict(dtype="int8", observer="mse"))
-
-qat_trainer = dict(
-    type="distributed_data_parallel_trainer",
-    model=model,
-    data_loader=qat_data_loader,
-    optimizer=dict(type=torch.optim.AdamW, params={"weight": dict(weight_decay=0.02)}, lr=qat_lr, weight_decay=0.0),
-    batch_processor=dict(type="MultiBatchProcessor", need_grad_update=True, clip_grad_norm=10.0),
-    num_epochs=qat_epochs,
-    callbacks=[
-        stat_callback,
-        dict(type="ExponentialMovingAverage", decay=0.998, ramp=50.0),
-        dict(type="CosLrUpdater", stop_lr=1e-6),
-        val_callback,
-        ckpt_callback,
-        dict(type="TensorBoard"),
-    ],
-    train_metrics=dict(type="LossShow"),
-    val_metrics=val_metrics,
+float_trainer = trainer(
+    model, data_loader, val_data_loader, lr=lr, num_epochs=num_epochs, warmup_epochs=2, val_interval=val_interval
+)
+calibration_trainer = calibrator(model, val_data_loader, num_steps=20)
+qat_trainer = trainer(
+    model, data_loader, val_data_loader, lr=qat_lr, num_epochs=qat_epochs, ema_ramp=50.0, val_interval=val_interval
 )

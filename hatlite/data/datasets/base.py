@@ -98,7 +98,9 @@ class DetectionDataset(Dataset, ABC):
         Raises:
             DataError: Two images share an id.
         """
-        images, boxes, seen = [], [], set()
+        images: list[dict[str, Any]] = []
+        boxes: list[dict[str, Any]] = []
+        seen: set[int] = set()
         for record in map(self.record, range(len(self))):
             if record.img_id in seen:
                 raise DataError(f"Two images of the data set have the id {record.img_id}; evaluation needs unique ids.")

@@ -1,6 +1,6 @@
 """One annotated image, and the rule by which its boxes are cleaned."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -48,7 +48,7 @@ class ImageRecord:
     crowd: np.ndarray
 
     @classmethod
-    def of(cls, img_id: int, name: str, size: tuple[int, int], objects: list[Mapping[str, Any]]) -> "ImageRecord":
+    def of(cls, img_id: int, name: str, size: tuple[int, int], objects: Sequence[Mapping[str, Any]]) -> "ImageRecord":
         """Make a record of an image of `size` (height, width) from its objects.
 
         Args:

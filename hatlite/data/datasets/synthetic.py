@@ -41,14 +41,15 @@ def _turns(count: int) -> np.ndarray:
     return np.arange(count) * (2 * np.pi / count)
 
 
+def _quarter_turns(count: int) -> np.ndarray:
+    return np.linalg.matrix_power(np.array([[0.0, 1.0], [-1.0, 0.0]]), count)
+
+
 _ARM = 0.33  # half the width of the cross's arm
 OUTLINES = {
     "arrow": np.array([[1, 0], [0.1, 0.75], [0.1, 0.3], [-1, 0.3], [-1, -0.3], [0.1, -0.3], [0.1, -0.75]]),
     "circle": _polygon(_turns(64)),
-    "cross": np.array(
-        [[1, _ARM], [_ARM, _ARM], [_ARM, 1], [-_ARM, 1], [-_ARM, _ARM], [-1, _ARM]]
-        + [[-1, -_ARM], [-_ARM, -_ARM], [-_ARM, -1], [_ARM, -1], [_ARM, -_ARM], [1, -_ARM]]
-    ),
+    "cross": np.concatenate([[[1, _ARM], [_ARM, _ARM], [_ARM, 1]] @ _quarter_turns(k) for k in range(4)]),
     "square": np.array([[1.0, 1.0], [-1, 1], [-1, -1], [1, -1]]),
     "star": _polygon(_turns(10), np.tile([1.0, 0.42], 5)),
     "triangle": _polygon(_turns(3)),
@@ -100,7 +101,7 @@ def _noise(rng: np.random.Generator, size: tuple[int, int], cell: int) -> np.nda
 def _ramp(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """Return (H, W) float32 that rises by 1 over about one image side, in a random direction."""
     angle = rng.uniform(0, 2 * np.pi)
-    step = np.float32([np.sin(angle), np.cos(angle)]) / np.float32(max(size))
+    step = np.array([np.sin(angle), np.cos(angle)], np.float32) / np.float32(max(size))
     return step[0] * np.arange(size[0], dtype=np.float32)[:, None] + step[1] * np.arange(size[1], dtype=np.float32)
 
 
@@ -152,7 +153,7 @@ def _centre(rng: np.random.Generator, size: tuple[int, int], side: float, placed
 
 
 def _rasterise(points: np.ndarray, line: float, size: tuple[int, int]) -> np.ndarray:
-    """Return the (H, W) float32 coverage 0…1 of a polygon, filled where `line` is 0, else drawn as a line of that width.
+    """Return the (H, W) float32 coverage 0…1 of a polygon: filled where `line` is 0, else a line of that width.
 
     Drawn finer and averaged, because OpenCV's own smoothing spreads a filled shape by a pixel on every side.
     """
@@ -183,7 +184,7 @@ def _try_shape(rng: np.random.Generator, size: tuple[int, int], placed: list[_Pl
     box = np.clip(reach, 0, np.array(size[::-1] * 2, float))
     coverage = _rasterise(points, line, size)
     visible = coverage > 0.5
-    return _Placed(DrawnShape(label, box, side), coverage, visible, max(1, np.count_nonzero(visible)))
+    return _Placed(DrawnShape(label, box, side), coverage, visible, max(1, int(np.count_nonzero(visible))))
 
 
 def _fits(candidate: _Placed, placed: list[_Placed]) -> bool:
@@ -217,7 +218,8 @@ def draw_picture(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.nd
     Returns:
         (H, W, 3) uint8 RGB, and its one to six shapes from the bottom to the top.
     """
-    picture, placed = _background(rng, size), []
+    picture = _background(rng, size)
+    placed: list[_Placed] = []
     for _ in range(int(rng.integers(1, MAX_SHAPES + 1))):
         for _ in range(ATTEMPTS):
             candidate = _try_shape(rng, size, placed)

@@ -13,6 +13,8 @@ __all__ = ["ConvSite"]
 WEIGHT_MAX = 127
 BIAS_MAX = 2**22
 """A weight scale keeps its bias below this, so that bias and products share the accumulator."""
+BIAS_LIMIT = 2 * BIAS_MAX
+"""Where a bias saturates when training moves it on between two refreshes of the scales."""
 MIN_WEIGHT_SCALE = 2.0**-40
 """Floor for a channel that batch norm has killed (weights and bias 0): its accumulator is 0 whatever the scale."""
 EXACT_FLOAT32 = 2**24
@@ -100,7 +102,7 @@ class ConvSite(Site):
         weight, bias = self.folded()
         scale = self.weight_scale
         weight = quantize(weight / _per_channel(scale.float(), weight.ndim), -WEIGHT_MAX, WEIGHT_MAX)
-        return weight, quantize(bias.double() / (scale * self.inputs[0].scale), -(2**31), 2**31 - 1)
+        return weight, quantize(bias.double() / (scale * self.inputs[0].scale), -BIAS_LIMIT, BIAS_LIMIT)
 
     @torch.no_grad()
     def refresh(self) -> None:

@@ -58,5 +58,5 @@ def test_concat_needs_a_part():
 
 def test_concat_needs_the_same_classes(two):
     other = VOCFromImage(two[0]._folder.parent, "train", classes=["dog", "cat"])
-    with pytest.raises(DataError, match=r"datasets\[1\] has the classes \['dog', 'cat'\] where datasets\[0\] has \['dog"):
+    with pytest.raises(DataError, match=r"datasets\[1\] has the classes \['dog', 'cat'\] where"):
         ConcatDataset([two[0], other])

@@ -16,7 +16,13 @@ class Loop(SimpleNamespace):
 
 def loop(folder, **more):
     model = torch.nn.Linear(1, 1)
-    base = {"model": model, "run": RunInfo("qat", "t", folder), "num_epochs": 4, "interrupted": False, "resumable": True}
+    base = {
+        "model": model,
+        "run": RunInfo("qat", "t", folder),
+        "num_epochs": 4,
+        "interrupted": False,
+        "resumable": True,
+    }
     return Loop(**{**base, "metrics": {}, **more})
 
 
@@ -31,7 +37,10 @@ def epochs_kept(callback, folder, values):
 
 def test_best_is_the_first_of_the_highest(tmp_path):
     assert epochs_kept(Checkpoint(), tmp_path, [0.1, 0.4, 0.4, 0.2]) == [2, 4]
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["qat-checkpoint-best.pth.tar", "qat-checkpoint-last.pth.tar"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "qat-checkpoint-best.pth.tar",
+        "qat-checkpoint-last.pth.tar",
+    ]
 
 
 def test_best_may_be_the_lowest(tmp_path):
@@ -66,7 +75,9 @@ def test_an_interruption_writes_last_where_it_can_be_resumed(tmp_path, interrupt
 
 
 def test_a_metric_that_is_not_measured_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"monitors 'mAP', which validation .*\n.*mean 'AP'.\n  Measured: AP, val_loss"):
+    with pytest.raises(
+        ConfigError, match=r"monitors 'mAP', which validation .*\n.*mean 'AP'.\n  Measured: AP, val_loss"
+    ):
         Checkpoint().on_epoch_end(loop(tmp_path, epoch=1, metrics={"AP": 1.0, "val_loss": 2.0}))
 
 

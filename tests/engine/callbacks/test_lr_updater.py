@@ -12,7 +12,9 @@ from hatlite.errors import ConfigError
 def rates(updater, *, epochs, steps_per_epoch, lr=1.0):
     """Return the rate of every step."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
-    loop = SimpleNamespace(optimizer=optimizer, num_epochs=epochs, steps_per_epoch=steps_per_epoch, epoch=0, step=0, lr=0)
+    loop = SimpleNamespace(
+        optimizer=optimizer, num_epochs=epochs, steps_per_epoch=steps_per_epoch, epoch=0, step=0, lr=0
+    )
     updater.on_loop_begin(loop)
     seen = []
     for loop.step in range(epochs * steps_per_epoch):

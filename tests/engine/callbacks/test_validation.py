@@ -32,7 +32,8 @@ def data_loader(tiny_config):
 
 def epochs_validated(callback, loop):
     seen = []
-    for loop.epoch in range(1, loop.num_epochs + 1):
+    for epoch in range(1, loop.num_epochs + 1):
+        loop.epoch = epoch
         callback.on_epoch_end(loop)
         seen += [loop.epoch] if loop.metrics else []
     return seen
@@ -47,7 +48,16 @@ def test_it_measures_the_evaluation_model_and_losses(loop, data_loader):
     loop.evaluation_model = OBJECT_REGISTRY.build({"type": "TinyDetector"})
     Validation(data_loader).on_epoch_end(loop)
     first = loop.metrics
-    assert set(first) == {"mAP", "AP50", "AP75", "val_loss", "val_loss_cls", "val_loss_reg", "images", "images_per_second"}
+    assert set(first) == {
+        "mAP",
+        "AP50",
+        "AP75",
+        "val_loss",
+        "val_loss_cls",
+        "val_loss_reg",
+        "images",
+        "images_per_second",
+    }
     assert first["val_loss"] == pytest.approx(first["val_loss_cls"] + first["val_loss_reg"])
     assert first["images"] == 4
     loop.evaluation_model = loop.model

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hatlite.analysis.picture_files import save_picture
-from hatlite.analysis.pictures import draw_detections
-from hatlite.analysis.sheets import contact_sheet, side_by_side
-from hatlite.engine import Run, infer_images
+from hatlite.analysis import contact_sheet, draw_detections, save_picture, side_by_side
+from hatlite.engine.infer import infer_images
+from hatlite.engine.run import Run
 from hatlite.errors import ConfigError
 from hatlite.registry import OBJECT_REGISTRY
 

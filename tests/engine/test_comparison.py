@@ -1,8 +1,8 @@
 import pytest
 from spots import spot_run
 
-from hatlite.analysis import compare_pictures
 from hatlite.data.image import read_image
+from hatlite.engine import compare_pictures
 from hatlite.errors import ConfigError
 
 

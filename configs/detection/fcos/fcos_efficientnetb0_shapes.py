@@ -1,0 +1,59 @@
+"""FCOS on drawn shapes, half as wide as EfficientNet-b0 and small enough for a laptop: what `make demo` runs.
+
+python tools/make_shapes.py --out tmp_data/demo/shapes --split train --num-images 2000 --seed 1 --image-size 128x128
+python tools/make_shapes.py --out tmp_data/demo/shapes --split val --num-images 200 --seed 2 --image-size 128x128
+python tools/mscoco_packer.py --src-data-dir tmp_data/demo/shapes --target-data-dir tmp_data/demo/shapes --split-name train
+python tools/mscoco_packer.py --src-data-dir tmp_data/demo/shapes --target-data-dir tmp_data/demo/shapes --split-name val
+python tools/train.py --stage float --config configs/detection/fcos/fcos_efficientnetb0_shapes.py
+python tools/train.py --stage calibration --config configs/detection/fcos/fcos_efficientnetb0_shapes.py
+python tools/train.py --stage qat --config configs/detection/fcos/fcos_efficientnetb0_shapes.py
+python tools/train.py --stage int_infer --config configs/detection/fcos/fcos_efficientnetb0_shapes.py
+"""
+
+import copy
+
+import fcos_efficientnetb0_bccd as base
+
+task_name = "fcos_efficientnetb0_shapes"
+ckpt_dir = "./tmp_data/demo"
+data_path = "./tmp_data/demo/shapes"
+
+num_classes = 6
+image_size = (128, 128)
+batch_size = 16
+num_epochs = 8
+qat_epochs = 1
+lr = 2e-3
+qat_lr = 1e-4
+stage_checkpoint = "last"
+seed = 0
+march = "bayes-sim"
+
+model = copy.deepcopy(base.model)
+model["backbone"]["width_coefficient"] = 0.5
+model["neck"]["stack"] = 2
+model["head"].update(num_classes=num_classes, stacked_convs=2)
+
+data_loader = base.loader(
+    dict(type="Coco", data_path=f"{data_path}/train_lmdb"),
+    [
+        dict(type="Resize", img_scale=image_size, ratio_range=(0.8, 1.3), keep_ratio=True),
+        dict(type="RandomCrop", size=image_size),
+        dict(type="Pad", size=image_size),
+        dict(type="RandomFlip", px=0.5, py=0.5),
+        dict(type="AugmentHSV", hgain=0.5, sgain=0.3, vgain=0.3),
+    ],
+    batch_size=batch_size,
+    shuffle=True,
+    drop_last=True,
+)
+val_data_loader = base.loader(
+    dict(type="Coco", data_path=f"{data_path}/val_lmdb"),
+    [dict(type="Resize", img_scale=image_size, keep_ratio=True), dict(type="Pad", size=image_size)],
+    batch_size=batch_size,
+)
+
+qconfig = base.qconfig
+float_trainer = base.trainer(model, data_loader, val_data_loader, lr=lr, num_epochs=num_epochs, warmup_epochs=1)
+calibration_trainer = base.calibrator(model, val_data_loader, num_steps=20)
+qat_trainer = base.trainer(model, data_loader, val_data_loader, lr=qat_lr, num_epochs=qat_epochs, ema_ramp=50.0)

@@ -1,0 +1,77 @@
+import pytest
+
+from hatlite.engine import STAGE_KINDS, Run
+from hatlite.engine.run import DEFAULT_STAGES
+from hatlite.engine.validate import validate
+from hatlite.errors import ConfigError
+
+
+def test_defaults_are_filled_in_and_the_users_config_stays(tiny_config):
+    del tiny_config["ckpt_dir"], tiny_config["seed"]
+    run = Run(tiny_config)
+    assert run.config["ckpt_dir"] == "./tmp_models/tiny"
+    assert run.config["march"] == "bayes-sim"
+    assert run.stages == DEFAULT_STAGES
+    assert "ckpt_dir" not in tiny_config
+    assert "data_loader" not in tiny_config["calibration_trainer"]
+
+
+def test_one_dict_stays_one_dict(tiny_config):
+    config = Run(tiny_config).config
+    assert config["float_trainer"]["model"] is config["model"] is config["calibration_trainer"]["model"]
+
+
+def test_loaders_take_the_seed_of_the_run_unless_they_have_one(tiny_config):
+    tiny_config["val_data_loader"]["seed"] = 3
+    config = Run(tiny_config).config
+    assert config["float_trainer"]["data_loader"]["seed"] == 7
+    assert config["val_data_loader"]["seed"] == 3
+
+
+def test_calibration_sees_training_images_as_validation_does(tiny_config):
+    wrapped = {"type": "RepeatDataset", "times": 2, "dataset": tiny_config["data_loader"]["dataset"]}
+    wrapped["dataset"]["transforms"] = ["flip", "tensor"]
+    tiny_config["data_loader"]["dataset"] = wrapped
+    tiny_config["val_data_loader"]["dataset"]["transforms"] = ["tensor"]
+    config = Run(tiny_config).config
+    derived = config["calibration_trainer"]["data_loader"]
+    assert derived["dataset"]["dataset"]["transforms"] == ["tensor"]
+    assert derived["dataset"]["times"] == 2
+    assert config["data_loader"]["dataset"]["dataset"]["transforms"] == ["flip", "tensor"]
+
+
+def test_a_calibration_loader_of_ones_own_is_kept(tiny_config):
+    tiny_config["calibration_data_loader"] = {"own": True}
+    assert Run(tiny_config).config["calibration_trainer"]["data_loader"]["own"]
+
+
+def test_a_run_needs_a_name(tiny_config):
+    del tiny_config["task_name"]
+    with pytest.raises(ConfigError, match=r"config\['task_name'\] is missing; name the run"):
+        Run(tiny_config)
+
+
+def test_only_two_checkpoints_can_count(tiny_config):
+    with pytest.raises(ConfigError, match=r"config\['stage_checkpoint'\] is 'first'; expected best or last"):
+        Run({**tiny_config, "stage_checkpoint": "first"})
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        ([{"name": "a", "kind": "float", "form": 1}], r"stages'\]\[0\]: .*'form'; a stage has name, kind, starts_from"),
+        ([{"name": "a", "kind": "float"}] * 2, r"\[1\]: stage 'a' is there twice; before it are \['a'\]"),
+        ([{"name": "a", "kind": "qat", "starts_from": "b"}], r"\[0\]: stage 'a' starts from 'b', which does not come"),
+        ([{"name": "a", "kind": "flaot"}], r"stages'\]: 'a' is of kind 'flaot'; there are float, .*\n.*mean 'float'"),
+        (["float"], r"\[0\] is 'float'; expected a dict"),
+    ],
+)
+def test_a_wrong_list_of_stages_is_refused(tiny_config, stages, said):
+    config = {**tiny_config, "stages": stages}
+    with pytest.raises(ConfigError, match=said):
+        validate(Run(config), STAGE_KINDS)
+
+
+def test_commands_are_quoted_for_the_shell(tiny_config):
+    run = Run(tiny_config, source="a b.py", opts=["x=1"])
+    assert run.command("qat", resume=True) == "python tools/train.py --stage qat --config 'a b.py' --opts x=1 --resume"

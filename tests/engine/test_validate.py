@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from hatlite.engine import STAGE_KINDS, Run, run_stage
+from hatlite.engine.validate import find_problems, validate
+from hatlite.errors import BuildError, ConfigError, DataNotFoundError, MarchError, StageError, UnknownTypeError
+
+
+def test_a_good_config_has_no_problems(tiny_config):
+    assert find_problems(Run(tiny_config), STAGE_KINDS) == []
+
+
+def test_problems_of_all_stages_are_told_together_and_each_once(tiny_config):
+    tiny_config["model"]["typ"] = 1  # in all trainers
+    tiny_config["qat_trainer"]["batch_procesor"] = None
+    tiny_config["val_data_loader"]["dataset"]["type"] = "TinyDataste"
+    tiny_config["data_loader"]["dataset"]["ann_file"] = "/nowhere/a.json"
+    with pytest.raises(ConfigError, match="5 problems in the config CONFIG") as caught:
+        run_stage(Run(tiny_config), "float")
+    kinds = [type(problem) for problem in caught.value.problems if not isinstance(problem, DataNotFoundError)]
+    assert kinds.count(UnknownTypeError) == 1
+    assert kinds.count(BuildError) == 3  # ann_file is no key of TinyDataset either
+    text = str(caught.value)
+    assert text.count("'typ'") == 1
+    assert "config['model']: TinyDetector got an unexpected key 'typ'." in text
+    assert "config['qat_trainer']: Trainer got an unexpected key 'batch_procesor'." in text
+    assert "Did you mean 'TinyDataset'?" in text
+    assert "config['data_loader']['dataset']['ann_file'] is '/nowhere/a.json', which does not exist here" in text
+
+
+@pytest.mark.parametrize("key", ["model", "data_loader", "val_data_loader", "num_classes"])
+def test_a_missing_entry_is_named(tiny_config, key):
+    del tiny_config[key]
+    with pytest.raises(ConfigError, match=rf"config\['{key}'\] is missing"):
+        validate(Run(tiny_config), STAGE_KINDS)
+
+
+@pytest.mark.parametrize("value", [0, "2", True, 2.5])
+def test_num_classes_is_a_whole_number(tiny_config, value):
+    with pytest.raises(ConfigError, match=r"num_classes'\] is .*; expected a whole number from 1 up"):
+        validate(Run({**tiny_config, "num_classes": value}), STAGE_KINDS)
+
+
+def test_a_gate_of_no_stage_is_refused(tiny_config):
+    with pytest.raises(StageError, match=r"config\['gates'\] names 'qta', which is no stage; stages are float, "):
+        validate(Run({**tiny_config, "gates": {"qta": 0.5}}), STAGE_KINDS)
+
+
+def test_an_entry_that_is_no_dict_is_refused(tiny_config):
+    with pytest.raises(ConfigError, match=r"config\['qat_trainer'\] is 3; expected a dict with a type"):
+        validate(Run({**tiny_config, "qat_trainer": 3}), STAGE_KINDS)
+
+
+def test_an_unknown_march_is_refused_before_anything_runs(tiny_config):
+    with pytest.raises(MarchError, match="bayes-sin"):
+        validate(Run({**tiny_config, "march": "bayes-sin"}), STAGE_KINDS)
+
+
+def test_an_optimizer_may_be_an_entry_of_its_own(tiny_config):
+    tiny_config["optimizer"] = {"type": torch.optim.SGD, "lr": 1.0}
+    tiny_config["float_trainer"]["optimizer"] = tiny_config["optimizer"]
+    validate(Run(tiny_config), STAGE_KINDS)

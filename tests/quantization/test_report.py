@@ -1,0 +1,31 @@
+"""The range report says what was seen, what was kept, and how much saturates."""
+
+import torch
+from networks import ProofNetwork, images
+
+from hatlite.quantization import QConfig, format_ranges, prepare, site_ranges
+
+
+def test_rows_follow_from_observer_and_scale() -> None:
+    graph = prepare(ProofNetwork(), QConfig(activation=dict(observer="percentile")), images(1, 36, 52))
+    with torch.no_grad():
+        graph(images(2, 36, 52))
+    graph.finish_calibration()
+    rows = {row.name: row for row in site_ranges(graph)}
+    assert "quant" not in rows, "a fixed scale has no range of its own"
+    stem = rows["backbone_stem"]
+    assert stem.kept == float(graph.sites["backbone_stem"].scale) * 255
+    assert 0 < stem.kept <= stem.seen
+    assert 0 <= stem.saturated < 0.01
+    table = format_ranges(rows.values())
+    assert f"| backbone_stem | uint8 | {stem.seen:.4g} |" in table
+    assert stem.line.startswith("tests/networks.py:") and stem.line in table
+
+
+def test_min_max_saturates_nothing_and_says_nothing() -> None:
+    graph = prepare(ProofNetwork(), QConfig(activation=dict(observer="min_max")), images(1, 36, 52))
+    with torch.no_grad():
+        graph(images(2, 36, 52))
+    graph.finish_calibration()
+    assert {row.saturated for row in site_ranges(graph)} == {None}
+    assert all(abs(row.kept - row.seen) <= 1e-9 * row.seen + 2**-15 for row in site_ranges(graph))

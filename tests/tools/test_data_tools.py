@@ -1,0 +1,83 @@
+"""The data tools as a shell starts them: their output, their exit codes, and `--help` without the heavy part."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hatlite.errors import DataNotFoundError
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("tools/make_shapes.py", "tools/mscoco_packer.py", "tools/datasets/mscoco_packer.py", "tools/voc2coco.py")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a tool in this process; return its exit code, standard output and standard error."""
+
+    def run_tool(tool, *arguments):
+        monkeypatch.setattr(sys, "argv", [tool, *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(ROOT / tool), run_name="__main__")
+        return ended.value.code, *capsys.readouterr()
+
+    return run_tool
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_help_needs_no_torch(tool):
+    script = f"import runpy, sys; sys.modules['torch'] = sys.modules['cv2'] = None; sys.argv = [{tool!r}, '--help']; "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}runpy.run_path({tool!r}, run_name='__main__')"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--force" in done.stdout
+
+
+def test_shapes_are_drawn_and_packed(run, tmp_path):
+    options = ("--num-images", 2, "--image-size", "64x72")
+    code, output, _ = run(TOOLS[0], "--out", tmp_path, "--split", "val", *options)
+    assert code == 0
+    assert output.startswith("2 images with ")
+    paths = ("--src-data-dir", tmp_path, "--target-data-dir", tmp_path, "--pack-type", "lmdb", "--num-workers", 2)
+    code, output, _ = run(TOOLS[2], *paths, "--split-name", "val")
+    assert code == 0
+    assert "val_lmdb: 2 images, 6 classes (arrow, circle, cross, square, star, triangle)" in output
+    assert (tmp_path / "val_lmdb/data.mdb").is_file()
+    code, output, error = run(TOOLS[1], *paths, "--split-name", "val")
+    assert (code, output) == (2, "")
+    assert error.startswith(f"DataError: {tmp_path}/val_lmdb exists already; pass --force to replace it")
+
+
+def test_a_split_of_voc_is_converted(run, write_voc, tmp_path):
+    root = write_voc({"a": [("dog", (3, 4, 12, 9))]})
+    code, output, _ = run(TOOLS[3], "--voc-dir", root, "--split", "train", "--out", tmp_path / "out", "--copy")
+    assert code == 0
+    assert output.startswith("1 images and 1 boxes of 1 classes (dog) written to ")
+
+
+def test_a_user_error_is_a_sentence_unless_debugging(run, tmp_path, monkeypatch):
+    arguments = ("--voc-dir", tmp_path / "nowhere", "--split", "train", "--out", tmp_path / "out")
+    code, _, error = run(TOOLS[3], *arguments)
+    assert code == 2
+    assert error.startswith("DataNotFoundError: a Pascal VOC data set is expected at ")
+    assert "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(sys, "argv", [TOOLS[3], *map(str, arguments), "--debug"])
+    with pytest.raises(DataNotFoundError, match="a Pascal VOC data set is expected"):
+        runpy.run_path(str(ROOT / TOOLS[3]), run_name="__main__")
+
+
+def test_a_malformed_size_is_refused(run, tmp_path):
+    code, _, error = run(TOOLS[0], "--out", tmp_path, "--split", "val", "--image-size", "64")
+    assert code == 2
+    assert "'64' is no size; expected HEIGHTxWIDTH, such as 192x192" in error
