@@ -18,13 +18,13 @@ task_name = "fcos_efficientnetb0_shapes"
 ckpt_dir = "./tmp_data/demo"
 data_path = "./tmp_data/demo/shapes"
 
-num_classes = 6
+num_classes = 5
 image_size = (128, 128)
-batch_size = 16
-num_epochs = 8
+batch_size = 8
+num_epochs = 9
 qat_epochs = 1
-lr = 2e-3
-qat_lr = 1e-4
+lr = 1e-2
+qat_lr = 5e-4
 stage_checkpoint = "last"
 seed = 0
 march = "bayes-sim"
@@ -37,11 +37,9 @@ model["head"].update(num_classes=num_classes, stacked_convs=2)
 data_loader = base.loader(
     dict(type="Coco", data_path=f"{data_path}/train_lmdb"),
     [
-        dict(type="Resize", img_scale=image_size, ratio_range=(0.8, 1.3), keep_ratio=True),
-        dict(type="RandomCrop", size=image_size),
+        dict(type="Resize", img_scale=image_size, keep_ratio=True),
         dict(type="Pad", size=image_size),
-        dict(type="RandomFlip", px=0.5, py=0.5),
-        dict(type="AugmentHSV", hgain=0.5, sgain=0.3, vgain=0.3),
+        dict(type="RandomFlip", px=0.5, py=0),
     ],
     batch_size=batch_size,
     shuffle=True,

@@ -72,6 +72,8 @@ class MBConv(nn.Module):
         self.project = conv_bn(middle, out_channels, bn_kwargs=bn_kwargs)
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
         self.add = Add() if stride == 1 and in_channels == out_channels else None
+        if self.add is not None:  # residuals start as the identity: Goyal et al. 2017, arXiv:1706.02677, section 5.1
+            nn.init.zeros_(self.project.bn.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.project(self.se(self.depthwise(self.expand(x))))
