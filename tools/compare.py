@@ -1,6 +1,6 @@
 """Draw what two or more stages find in the first validation images, side by side.
 
-Example: python tools/compare.py --config configs/detection/fcos/fcos_efficientnetb0_shapes.py --out-dir tmp_data/demo/pictures
+Example: python tools/compare.py --config configs/detection/fcos/fcos_efficientnetb0_shapes.py --count 8
 """
 
 import argparse

@@ -47,8 +47,8 @@ def main() -> int:
             return code
     print(f"\n{(OUT / 'stages.md').read_text(encoding='utf-8')}")
     print(f"The demo took {(time.perf_counter() - started) / 60:.1f} minutes. It left in {OUT}:")
-    print("  stages.md, stages.json   the table above       pictures/     float and int_infer side by side")
-    print("  perf.json                the latency estimate  tensorboard/  tensorboard --logdir tmp_data/demo/tensorboard")
+    print("  stages.md, stages.json  the table above       pictures/     float and int_infer side by side")
+    print(f"  perf.json               the latency estimate  tensorboard/  tensorboard --logdir {OUT}/tensorboard")
     return 0
 
 

@@ -1,8 +1,8 @@
 """A network becomes the ordered list of its leaf module calls.
 
-Built on ``torch.fx``. Every call keeps where it stands: the module path (``backbone.blocks.3.dw``) and the line of source
-that made it. Operations that are not modules are refused with the same two facts, because a place without a module has
-nowhere to keep its statistics.
+Built on ``torch.fx``. Every call keeps where it stands: the module path (``backbone.blocks.3.dw``) and the line of
+source that made it. Operations that are not modules are refused with the same two facts, because a place without a
+module has nowhere to keep its statistics.
 """
 
 import sys
@@ -112,9 +112,9 @@ class _Tracer(fx.Tracer):
 def _refusal(path: str, line: str, reason: str) -> CaptureError:
     reason = " ".join(reason.split()).rstrip(".")
     return CaptureError(
-        f"{path or 'the network'} ({line}) cannot be captured: {reason}. Between QuantStub and DeQuantStub every operation"
-        " is a call of a module (hatlite.nn.Add, hatlite.nn.Interpolate, torch.nn.MaxPool2d, …), without control flow that"
-        " depends on values or shapes.",
+        f"{path or 'the network'} ({line}) cannot be captured: {reason}. Between QuantStub and DeQuantStub every"
+        " operation is a call of a module (hatlite.nn.Add, hatlite.nn.Interpolate, torch.nn.MaxPool2d, …), without"
+        " control flow that depends on values or shapes.",
         name=path,
         path=line,
     )
@@ -124,7 +124,8 @@ def capture(network: nn.Module) -> Capture:
     """Trace `network`, a module ``img → dict[str, Tensor]``.
 
     Raises:
-        CaptureError: Something is not a module call, takes keyword arguments or more than one input, or the network does
+        CaptureError: Something is not a module call, takes keyword arguments or more than one input, or the network
+        does
             not return a dict of tensors.
     """
     tracer = _Tracer()

@@ -24,8 +24,8 @@ def lower(
 ) -> IntProgram:
     """Return the integer program of a calibrated graph, verified against `march`.
 
-    Nothing is computed anew: weights, biases, multipliers and shifts are those that the graph's forward uses. Values are
-    named after their sites.
+    Nothing is computed anew: weights, biases, multipliers and shifts are those that the graph's forward uses. Values
+    are named after their sites.
 
     Args:
         graph: In integer mode, or ready for it.

@@ -1,3 +1,3 @@
-"""Tensor functions (`boxes`, `nms`) and integer arithmetic in plain NumPy (`integer`); import the module that you need."""
+"""Tensor functions (`boxes`, `nms`) and, on NumPy alone, the integer arithmetic (`integer`); import what you need."""
 
 __all__: list[str] = []

@@ -76,8 +76,8 @@ def _take_along(item: FusedCall, only_reader: dict[str, Call], holder: dict[str,
 def _refuse_lone_batch_norm(call: Call) -> None:
     if isinstance(call.module, nn.BatchNorm2d):
         raise CaptureError(
-            f"{call.path} ({call.line}): this BatchNorm2d is not the only reader of a convolution, so it cannot be folded;"
-            " place it directly behind a Conv2d whose result nothing else reads.",
+            f"{call.path} ({call.line}): this BatchNorm2d is not the only reader of a convolution, so it cannot be"
+            " folded; place it directly behind a Conv2d whose result nothing else reads.",
             name=call.path,
             path=call.line,
         )

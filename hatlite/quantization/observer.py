@@ -1,7 +1,7 @@
 """Range statistics of one call site: what it saw becomes the largest magnitude that its integers must hold.
 
-Everything is symmetric (real = scale · q), so an observer keeps magnitudes only. Statistics stream: memory does not depend
-on the number of images, and the order of batches matters to none of the three.
+Everything is symmetric (real = scale · q), so an observer keeps magnitudes only. Statistics stream: memory does not
+depend on the number of images, and the order of batches matters to none of the three.
 """
 
 import torch
@@ -9,7 +9,15 @@ import torch
 from hatlite.errors import QuantizationError
 from hatlite.registry import nearest
 
-__all__ = ["OBSERVERS", "HistogramObserver", "MSEObserver", "MinMaxObserver", "Observer", "PercentileObserver", "observer"]
+__all__ = [
+    "OBSERVERS",
+    "HistogramObserver",
+    "MSEObserver",
+    "MinMaxObserver",
+    "Observer",
+    "PercentileObserver",
+    "observer",
+]
 
 MIN_ABSMAX = 2.0**-16
 """Range of a site that only ever saw zeros; any positive number keeps its scale finite."""
@@ -119,8 +127,8 @@ class PercentileObserver(HistogramObserver):
 class MSEObserver(HistogramObserver):
     """The magnitude with the least squared error of quantise-and-back, over the histogram.
 
-    Candidates are 100 clips from 20 % to 100 % of the largest magnitude. Rounding inside the clip costs scale²/12 a value,
-    what lies outside costs its distance to the clip, squared.
+    Candidates are 100 clips from 20 % to 100 % of the largest magnitude. Rounding inside the clip costs scale²/12 a
+    value, what lies outside costs its distance to the clip, squared.
     """
 
     CANDIDATES = 100

@@ -1,7 +1,7 @@
 """Rounding with a gradient: forward is the integer definition, backward the straight-through estimator.
 
-The forward values are exact integers held in floats; they are tested against ``ops/integer/fixed_point.py``. The gradient
-treats rounding as the identity and stops where the result saturates (Jacob et al. 2018, arXiv:1712.05877).
+The forward values are exact integers held in floats; they are tested against ``ops/integer/fixed_point.py``. The
+gradient treats rounding as the identity and stops where the result saturates (Jacob et al. 2018, arXiv:1712.05877).
 """
 
 from typing import Any

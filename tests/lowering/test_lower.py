@@ -99,7 +99,7 @@ from hatlite.program import load
 arrays = np.load(sys.argv[2])
 got = Executor(load(sys.argv[1]), "reference").run({"img": arrays["img"]}, keep="all")
 different = sum(int((got[name] != arrays["value:" + name]).sum()) for name in got)
-banned = [name for name in sys.modules if name.split(".")[0] == "torch" or name.startswith(("hatlite.models", "hatlite.quant"))]
+banned = [name for name in sys.modules if name.startswith(("torch", "hatlite.models", "hatlite.quantization"))]
 print(different, len(got), banned)
 """
 
@@ -131,7 +131,7 @@ def test_operators_know_where_they_come_from() -> None:
 
 def test_before_calibration_nothing_is_lowered() -> None:
     graph = prepare(ProofNetwork(), QConfig(), images(1, *SIZE))
-    with pytest.raises(QuantizationError, match=r"backbone.stem \(tests/networks.py:\d+\) has no scale yet: run calibr"):
+    with pytest.raises(QuantizationError, match=r"backbone.stem \(tests/networks.py:\d+\) has no scale yet: run"):
         lower(graph, MARCH)
 
 

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hatlite.errors import QuantizationError
-from hatlite.quantization.observer import MIN_ABSMAX, OBSERVERS, HistogramObserver, MSEObserver, PercentileObserver, observer
+from hatlite.quantization.observer import (
+    MIN_ABSMAX,
+    OBSERVERS,
+    HistogramObserver,
+    MSEObserver,
+    PercentileObserver,
+    observer,
+)
 
 
 @pytest.mark.parametrize("name", sorted(OBSERVERS))

@@ -7,7 +7,8 @@ from hatlite.quantization import QConfig
 
 
 def test_the_first_matching_rule_wins_over_the_default() -> None:
-    qconfig = QConfig(activation=dict(observer="percentile"), rules={"head.*": dict(dtype="int16"), "*": dict(observer="mse")})
+    rules = {"head.*": dict(dtype="int16"), "*": dict(observer="mse")}
+    qconfig = QConfig(activation=dict(observer="percentile"), rules=rules)
     assert (qconfig.of("head.cls").dtype, qconfig.of("head.cls").observer) == ("int16", "percentile")
     assert (qconfig.of("neck.add").dtype, qconfig.of("neck.add").observer) == ("int8", "mse")
 

@@ -1,9 +1,10 @@
 """FCOS on drawn shapes, half as wide as EfficientNet-b0 and small enough for a laptop: what `make demo` runs.
 
-python tools/make_shapes.py --out tmp_data/demo/shapes --split train --num-images 2000 --seed 1 --image-size 128x128
-python tools/make_shapes.py --out tmp_data/demo/shapes --split val --num-images 200 --seed 2 --image-size 128x128
-python tools/mscoco_packer.py --src-data-dir tmp_data/demo/shapes --target-data-dir tmp_data/demo/shapes --split-name train
-python tools/mscoco_packer.py --src-data-dir tmp_data/demo/shapes --target-data-dir tmp_data/demo/shapes --split-name val
+data=tmp_data/demo/shapes
+python tools/make_shapes.py --out $data --split train --num-images 2000 --seed 1 --image-size 128x128
+python tools/make_shapes.py --out $data --split val --num-images 200 --seed 2 --image-size 128x128
+python tools/mscoco_packer.py --src-data-dir $data --target-data-dir $data --split-name train
+python tools/mscoco_packer.py --src-data-dir $data --target-data-dir $data --split-name val
 python tools/train.py --stage float --config configs/detection/fcos/fcos_efficientnetb0_shapes.py
 python tools/train.py --stage calibration --config configs/detection/fcos/fcos_efficientnetb0_shapes.py
 python tools/train.py --stage qat --config configs/detection/fcos/fcos_efficientnetb0_shapes.py

@@ -1,8 +1,8 @@
 """Pictures of shapes, drawn: a data set that needs no download and is no toy.
 
-One to six shapes of five classes, filled or outlined, slightly turned, from 5 to 60 % of the shorter image side, lie over
-a textured ground. Later shapes cover earlier ones, but never so much that less than 35 % of one stays visible. A box is
-that of the whole shape, hidden parts included, clipped to the image.
+One to six shapes of five classes, filled or outlined, slightly turned, from 5 to 60 % of the shorter image side, lie
+over a textured ground. Later shapes cover earlier ones, but never so much that less than 35 % of one stays visible. A
+box is that of the whole shape, hidden parts included, clipped to the image.
 """
 
 from dataclasses import dataclass

@@ -13,9 +13,9 @@ __all__ = ["Site"]
 class Site(nn.Module):
     """Base of all sites.
 
-    A site computes in two worlds: :meth:`forward_float` on real values, while observers watch, and :meth:`forward_integer`
-    on integer-valued float32 tensors. It refers to the network's own modules and to the sites that feed it without owning
-    them, so that parameters keep their names and appear once.
+    A site computes in two worlds: :meth:`forward_float` on real values, while observers watch, and
+    :meth:`forward_integer` on integer-valued float32 tensors. It refers to the network's own modules and to the sites
+    that feed it without owning them, so that parameters keep their names and appear once.
 
     Args:
         name: Unique name of the call.

@@ -24,8 +24,8 @@ EXACT_FLOAT32 = 2**24
 class ConvSite(Site):
     """``conv2d`` or ``linear``, its batch norm folded with frozen statistics, and optionally a ReLU.
 
-    Accumulator: acc = Σ q_x·q_w + q_b at scale Sx·Sw per output channel; result: requantised to int8, uint8 or int16, or the
-    raw accumulator for dtype int32. Gradients reach the real weight, gamma and beta through the fold.
+    Accumulator: acc = Σ q_x·q_w + q_b at scale Sx·Sw per output channel; result: requantised to int8, uint8 or int16,
+    or the raw accumulator for dtype int32. Gradients reach the real weight, gamma and beta through the fold.
 
     Args:
         layer: The network's own Conv2d or Linear; shared by all sites that call it.
