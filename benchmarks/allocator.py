@@ -1,6 +1,6 @@
 """A float training step with and without `keep_freed_memory`: ratio of medians, in two processes that take turns.
 
-    python benchmarks/allocator.py
+python benchmarks/allocator.py
 """
 
 import statistics

@@ -176,4 +176,3 @@ SITE_RULES: dict[type[nn.Module], Callable[[FusedCall, dict], Site]] = {
     Interpolate: _interpolate,
 }
 """One row per module type: how its site is made."""
-

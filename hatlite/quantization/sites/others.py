@@ -70,7 +70,8 @@ class RescaleSite(Site):
 class BilinearSite(RescaleSite):
     """Bilinear ×2 with the scale of its input.
 
-    As integers: nearest ×2, edge pad 1, depthwise [1 2 1] ⊗ [1 2 1], requantised by 1/16. Interpolation weights are quarters, so float32 carries 16 × the interpolated integers exactly.
+    As integers: nearest ×2, edge pad 1, depthwise [1 2 1] ⊗ [1 2 1], requantised by 1/16. Interpolation weights are
+    quarters, so float32 carries 16 × the interpolated integers exactly.
     """
 
     WEIGHT_SUM = 16
