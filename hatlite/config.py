@@ -126,12 +126,12 @@ def _importable(path: Path, opts: Overrides | None = None) -> Iterator[_Siblings
     try:
         yield siblings
     finally:
-        sys.path[:] = before
         if opts is not None:
             sys.meta_path.remove(siblings)
             new = set(sys.modules) - known
             for name in [name for name in new if _is_sibling(sys.modules[name], siblings)]:
                 del sys.modules[name]
+        sys.path[:] = before  # last: the path of a package without __init__.py follows sys.path
 
 
 def _is_sibling(module: types.ModuleType, siblings: _Siblings) -> bool:
