@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--out-dir", help="folder of the pictures; default: pictures in the run's folder")
     parser.add_argument("--stages", nargs="+", default=["float", "int_infer"], help="stages, from left to right")
     parser.add_argument("--count", type=int, default=8, help="number of images")
-    parser.add_argument("--score-threshold", type=float, default=0.3, help="draw what scores at least this")
+    parser.add_argument("--score-threshold", type=float, default=0.5, help="draw what scores at least this")
     parser.add_argument("--opts", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override values")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

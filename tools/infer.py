@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
         "--stage", "-s", help="float, calibration, qat or int_infer; default: the last one that was run"
     )
     parser.add_argument("--ckpt", help="checkpoint (int_infer: .hbir file) to take instead of the stage's own")
-    parser.add_argument("--score-threshold", type=float, default=0.3, help="smallest score to show; default: 0.3")
+    parser.add_argument("--score-threshold", type=float, default=0.5, help="smallest score to show; default: 0.5")
     parser.add_argument("--opts", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override values")
     parser.add_argument("--device", help="cpu, cuda or cuda:0; default: cpu")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -24,7 +24,7 @@ def compare_pictures(
     count: int = 8,
     folder: str | Path | None = None,
     *,
-    score_threshold: float = 0.3,
+    score_threshold: float = 0.5,
 ) -> list[Path]:
     """Write what `stages` detect in the first `count` validation pictures, side by side, with the ground truth.
 
