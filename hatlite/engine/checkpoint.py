@@ -6,7 +6,7 @@ Keys of a file::
     stage, task_name   who wrote it
     config             the resolved config as JSON text, classes by dotted name
     classes            class names in index order
-    structure          parameter name → shape, which rebuilds the model, pruned or not
+    structure          parameter name → shape; a pruned model will be rebuilt from it
     state_dict         the trained weights; a quantised model adds `network.sites.*`
     ema_state_dict     their moving average, where one was kept
     optimizer, callbacks, random_state, epoch, step, step_in_epoch      what --resume needs
