@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hatlite.errors import ConfigError, HatliteError
+from hatlite.files import whole_file
 from hatlite.overrides import Overrides
 from hatlite.registry import nearest
 
@@ -62,11 +63,8 @@ def to_json(cfg: Any) -> str:
 
 def dump(cfg: Any, path: str | Path) -> None:
     """Write :func:`to_json` to `path`, whole or not at all; folders are made."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(to_json(cfg), encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(to_json(cfg), encoding="utf-8")
 
 
 def _near(path: Path) -> str:

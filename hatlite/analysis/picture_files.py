@@ -1,6 +1,5 @@
 """Where drawn pictures go: names are settled before any work, files are written whole or not at all."""
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from hatlite.data.image import encode_jpeg
 from hatlite.errors import ConfigError, DataError, DataNotFoundError
+from hatlite.files import whole_file
 
 __all__ = ["parse_inputs", "picture_paths", "save_picture"]
 
@@ -77,12 +77,10 @@ def save_picture(img: np.ndarray, path: str | Path) -> Path:
     """
     path = Path(path)
     data = _encode_png(img) if path.suffix.lower() == ".png" else encode_jpeg(img)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        with whole_file(path) as unfinished:
+            unfinished.write_bytes(data)
     except OSError as cause:
-        temporary.unlink(missing_ok=True)
         raise DataError(f"picture {path} cannot be written: {cause.strerror}.") from cause
     return path
 

@@ -6,14 +6,13 @@ Keys of a file::
     stage, task_name   who wrote it
     config             the resolved config as JSON text, classes by dotted name
     classes            class names in index order
-    structure          parameter name → shape, which rebuilds the model, pruned or not
+    structure          parameter name → shape; a pruned model will be rebuilt from it
     state_dict         the trained weights; a quantised model adds `network.sites.*`
     ema_state_dict     their moving average, where one was kept
     optimizer, callbacks, random_state, epoch, step, step_in_epoch      what --resume needs
     metrics            name → float, measured on the weights that `deployed_weights` returns
 """
 
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from typing import Any
 import torch
 
 from hatlite.errors import CheckpointError
+from hatlite.files import whole_file
 
 __all__ = [
     "check_fit",
@@ -59,17 +59,9 @@ def describe(model: torch.nn.Module, run: Any) -> dict[str, Any]:
 
 
 def save_checkpoint(state: Mapping[str, Any], path: Path) -> None:
-    """Write `state` to a temporary name beside `path` and rename it when complete.
-
-    An interruption leaves the older file of that name, or none.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(dict(state), temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write `state` to `path`, whole or not at all; the folder is made."""
+    with whole_file(path) as unfinished:
+        torch.save(dict(state), unfinished)
 
 
 def load_checkpoint(path: str | Path, *, hint: str = "") -> dict[str, Any]:

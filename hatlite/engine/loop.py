@@ -201,7 +201,7 @@ class Loop:
             "epoch": self.epoch,
             "step": self.step,
             "step_in_epoch": self.step_in_epoch,
-            "metrics": dict(self.metrics),
+            "metrics": {} if self.step_in_epoch else dict(self.metrics),  # inside an epoch they are of older weights
             "state_dict": self.model.state_dict(),
             "callbacks": {f"{i}.{type(c).__name__}": c.state_dict() for i, c in enumerate(self.callbacks)},
             "random_state": random_state(),

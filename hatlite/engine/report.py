@@ -1,12 +1,12 @@
 """The stage table: one row per stage, as text, ``stages.md`` and ``stages.json``."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hatlite.errors import StageError
+from hatlite.files import whole_file
 
 __all__ = ["judge", "judge_equal", "read_report", "table", "write_report"]
 
@@ -31,9 +31,10 @@ def read_report(folder: Path) -> dict[str, dict[str, Any]]:
 
 def write_report(folder: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:
     """Write `rows` as ``stages.json`` and ``stages.md``, each whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / "stages.json", json.dumps({"stages": rows}, indent=2) + "\n")
-    _replace(folder / "stages.md", table(rows) + "\n")
+    texts = {"stages.json": json.dumps({"stages": rows}, indent=2), "stages.md": table(rows)}
+    for name, text in texts.items():
+        with whole_file(folder / name) as unfinished:
+            unfinished.write_text(f"{text}\n", encoding="utf-8")
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
@@ -74,9 +75,3 @@ def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
     metrics = [number(key, ".4f") for key in METRICS]
     speed = [number("images_per_second", ".1f"), number("seconds", ".0f")]
     return [name, *metrics, *speed, number("difference_to_float", "+.4f"), row.get("gate") or "", passed]
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -123,6 +123,20 @@ class Run:
             f"\n  Run this first: {self.command(stage.starts_from[0])}"
         )
 
+    def origin(self, stage: Stage) -> Path:
+        """Return the checkpoint that `stage`, which cannot start from nothing, starts from.
+
+        Raises:
+            StageError: `stage` starts from nothing, or the checkpoint does not exist.
+        """
+        path = self.predecessor(stage)
+        if path is None:
+            raise StageError(
+                f"Stage {stage.name!r} is of kind {stage.kind!r}, which cannot start from nothing;"
+                f" give its entry in config['stages'] starts_from, the name of the stage before it."
+            )
+        return path
+
     def info(self, stage: str) -> RunInfo:
         """Return what the checkpoints of `stage` say about their origin."""
         return RunInfo(stage, self.task_name, self.folder, config_module.to_json(self.config), self.classes)

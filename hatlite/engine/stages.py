@@ -4,7 +4,8 @@
 stage (kind)              starts from      does                                           leaves
 ========================  ===============  =============================================  ==============================
 float                     nothing          trains the float network                       float-checkpoint-*.pth.tar
-calibration               float            observes ranges, fixes scales                  calibration-checkpoint-*
+calibration               float            observes ranges, fixes scales                  calibration-checkpoint-*,
+                                                                                          calibration-ranges.md
 qat                       calibration      trains on integer-valued tensors               qat-checkpoint-*
 int_infer                 qat              lowers to an IntProgram, compares every        <task_name>.hbir,
                                            integer with the graph's, evaluates it         alignment.json
@@ -125,7 +126,7 @@ def train_float(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 def calibrate(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Observe the ranges of the trained float network and fix its scales."""
     loop = build_loop(run, stage)
-    restore_float(run, stage, loop.model, run.predecessor(stage))
+    restore_float(run, stage, loop.model, run.origin(stage))
     quantize(run, loop.model)
     return fit(run, stage, loop, resume)
 
@@ -134,7 +135,7 @@ def calibrate(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 def train_quantized(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Train on integer-valued tensors."""
     loop = build_loop(run, stage)
-    restore_quantized(run, stage, loop.model, run.predecessor(stage))
+    restore_quantized(run, stage, loop.model, run.origin(stage))
     loop.callbacks.insert(0, QuantRefresh())  # first: whatever follows wants constants that belong to the weights
     return fit(run, stage, loop, resume)
 
@@ -149,7 +150,7 @@ def restore_program(run: Run, stage: Stage, model: Any, path: Path) -> None:
 def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Lower the quantised network to an integer program, save it, prove it equal, and evaluate it on integers."""
     require_resumable(stage, not resume)
-    origin = run.predecessor(stage)
+    origin = run.origin(stage)
     model = quantized_model(run, stage, origin)
     lowered = lower_detector(run, model)
     program.save(lowered, run.program())
@@ -339,7 +340,7 @@ def align_stage(run: Run, num_images: int, checkpoint: Path | None = None) -> Al
     if stage is None:
         raise StageError("The config lists no stage of kind 'int_infer', so there is no program to compare with.")
     require_program(run, stage, run.program())
-    origin = Path(checkpoint) if checkpoint else run.predecessor(stage)
+    origin = Path(checkpoint) if checkpoint else run.origin(stage)
     return check_run(run, quantized_model(run, stage, origin).network, num_images)
 
 

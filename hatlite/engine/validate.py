@@ -11,7 +11,7 @@ from hatlite.registry import OBJECT_REGISTRY, nearest
 
 __all__ = ["find_problems", "validate"]
 
-PATH_KEYS = ("data_path", "ann_file", "img_dir", "image_dir", "root")
+PATH_KEYS = ("data_path", "ann_file", "img_path")
 """Keys of data sets and metrics whose text must name something that exists."""
 
 FIRST = ("model", "data_loader", "val_data_loader", "calibration_data_loader", "int_infer_data_loader", "qconfig")

@@ -18,7 +18,7 @@ from hatlite.errors import CaptureError
 __all__ = ["Call", "Capture", "capture"]
 
 _ROOT = Path(__file__).resolve().parents[2]
-_LEAF_PACKAGES = ("hatlite.nn.functional", "hatlite.nn.stubs")
+_LEAF_PACKAGES = ("hatlite.nn.drop_path", "hatlite.nn.functional", "hatlite.nn.stubs")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,9 @@ class _Tracer(fx.Tracer):
         self.paths.append(path)
         try:
             return super().call_module(m, forward, args, kwargs)
-        except (fx.proxy.TraceError, TypeError) as error:
+        except CaptureError:
+            raise
+        except (fx.proxy.TraceError, TypeError, RuntimeError) as error:  # RuntimeError: len() of a tensor
             raise _refusal(path, _raised_at(error), str(error)) from error
         finally:
             self.paths.pop()
@@ -125,13 +127,14 @@ def capture(network: nn.Module) -> Capture:
 
     Raises:
         CaptureError: Something is not a module call, takes keyword arguments or more than one input, or the network
-        does
-            not return a dict of tensors.
+            does not return a dict of tensors.
     """
     tracer = _Tracer()
     try:
         graph = tracer.trace(network)
-    except (fx.proxy.TraceError, TypeError) as error:
+    except CaptureError:
+        raise
+    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
         raise _refusal("", _raised_at(error), str(error)) from error
     modules = dict(network.named_modules())
     inputs, calls = [], []

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,12 +11,13 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from hatlite.errors import DataError, DataNotFoundError
+from hatlite.log import get_logger
 from hatlite.registry import OBJECT_REGISTRY
 from hatlite.structures import Detections
 
 __all__ = ["COCODetectionMetric"]
 
-log = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 STATS = ("mAP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR1", "AR10", "AR100")
 """Names of `COCOeval.stats`, as far as they are reported, in its order."""
@@ -175,11 +175,11 @@ class COCODetectionMetric:
         if not self._results:
             raise DataError("COCODetectionMetric: no image was evaluated; call update() before compute().")
         if len(self._results) < len(self.truth.imgs):
-            log.warning("The metric covers %d of %d images.", len(self._results), len(self.truth.imgs))
+            logger.warning("The metric covers %d of %d images.", len(self._results), len(self.truth.imgs))
         evaluation = self._evaluate()
         values = {name: float(v) for name, v in zip(STATS, evaluation.stats, strict=False) if name not in NOT_REPORTED}
         if values["mAP"] < 0:
-            log.warning("The %d evaluated images hold no object to find; the metric is 0.", len(self._results))
+            logger.warning("The %d evaluated images hold no object to find; the metric is 0.", len(self._results))
         values = {name: max(v, 0.0) if name in ALWAYS else v for name, v in values.items()}
         return {name: v for name, v in (values | self._per_class(evaluation)).items() if v >= 0}
 

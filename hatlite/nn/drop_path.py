@@ -7,7 +7,7 @@ __all__ = ["DropPath"]
 
 
 class DropPath(nn.Identity):
-    """Skip a residual branch at random per sample while training; the identity otherwise, which is how capture sees it.
+    """Skip a residual branch at random per sample while training; the identity otherwise; integers never skip anything.
 
     Huang et al., Deep Networks with Stochastic Depth, ECCV 2016.
 

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hatlite.errors import HatliteError, ProgramError
+from hatlite.files import whole_file
 from hatlite.program.constants import Requantize, Source, Weight
 from hatlite.program.ops import OPERATORS
 from hatlite.program.program import IntProgram, Port, TensorType
@@ -47,13 +48,10 @@ def save(program: IntProgram, path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     content = dumps(program)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
+        with whole_file(path) as unfinished:
+            unfinished.write_bytes(content)
     except OSError as problem:
-        unfinished.unlink(missing_ok=True)
         raise ProgramError(f"{path}: cannot be written ({problem.strerror}).") from problem
     return path
 

@@ -1,8 +1,11 @@
 """Range statistics of one call site: what it saw becomes the largest magnitude that its integers must hold.
 
 Everything is symmetric (real = scale · q), so an observer keeps magnitudes only. Statistics stream: memory does not
-depend on the number of images, and the order of batches matters to none of the three.
+depend on the number of images. The order of batches does not matter to ``min_max``; to the others it does by less than
+a bin, since the first batch decides where the edges of the bins lie.
 """
+
+import math
 
 import torch
 
@@ -27,7 +30,11 @@ class Observer:
     """Collects |x| and answers with a clipping magnitude."""
 
     def observe(self, x: torch.Tensor) -> None:
-        """Take one float tensor of any shape."""
+        """Take one float tensor of any shape.
+
+        Raises:
+            QuantizationError: A value is NaN or infinite.
+        """
         raise NotImplementedError
 
     def absmax(self, quant_max: int) -> float:
@@ -50,8 +57,12 @@ class MinMaxObserver(Observer):
         self.seen = 0.0
 
     def observe(self, x: torch.Tensor) -> None:
-        low, high = torch.aminmax(x.detach())
-        self.seen = max(self.seen, -float(low), float(high))
+        low, high = map(float, torch.aminmax(x.detach()))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise QuantizationError(
+                "calibration met a value that is NaN or infinite; the float weights are broken, train them again."
+            )
+        self.seen = max(self.seen, -low, high)
 
     def absmax(self, quant_max: int) -> float:
         return max(self.seen, MIN_ABSMAX)

@@ -54,6 +54,8 @@ def prepare(network: nn.Module, qconfig: QConfig, example_inputs: torch.Tensor) 
     outputs = {name: aliases[holder[call]] for name, call in captured.outputs.items()}
     graph = FakeQuantGraph(network, sites, outputs)
     graph.record_shapes(example_inputs)
+    for item in fused:
+        _check_linear(item, sites)
     return graph
 
 
@@ -125,6 +127,12 @@ def _check_high_precision(stub: FusedCall, source: FusedCall, fused: list[FusedC
     readers = [item for item in fused if source.call.name in item.inputs and item is not stub]
     if dtype == "int32" and any(not isinstance(item.call.module, DeQuantStub) for item in readers):
         raise _refusal(stub, f"the raw accumulator is also read by {readers[0].call.path}; use int8 or int16")
+
+
+def _check_linear(item: FusedCall, sites: dict[str, Site]) -> None:
+    """On (N, C, H, W) torch multiplies the columns of the image by the matrix, where integers would take channels."""
+    if isinstance(item.call.module, nn.Linear) and len(sites[item.call.name].shape) != 1:
+        raise _refusal(item, "Linear takes (N, C); for the channels of a picture use Conv2d with kernel_size=1")
 
 
 def _refusal(item: FusedCall, reason: str) -> CaptureError:

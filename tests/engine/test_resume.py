@@ -89,6 +89,7 @@ def test_an_interruption_keeps_best(tiny_config, tmp_path):
     assert load_checkpoint(tmp_path / "float-checkpoint-best.pth.tar")["epoch"] == 1
     last = load_checkpoint(tmp_path / "float-checkpoint-last.pth.tar")
     assert (last["epoch"], last["step_in_epoch"]) == (1, 3)
+    assert last["metrics"] == {}  # those of epoch 1 were measured on other weights
 
 
 def test_the_handler_of_ctrl_c_is_put_back(tiny_config, tmp_path):

@@ -161,6 +161,14 @@ def test_a_config_may_order_its_own_stages(tiny_config):
     assert run.predecessor(run.stage("ranges")).name == "again-checkpoint-best.pth.tar"
 
 
+@pytest.mark.parametrize("kind", ["calibration", "qat", "int_infer"])
+def test_only_float_starts_from_nothing(tiny_config, kind):
+    tiny_config["x_trainer"] = dict(tiny_config["float_trainer"])
+    run = Run({**tiny_config, "stages": [{"name": "x", "kind": kind}]})
+    with pytest.raises(StageError, match=rf"Stage 'x' is of kind '{kind}', which cannot start from nothing; give its"):
+        run_stage(run, "x")
+
+
 @pytest.fixture
 def other_kind():
     @stage_kind("measure", restore=restore_float)

@@ -60,3 +60,11 @@ def test_an_optimizer_may_be_an_entry_of_its_own(tiny_config):
     tiny_config["optimizer"] = {"type": torch.optim.SGD, "lr": 1.0}
     tiny_config["float_trainer"]["optimizer"] = tiny_config["optimizer"]
     validate(Run(tiny_config), STAGE_KINDS)
+
+
+@pytest.mark.parametrize("key", ["data_path", "ann_file", "img_path"])
+def test_a_path_of_the_data_that_does_not_exist_is_told(tiny_config, key):
+    tiny_config["val_data_loader"]["dataset"] |= {key: "/nowhere"}
+    text = rf"config\['val_data_loader'\]\['dataset'\]\['{key}'\] is '/nowhere', which does not exist here; set it with"
+    with pytest.raises(ConfigError, match=text):
+        validate(Run(tiny_config), STAGE_KINDS)

@@ -7,7 +7,7 @@ from torch import nn
 
 from hatlite.errors import CaptureError
 from hatlite.graph import capture
-from hatlite.nn import DeQuantStub, QuantStub
+from hatlite.nn import DeQuantStub, DropPath, QuantStub
 
 
 def test_a_shared_module_has_one_call_per_level() -> None:
@@ -67,7 +67,14 @@ class Looks(nn.Module):
         return self.missing(x)
 
 
-@pytest.mark.parametrize("inner", [PlusOne(), Branches(), Looks()])
+class Counts(nn.Module):
+    """A length, which torch.fx refuses with an error of another type."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if len(x) else -x
+
+
+@pytest.mark.parametrize("inner", [PlusOne(), Branches(), Looks(), Counts()])
 def test_what_is_no_module_call_is_refused_with_path_and_line(inner: nn.Module) -> None:
     with pytest.raises(CaptureError, match=r"inner \(tests/graph/test_capture.py:\d+\) cannot be captured") as caught:
         capture(Wrapper(inner))
@@ -112,3 +119,9 @@ class Nameless(Wrapper):
 def test_outputs_need_names() -> None:
     with pytest.raises(CaptureError, match="returns no dict of tensors"):
         capture(Nameless(PlusOne()))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_drop_path_is_one_call_in_either_mode(training: bool) -> None:
+    network = Wrapper(DropPath(0.5)).train(training)
+    assert [call.path for call in capture(network).calls] == ["quant", "inner", "dequant"]

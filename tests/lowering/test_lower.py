@@ -10,12 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import ProofNetwork, images
+from torch import nn
 
 from hatlite.errors import QuantizationError
 from hatlite.executor import Executor, dequantize_outputs
 from hatlite.lowering import lower
 from hatlite.lowering.lower import LOWERING_RULES
 from hatlite.march import get_march
+from hatlite.nn import DeQuantStub, QuantStub
 from hatlite.program import save
 from hatlite.quantization import FakeQuantGraph, QConfig, prepare
 from hatlite.quantization.sites import AddSite
@@ -139,3 +141,31 @@ def test_a_site_without_a_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delitem(LOWERING_RULES, AddSite)
     with pytest.raises(QuantizationError, match=r"backbone.blocks.0.add \(.*\): AddSite has no lowering rule, only"):
         lower(calibrated(), MARCH)
+
+
+class Perceptron(nn.Module):
+    """Linear layers on rows of numbers, (N, 6)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quant, self.dequant, self.dequant_raw = QuantStub(1 / 128), DeQuantStub(), DeQuantStub("int32")
+        self.hidden, self.relu, self.out, self.raw = nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3), nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        x = self.relu(self.hidden(self.quant(x)))
+        return {"out": self.dequant(self.out(x)), "raw": self.dequant_raw(self.raw(x))}
+
+
+@pytest.mark.parametrize("engine", ["reference", "float32"])
+def test_linear_layers_are_equal(engine: str) -> None:
+    rows = torch.randint(-128, 128, (64, 6), generator=torch.Generator().manual_seed(0)) / 128
+    torch.manual_seed(0)
+    graph = prepare(Perceptron(), QConfig(), rows[:1])
+    with torch.no_grad():
+        graph(rows)
+        graph.finish_calibration()
+        expected = graph.integers(rows)
+    integers = (rows * 128).numpy().astype(np.int8)[:, None, None, :]
+    got = Executor(lower(graph, MARCH), engine).run({"img": integers}, keep="all")
+    assert all(np.array_equal(got[name][:, 0, 0], q.numpy()) for name, q in expected.items())
+    assert set(got) == set(expected)

@@ -86,6 +86,7 @@ BROKEN_TYPES = [
         TensorType((4, 3, 4), "uint8", np.ones(4)),
         "'a' is uint8 with a scale per channel; only int32 may have that",
     ),
+    ("c", TensorType((2, 2, 4), "uint8", np.ones(4)), "'c' is uint8 with a scale per channel"),
     ("d", TensorType((7, 5, 4), "int32", np.ones(3)), "'d' has 3 scales for 4 channels"),
     ("d", TensorType((7, 5, 4), "int16", 0.1), "leaves its accumulator, so 'd' must be int32, not int16"),
 ]

@@ -8,7 +8,7 @@ from networks import LEVELS, ProofNetwork, images
 from torch import nn
 
 from hatlite.errors import CaptureError, QuantizationError
-from hatlite.nn import Add, DeQuantStub, QuantStub
+from hatlite.nn import Add, DeQuantStub, DropPath, QuantStub
 from hatlite.quantization import FakeQuantGraph, QConfig, prepare
 from hatlite.quantization.sites import ConvSite
 
@@ -178,3 +178,24 @@ class Border(nn.Module):
 def test_the_border_is_checked(case: str, message: str) -> None:
     with pytest.raises(CaptureError, match=message):
         prepared(Border(case))
+
+
+def test_a_drop_path_leaves_no_site() -> None:
+    sites = prepared(Chain(nn.Conv2d(3, 4, 1), DropPath(0.5)).train()).sites.values()
+    assert [site.path for site in sites] == ["quant", "inner.0"]
+
+
+def test_linear_multiplies_rows_of_numbers_not_columns_of_pictures() -> None:
+    graph = prepare(Chain(nn.Linear(3, 4), nn.ReLU()), QConfig(), torch.zeros(1, 3))
+    assert [(site.path, site.shape, site.dtype) for site in graph.sites.values()][1:] == [("inner.0", (4,), "uint8")]
+    with pytest.raises(CaptureError, match=r"inner.0 \(.*:\d+\): Linear takes \(N, C\); for the channels of a picture"):
+        prepare(Chain(nn.Linear(8, 8)), QConfig(), torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_calibration_refuses_values_that_are_no_numbers(wrong: float) -> None:
+    network = Chain(nn.Conv2d(3, 4, 1))
+    graph = prepare(network, QConfig(), IMG[:1])
+    nn.init.constant_(network.inner[0].bias, wrong)
+    with pytest.raises(QuantizationError, match=r"inner.0 \(.*:\d+\): calibration met a value that is NaN or infinite"):
+        graph(IMG)

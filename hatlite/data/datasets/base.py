@@ -1,8 +1,7 @@
 """What every detection data set offers."""
 
-import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,13 @@ from torch.utils.data import Dataset
 
 from hatlite.data.datasets.record import ImageRecord
 from hatlite.data.datasets.report import DataReport
+from hatlite.data.transforms.sample import Sample, Transform
 from hatlite.errors import DataError
+from hatlite.log import get_logger
 
 __all__ = ["DetectionDataset", "Sample", "Transform"]
 
-Sample = dict[str, Any]
-Transform = Callable[[Sample, np.random.Generator], Sample]
-log = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class DetectionDataset(Dataset, ABC):
@@ -42,7 +41,7 @@ class DetectionDataset(Dataset, ABC):
         self.transforms = list(transforms or ())
         self.report = report or DataReport()
         if self.report:
-            log.warning("%s: %s", type(self).__name__, str(self.report).replace("\n", "; "))
+            logger.warning("%s: %s", type(self).__name__, str(self.report).replace("\n", "; "))
 
     @abstractmethod
     def __len__(self) -> int:

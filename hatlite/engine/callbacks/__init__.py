@@ -1,7 +1,6 @@
 """What happens around the steps.
 
-A config that uses all lists them in this order; each class says why: ``StatsMonitor, MetricUpdater,
-ExponentialMovingAverage, CosLrUpdater, QuantRefresh, Validation, Checkpoint, TensorBoard``.
+Their order in a config matters: :class:`hatlite.engine.loop.Callback` gives one that works, each class says why.
 """
 
 from hatlite.engine.callbacks.checkpoint import Checkpoint

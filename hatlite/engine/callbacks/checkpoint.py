@@ -1,6 +1,5 @@
 """Write the best and the last checkpoint."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from hatlite.engine.checkpoint import describe, save_checkpoint
 from hatlite.engine.loop import Callback
 from hatlite.errors import ConfigError
+from hatlite.files import whole_file
 from hatlite.log import get_logger
 from hatlite.registry import OBJECT_REGISTRY, nearest
 
@@ -92,8 +92,6 @@ class Checkpoint(Callback):
         save_checkpoint({**describe(loop.model, loop.run), **loop.state_dict()}, self.path(loop, "last"))
 
     def _keep_as_best(self, loop: Any) -> None:
-        best = self.path(loop, "best")
-        temporary = best.with_name(f".{best.name}.{os.getpid()}")
-        shutil.copyfile(self.path(loop, "last"), temporary)
-        os.replace(temporary, best)
+        with whole_file(self.path(loop, "best")) as unfinished:
+            shutil.copyfile(self.path(loop, "last"), unfinished)
         logger.info("epoch %d: best %s so far, %.4f", loop.epoch, self.monitor_metric_key, self.best)

@@ -69,9 +69,16 @@ class Site(nn.Module):
         return self.relu
 
     def observe(self, y: torch.Tensor) -> torch.Tensor:
-        """Hand a float result to the observer and return it."""
+        """Hand a float result to the observer and return it.
+
+        Raises:
+            QuantizationError: A value is NaN or infinite; the message says where.
+        """
         if self.observer is not None:
-            self.observer.observe(y)
+            try:
+                self.observer.observe(y)
+            except QuantizationError as problem:
+                raise QuantizationError(f"{self.path} ({self.line}): {problem}") from None
         return y
 
     def finish_calibration(self) -> None:

@@ -1,0 +1,37 @@
+"""A reader sees the older file or the new one, never a part."""
+
+from pathlib import Path
+
+import pytest
+
+from hatlite.files import whole_file
+
+
+def test_the_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.txt"
+    with whole_file(path) as unfinished:
+        unfinished.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "b.txt"
+    path.write_text("old")
+    with (
+        pytest.raises(TypeError, match="must be str, not bytes"),
+        whole_file(path) as unfinished,
+        unfinished.open("w") as file,
+    ):
+        file.write(b"half")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    (path / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="folder"), whole_file(path) as unfinished:
+        unfinished.write_text("new")
+    assert list(tmp_path.iterdir()) == [path]
