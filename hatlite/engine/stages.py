@@ -187,12 +187,23 @@ def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
         last = run.checkpoint(stage.name, "last")
         state = load_checkpoint(last, hint=f"Start without --resume: {run.command(stage.name)}")
         check_resumable(loop.model, state, path=last, run=loop.run)
+    older = None if resume else written_at(run.checkpoint(stage.name))
     loop.fit(state)
     if loop.interrupted:
         saved = run.checkpoint(stage.name, "last").is_file() and loop.resumable
         print(f"Interrupted{' and saved' if saved else ''}. To go on: {run.command(stage.name, resume=saved)}")
         raise KeyboardInterrupt
+    if older is not None and written_at(run.checkpoint(stage.name)) == older:
+        raise StageError(
+            f"{run.checkpoint(stage.name)} is of an earlier run: this one wrote no such checkpoint. Give its trainer a"
+            " Validation, or set stage_checkpoint='last'."
+        )
     return row_of_checkpoint(run, stage)
+
+
+def written_at(path: Path) -> int | None:
+    """Return the time of the last change in nanoseconds, None for no file."""
+    return path.stat().st_mtime_ns if path.is_file() else None
 
 
 def require_resumable(stage: Stage, resumable: bool) -> None:

@@ -65,7 +65,7 @@ def _make_site(
     call = item.call
     inputs = tuple(_site_of(name, sites, item, captured) for name in item.inputs)
     rule = qconfig.of(call.path)
-    dtype = wanted if wanted in ("int16", "int32") else rule.dtype
+    dtype = wanted or rule.dtype  # what leaves the accelerator is the stub's to say
     settings = {
         "name": call.name,
         "path": call.path,

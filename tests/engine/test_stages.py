@@ -59,6 +59,14 @@ def test_a_stage_that_runs_again_replaces_its_row(tiny_config):
     assert after["float"]["mAP"] == before["float"]["mAP"]
 
 
+def test_the_best_of_an_earlier_run_is_not_reported_as_this_ones(tiny_config):
+    run_all(tiny_config, ("float",))
+    callbacks = tiny_config["float_trainer"]["callbacks"]
+    tiny_config["float_trainer"]["callbacks"] = [one for one in callbacks if one["type"] != "Validation"]
+    with pytest.raises(StageError, match=r"float-checkpoint-best.pth.tar is of an earlier run: this one wrote no such"):
+        run_stage(Run(tiny_config), "float")
+
+
 def test_int_infer_may_start_from_calibration(tiny_config):
     _, rows = run_all(tiny_config, ("float", "calibration", "int_infer"))
     assert rows["int_infer"]["gate"] == "equal to calibration"

@@ -67,6 +67,12 @@ def test_types_follow_from_what_is_provably_nonnegative() -> None:
     assert (kinds["head.cls"], kinds["head.box"], kinds["head.centerness"]) == ("int16", "int32", "int8")
 
 
+def test_a_stub_decides_the_type_of_its_output_whatever_the_rules_say() -> None:
+    kinds = {site.path: site.dtype for site in prepared(qconfig=QConfig(activation=dict(dtype="int16"))).sites.values()}
+    assert (kinds["head.cls"], kinds["head.box"], kinds["head.centerness"]) == ("int16", "int32", "int8")
+    assert kinds["backbone.stem"] == "int16"
+
+
 def test_batch_norm_and_relu_are_fused() -> None:
     sites = prepared().sites.values()
     assert not any("bn" in site.path for site in sites)
