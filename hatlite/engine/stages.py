@@ -152,6 +152,7 @@ def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     origin = run.predecessor(stage)
     model = quantized_model(run, stage, origin)
     lowered = lower_detector(run, model)
+    keep_config(run, stage)
     program.save(lowered, run.program())
     logger.info("Lowered %s to %s (%d operators).", origin, run.program(), len(lowered.ops))
     require_alignment(run, model.network)
@@ -165,7 +166,7 @@ def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 
 def load_into(run: Run, stage: Stage, model: Any, path: Path, *, need_sites: bool) -> None:
     """Load the checkpoint at `path` into `model`; a `last` that an interruption wrote is worth a warning."""
-    state = load_checkpoint(path, hint=f"Run this first: {run.command(stage.name)}")
+    state = load_checkpoint(path, hint=how_to_get(run, stage, path))
     load_weights(model, state, path=path, run=run.info(stage.name), need_sites=need_sites)
     run.classes = run.classes or tuple(state["classes"])
     if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
@@ -186,12 +187,18 @@ def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
         last = run.checkpoint(stage.name, "last")
         state = load_checkpoint(last, hint=f"Start without --resume: {run.command(stage.name)}")
         check_resumable(loop.model, state, path=last, run=loop.run)
+    keep_config(run, stage)
     loop.fit(state)
     if loop.interrupted:
         saved = run.checkpoint(stage.name, "last").is_file() and loop.resumable
         print(f"Interrupted{' and saved' if saved else ''}. To go on: {run.command(stage.name, resume=saved)}")
         raise KeyboardInterrupt
     return row_of_checkpoint(run, stage)
+
+
+def keep_config(run: Run, stage: Stage) -> None:
+    """Write the resolved config beside what `stage` is about to leave; a stage that cannot start leaves nothing."""
+    config_module.dump(run.config, run.folder / f"{stage.name}-config.json")
 
 
 def require_resumable(stage: Stage, resumable: bool) -> None:
@@ -208,7 +215,7 @@ def row_of_checkpoint(run: Run, stage: Stage) -> dict[str, Any]:
     """Return the metrics of the checkpoint that counts, measuring them if training did not."""
     path = run.checkpoint(stage.name)
     state = load_checkpoint(
-        path, hint="Give the trainer a Validation and a Checkpoint, or set stage_checkpoint='last'."
+        path, hint="Give the trainer epochs, a Validation and a Checkpoint, or set stage_checkpoint='last'."
     )
     metrics = state["metrics"] or predict_stage(run, stage.name)
     return {**metrics, "checkpoint": path.name, "epoch": state["epoch"]}
@@ -228,7 +235,13 @@ def require_program(run: Run, stage: Stage, path: Path) -> None:
         StageError: It does not exist; the message holds the command that makes it.
     """
     if not path.is_file():
-        raise StageError(f"There is no program {path}.\n  Run this first: {run.command(stage.name)}")
+        raise StageError(f"There is no program {path}.\n  {how_to_get(run, stage, path)}")
+
+
+def how_to_get(run: Run, stage: Stage, path: Path) -> str:
+    """Return what to do about a missing `path`: run the stage that leaves it, or name another file."""
+    own = stage_file(run, stage)
+    return f"Run this first: {run.command(stage.name)}" if path == own else f"Name another file, or take {own}."
 
 
 # --------------------------------------------------------------------------------------------------- for the tools
@@ -250,7 +263,6 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
     validate(run, STAGE_KINDS)
     stage = run.stage(name)
     run.predecessor(stage)
-    config_module.dump(run.config, run.folder / f"{name}-config.json")
     seed_everything(run.config["seed"])
     started = time.perf_counter()
     row = STAGE_KINDS[stage.kind].execute(run, stage, resume)
