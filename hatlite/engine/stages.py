@@ -37,7 +37,7 @@ from hatlite.engine.report import judge, judge_equal, read_report, table, write_
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.seed import seed_everything
 from hatlite.engine.validate import validate
-from hatlite.errors import StageError
+from hatlite.errors import ProgramError, StageError
 from hatlite.log import get_logger
 from hatlite.lowering import lower
 from hatlite.march import get_march
@@ -142,7 +142,9 @@ def train_quantized(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 def restore_program(run: Run, stage: Stage, model: Any, path: Path) -> None:
     """Replace the network by the saved integer program."""
     require_program(run, stage, path)
-    model.network = ExecutorNetwork(program.load(path))
+    loaded = program.load(path)
+    require_own(run, loaded, path)
+    model.network = ExecutorNetwork(loaded)
 
 
 @stage_kind("int_infer", restore=restore_program, equals_origin=True)
@@ -236,6 +238,22 @@ def require_program(run: Run, stage: Stage, path: Path) -> None:
     """
     if not path.is_file():
         raise StageError(f"There is no program {path}.\n  {how_to_get(run, stage, path)}")
+
+
+def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
+    """Refuse a program that another config was lowered to.
+
+    Raises:
+        ProgramError: Its task, march or number of classes is not the run's.
+    """
+    own = {key: run.config[key] for key in ("task_name", "march", "num_classes")}
+    theirs = {**loaded.metadata, "march": loaded.march}
+    differ = [f"{key} is {theirs[key]!r} and not {own[key]!r}" for key in own if theirs.get(key, own[key]) != own[key]]
+    if differ:
+        raise ProgramError(
+            f"{path} belongs to another config: its {', its '.join(differ)}.\n  Take {run.program()}, or run"
+            " stage 'int_infer' again."
+        )
 
 
 def how_to_get(run: Run, stage: Stage, path: Path) -> str:

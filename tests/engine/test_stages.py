@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -249,3 +250,16 @@ def test_a_missing_file_that_the_user_named_is_not_blamed_on_a_stage(tiny_config
         StageError, match=r"There is no program .*nope\.hbir\.\n  Name another file, or take .*tiny\.hbir"
     ):
         predict_stage(run, "int_infer", "nope.hbir")
+
+
+def test_a_program_of_another_config_is_refused(tiny_config, tmp_path):
+    run, _ = run_all(tiny_config)
+    other = program.load(run.program())
+    program.save(
+        replace(other, metadata={**other.metadata, "task_name": "cars", "num_classes": 80}), tmp_path / "o.hbir"
+    )
+    said = (
+        r"o\.hbir belongs to another config: its task_name is 'cars' and not 'tiny', its num_classes is 80 and not 2\."
+    )
+    with pytest.raises(ProgramError, match=said):
+        predict_stage(run, "int_infer", tmp_path / "o.hbir")
