@@ -199,7 +199,8 @@ class Registry:
         self, place: _Place, target: Callable, named: Mapping[str, inspect.Parameter]
     ) -> list[ConfigError]:
         """Return the values that do not fit their annotations; a default always fits."""
-        hints, name, problems = hints_of(target), place.called(target), []
+        hints, name = hints_of(target), place.called(target)
+        problems: list[ConfigError] = []
         for key, value in place.cfg.items():
             if key not in named or key not in hints or value is named[key].default or fits(value, hints[key]):
                 continue
