@@ -31,6 +31,11 @@ class HatliteError(Exception):
         """Return the message as written (`KeyError` and its kin would quote it)."""
         return str(self.args[0]) if self.args else ""
 
+    def locate(self, where: str) -> None:
+        """Put `where`, such as ``config['model']``, in front of a message that names no place of the config yet."""
+        if "config[" in where and "config[" not in str(self):
+            self.args = (f"{where}: {self}", *self.args[1:])
+
 
 class ConfigError(HatliteError, ValueError):
     """A config cannot be used.

@@ -113,16 +113,22 @@ class Overrides(ast.NodeTransformer):
         """Change `cfg` in place along the dotted paths.
 
         Raises:
-            ConfigError: A bare name was never assigned, or a path leads nowhere; the message has the nearest key.
+            ConfigError: A bare name was never assigned, or a path leads nowhere; the message has the nearest key. Of
+                several such overrides all are told.
         """
-        for name, override in self.names.items():
-            if name not in self.assigned:
-                known = sorted(self.assigned | set(cfg))
-                reason = "it is not set by a plain assignment" if name in cfg else "the config sets no such name"
-                hint = "" if name in cfg else nearest(name, known)
-                raise ConfigError(f"--opts {override.text}: {reason}.{hint}", path=f"config[{name!r}]")
+        problems = [self._unassigned(cfg, name) for name in self.names if name not in self.assigned]
         for override in self.paths:
-            _assign(cfg, override)
+            try:
+                _assign(cfg, override)
+            except ConfigError as problem:
+                problems.append(problem)
+        if problems:
+            raise ConfigError.together(problems, "--opts")
+
+    def _unassigned(self, cfg: dict[str, Any], name: str) -> ConfigError:
+        reason = "it is not set by a plain assignment" if name in cfg else "the config sets no such name"
+        hint = "" if name in cfg else nearest(name, sorted(self.assigned | set(cfg)))
+        return ConfigError(f"--opts {self.names[name].text}: {reason}.{hint}", path=f"config[{name!r}]")
 
 
 def _assign(cfg: dict[str, Any], override: Override) -> None:

@@ -11,17 +11,19 @@ Rules that configs rely on:
   ``build_later`` mapping together with the arguments that it will add: ``build_later = {"optimizer": ("params",)}``.
 - A foreign class whose constructor does not fit (``torch.utils.data.DataLoader``) has an adapter: a function registered
   with :meth:`Registry.adapt` that is called in its place and may carry ``build_later`` too.
-- An unknown key is an error, never ignored.
+- An unknown key is an error, never ignored, and so is a value that does not fit the parameter's annotation.
 """
 
 import difflib
 import inspect
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hatlite.errors import BuildError, ConfigError, HatliteError, UnknownTypeError
+from hatlite.typehints import describe, fits, hints_of
 
 __all__ = ["OBJECT_REGISTRY", "Registry", "nearest"]
 
@@ -59,6 +61,10 @@ class _Place:
     cfg: Mapping
     path: str
     parts: set[str]
+
+    def called(self, target: Callable) -> str:
+        """Return the name for messages: an adapter acts under that of the class it stands for."""
+        return _name(self.cfg["type"] if callable(self.cfg["type"]) else target)
 
 
 class Registry:
@@ -128,7 +134,7 @@ class Registry:
         )
 
     def check(self, cfg: Any, path: str = "", parts: tuple[str, ...] = ()) -> list[ConfigError]:
-        """Return every unknown type, unknown key and missing key below `cfg`, without building anything.
+        """Return every unknown type, unknown or missing key and wrong value below `cfg`, without building anything.
 
         A dict that stands in several places is checked once, under its first path, with the arguments that any of its
         places will add: an `optimizer` that is also a top-level name of the config lacks no ``params``.
@@ -172,9 +178,10 @@ class Registry:
             return [problem]
         except ValueError:  # a built-in without a signature checks itself
             return []
+        name = place.called(target)
         named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        takes = f"\n  {_name(target)} takes {', '.join(map(_describe, named.values()))} ({_source(target)})."
+        takes = f"\n  {name} takes {', '.join(map(_describe, named.values()))} ({_source(target)})."
         texts = []
         for key in place.cfg:
             if key != "type" and key not in named and not open_ended:
@@ -183,10 +190,24 @@ class Registry:
             if parameter.default is parameter.empty and key not in place.cfg and key not in place.parts:
                 texts.append(f"needs the key {key!r}, which is missing.{takes}")
         where = f"config{place.path}"
-        return [
-            BuildError(f"{where}: {_name(target)} {text}", path=where, name=_name(target), candidates=list(named))
-            for text in texts
+        problems: list[ConfigError] = [
+            BuildError(f"{where}: {name} {text}", path=where, name=name, candidates=list(named)) for text in texts
         ]
+        return problems + self._check_values(place, target, named)
+
+    def _check_values(
+        self, place: _Place, target: Callable, named: Mapping[str, inspect.Parameter]
+    ) -> list[ConfigError]:
+        """Return the values that do not fit their annotations; a default always fits."""
+        hints, name = hints_of(target), place.called(target)
+        problems: list[ConfigError] = []
+        for key, value in place.cfg.items():
+            if key not in named or key not in hints or value is named[key].default or fits(value, hints[key]):
+                continue
+            where = f"config{place.path}[{key!r}]"
+            text = f"{where} is {reprlib.repr(value)}; {name} expects {describe(hints[key])} there"
+            problems.append(BuildError(f"{text} ({_source(target)}).", path=where, name=name))
+        return problems
 
     def build(self, cfg: Any, *, path: str = "", **parts: Any) -> Any:
         """Build `cfg` and everything below it.
@@ -226,9 +247,10 @@ class Registry:
             return values
         try:
             return target(**{**values, **parts})
-        except HatliteError:
+        except HatliteError as problem:
+            problem.locate(f"config{path}")
             raise
-        except (TypeError, ValueError, LookupError) as cause:
+        except (AttributeError, LookupError, TypeError, ValueError) as cause:
             reason = re.sub(r"\s+", " ", str(cause))
             text = f"config{path}: {_name(target)} could not be built: {reason} ({_source(target)})."
             raise BuildError(text, path=f"config{path}", name=_name(target)) from cause

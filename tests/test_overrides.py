@@ -73,3 +73,15 @@ def test_every_plain_assignment_is_replaced_and_functions_are_left_alone() -> No
     namespace: dict[str, Any] = {}
     exec(compile(opts.rewrite(ast.parse(source)), "cfg", "exec"), namespace)
     assert (namespace["n"], namespace["m"], namespace["f"]()) == (7, 7, 5)
+
+
+def test_all_overrides_that_lead_nowhere_are_told_together() -> None:
+    with pytest.raises(ConfigError, match=r"^3 problems in --opts:") as caught:
+        Overrides(["nme=1", "model.hed=1", "model.lr=2", "steps.9=1"]).apply(
+            {"model": {"head": {}, "lr": 1}, "steps": []}
+        )
+    assert [problem.path for problem in caught.value.problems] == [
+        "config['nme']",
+        "config['model']",
+        "config['steps']",
+    ]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hatlite.errors import BuildError, ConfigError, UnknownTypeError
+from hatlite.errors import BuildError, ConfigError, DataError, UnknownTypeError
 from hatlite.registry import Registry, nearest
 
 
@@ -164,3 +164,34 @@ def test_a_hatlite_error_from_a_constructor_passes_through(registry: Registry) -
 
     with pytest.raises(ConfigError, match=r"^as written$"):
         registry.build({"type": "refuse"})
+
+
+def test_a_value_that_does_not_fit_its_annotation_is_refused_with_its_place(registry: Registry) -> None:
+    cfg = {"type": "Model", "head": {"type": "Head", "num_classes": "two", "feat_channels": 2.5}}
+    with pytest.raises(BuildError, match=r"config\['model'\]\['head'\] is 'Head'") as caught:
+        registry.build({"type": "Model", "head": "Head"}, path="['model']")
+    assert str(caught.value).startswith("config['model']['head'] is 'Head'; Model expects a dict whose type is a Head")
+    assert [str(problem).partition(" (")[0] for problem in registry.check(cfg)] == [
+        "config['head']['num_classes'] is 'two'; Head expects a whole number there",
+        "config['head']['feat_channels'] is 2.5; Head expects a whole number there",
+    ]
+
+
+def test_an_error_of_a_constructor_gets_its_place_once(registry: Registry) -> None:
+    @registry.register
+    class Strict:
+        def __init__(self) -> None:
+            raise DataError("the folder is empty.")
+
+    with pytest.raises(DataError, match=r"^config\['model'\]\['head'\]: the folder is empty\.$"):
+        registry.build({"type": "Model", "head": {"type": "Strict"}}, path="['model']")
+
+
+def test_a_part_without_what_its_owner_needs_is_no_traceback(registry: Registry) -> None:
+    @registry.register
+    class Owner:
+        def __init__(self, head: Any) -> None:
+            head.bind()
+
+    with pytest.raises(BuildError, match=r"Owner could not be built: 'list' object has no attribute 'bind'"):
+        registry.build({"type": "Owner", "head": []})

@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
 def find_program(cfg: dict[str, Any], ckpt: str | None) -> "IntProgram":
     """Load the program that `ckpt` or the run holds, or lower the network; with random weights if there is nothing."""
-    from hatlite.engine import Run, stages
+    from hatlite.engine import Run, lower_from_config
     from hatlite.program import load
 
     made = Run(cfg).program()
@@ -40,7 +40,7 @@ def find_program(cfg: dict[str, Any], ckpt: str | None) -> "IntProgram":
         print(f"Program: {ckpt}")
         return load(ckpt)
     print(f"Checkpoint: {ckpt}" if ckpt else f"Random weights: no --ckpt is given and there is no {made} yet.")
-    return stages.lower_from_config(cfg, ckpt)
+    return lower_from_config(cfg, ckpt)
 
 
 def main(args: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--target-data-dir", type=Path, required=True, help="<split>_lmdb is made there")
     parser.add_argument("--split-name", choices=("train", "val"), required=True)
     parser.add_argument("--pack-type", choices=("lmdb",), default="lmdb")
-    parser.add_argument("--num-workers", type=int, default=2)
+    parser.add_argument("--num-workers", type=int, default=2, help="default: 2")
     parser.add_argument("--force", action="store_true", help="replace what was packed before")
     parser.add_argument("--skip-bad", action="store_true", help="leave out missing and unreadable images")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")

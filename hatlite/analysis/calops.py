@@ -77,7 +77,10 @@ def count(network: nn.Module, shape: Sequence[int], method: str = "hook") -> Cou
             layers = METHODS[method](network, torch.zeros(*shape))
     except RuntimeError as cause:
         reason = str(cause).strip().partition("\n")[0].rstrip(".")
-        raise ConfigError(f"The network cannot take an input of shape {tuple(shape)}: {reason}.") from cause
+        divisor = max(getattr(network, "output_strides", {}).values(), default=1)
+        odd = any(side % divisor for side in shape[2:])
+        asked = f"\n  Height and width must be multiples of {divisor}." if odd else ""
+        raise ConfigError(f"The network cannot take an input of shape {tuple(shape)}: {reason}.{asked}") from cause
     finally:
         network.train(was_training)
     return Counts(tuple(layers), sum(parameter.numel() for parameter in network.parameters()))

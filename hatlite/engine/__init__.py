@@ -4,12 +4,12 @@ from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.calibrator import Calibrator
 from hatlite.engine.comparison import compare_pictures
 from hatlite.engine.infer import class_names, infer_images
+from hatlite.engine.inspection import align_stage, lower_from_config
 from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.stages import (
     STAGE_KINDS,
-    align_stage,
     last_stage,
     predict_stage,
     restore,
@@ -35,6 +35,7 @@ __all__ = [
     "compare_pictures",
     "infer_images",
     "last_stage",
+    "lower_from_config",
     "predict_stage",
     "restore",
     "run_stage",

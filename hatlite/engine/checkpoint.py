@@ -154,7 +154,10 @@ def check_fit(
     problems = [_listed(verb, names) for verb, names in found if names]
     if problems:
         lines = "".join(f"\n  It {problem}" for problem in problems)
-        raise CheckpointError(f"{_origin(checkpoint, path)} does not fit the model of {_asking(run)}.{lines}")
+        raise CheckpointError(
+            f"{_origin(checkpoint, path)} does not fit the model of {_asking(run)}.{lines}"
+            f"\n  Use the config and --opts that it was written with, or run stage {checkpoint['stage']!r} again."
+        )
 
 
 def _check_classes(checkpoint: Mapping[str, Any], path: str | Path, run: Any) -> None:

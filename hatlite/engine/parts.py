@@ -51,6 +51,7 @@ def build_loop(run: Run, stage: Stage) -> Loop:
         *(callback.data_loader for callback in loop.callbacks if hasattr(callback, "data_loader")),
     ):
         check_classes(run, loader)
+    check_model(run, loop.model)
     loop.run = run.info(stage.name)
     return loop
 
@@ -77,11 +78,26 @@ def check_classes(run: Run, data_loader: Any) -> None:
     run.classes = classes or run.classes
 
 
+def check_model(run: Run, model: Any) -> None:
+    """Refuse a detector that was built for another number of classes than ``num_classes``.
+
+    Raises:
+        ConfigError: The numbers differ.
+    """
+    own, expected = getattr(model, "num_classes", None), run.config.get("num_classes")
+    if own is not None and expected is not None and own != expected:
+        raise ConfigError(
+            f"config['num_classes'] is {expected}, but config['model'] is built for {own} classes;"
+            f" set num_classes={expected} in the parts of the model too."
+        )
+
+
 def build_predictor(run: Run, name: str) -> Predictor:
     """Build ``<stage>_predictor``, or the one that the config implies, with the run's device."""
     parts = {} if run.device is None else {"device": run.device}
     predictor = OBJECT_REGISTRY.build(predictor_config(run, name), path=f"['{name}_predictor']", **parts)
     check_classes(run, predictor.data_loader)
+    check_model(run, predictor.model)
     return predictor
 
 

@@ -11,6 +11,7 @@ from hatlite import config as config_module
 from hatlite.engine.loop import RunInfo
 from hatlite.errors import ConfigError, StageError
 from hatlite.registry import nearest
+from hatlite.typehints import describe, fits
 
 __all__ = ["DEFAULT_STAGES", "Run", "Stage"]
 
@@ -31,6 +32,9 @@ class Stage:
     starts_from: tuple[str, ...] = ()
     gate: float | None = None
 
+
+_ENTRIES: dict[str, Any] = {"task_name": str, "ckpt_dir": str | Path, "seed": int | None, "stages": list, "gates": dict}
+"""What the entries of a config that no constructor takes may be."""
 
 DEFAULT_STAGES = (
     Stage("float", "float"),
@@ -149,8 +153,11 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     the run's; ``calibration_data_loader`` is the training data with the transforms of validation.
     """
     resolved = {"seed": 0, "march": "bayes-sim", "stage_checkpoint": "best", **copy.deepcopy(dict(config))}
-    if not isinstance(resolved.get("task_name"), str):
+    if "task_name" not in resolved:
         raise ConfigError("config['task_name'] is missing; name the run, it becomes its folder.", path="task_name")
+    for key, hint in _ENTRIES.items():
+        if key in resolved and not fits(resolved[key], hint):
+            raise ConfigError(f"config[{key!r}] is {resolved[key]!r}; expected {describe(hint)}.", path=key)
     if resolved["stage_checkpoint"] not in ("best", "last"):
         raise ConfigError(f"config['stage_checkpoint'] is {resolved['stage_checkpoint']!r}; expected best or last.")
     resolved.setdefault("ckpt_dir", f"./tmp_models/{resolved['task_name']}")

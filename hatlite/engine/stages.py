@@ -16,7 +16,7 @@ A config may list its own ``stages``; a new kind is a function under :func:`stag
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,19 +26,18 @@ import hatlite.metrics
 import hatlite.models  # noqa: F401  (registers the models)
 from hatlite import config as config_module
 from hatlite import program
-from hatlite.analysis import AlignmentReport
-from hatlite.engine.alignment import check_run, require_alignment
+from hatlite.engine.alignment import require_alignment
 from hatlite.engine.allocator import keep_freed_memory
 from hatlite.engine.callbacks import QuantRefresh
 from hatlite.engine.checkpoint import check_resumable, load_checkpoint, load_weights
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.loop import Loop
-from hatlite.engine.parts import build_loop, build_predictor, quantize, quantize_random
+from hatlite.engine.parts import build_loop, build_predictor, quantize
 from hatlite.engine.report import judge, judge_equal, read_report, table, write_report
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.seed import seed_everything
 from hatlite.engine.validate import validate
-from hatlite.errors import StageError
+from hatlite.errors import ProgramError, StageError
 from hatlite.log import get_logger
 from hatlite.lowering import lower
 from hatlite.march import get_march
@@ -48,9 +47,7 @@ from hatlite.registry import OBJECT_REGISTRY
 __all__ = [
     "STAGE_KINDS",
     "StageKind",
-    "align_stage",
     "last_stage",
-    "lower_from_config",
     "predict_stage",
     "restore",
     "run_stage",
@@ -143,7 +140,9 @@ def train_quantized(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 def restore_program(run: Run, stage: Stage, model: Any, path: Path) -> None:
     """Replace the network by the saved integer program."""
     require_program(run, stage, path)
-    model.network = ExecutorNetwork(program.load(path))
+    loaded = program.load(path)
+    require_own(run, loaded, path)
+    model.network = ExecutorNetwork(loaded)
 
 
 @stage_kind("int_infer", restore=restore_program, equals_origin=True)
@@ -153,6 +152,7 @@ def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     origin = run.origin(stage)
     model = quantized_model(run, stage, origin)
     lowered = lower_detector(run, model)
+    keep_config(run, stage)
     program.save(lowered, run.program())
     logger.info("Lowered %s to %s (%d operators).", origin, run.program(), len(lowered.ops))
     require_alignment(run, model.network)
@@ -166,7 +166,7 @@ def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 
 def load_into(run: Run, stage: Stage, model: Any, path: Path, *, need_sites: bool) -> None:
     """Load the checkpoint at `path` into `model`; a `last` that an interruption wrote is worth a warning."""
-    state = load_checkpoint(path, hint=f"Run this first: {run.command(stage.name)}")
+    state = load_checkpoint(path, hint=how_to_get(run, stage, path))
     load_weights(model, state, path=path, run=run.info(stage.name), need_sites=need_sites)
     run.classes = run.classes or tuple(state["classes"])
     if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
@@ -188,6 +188,7 @@ def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
         state = load_checkpoint(last, hint=f"Start without --resume: {run.command(stage.name)}")
         check_resumable(loop.model, state, path=last, run=loop.run)
     older = None if resume else written_at(run.checkpoint(stage.name))
+    keep_config(run, stage)
     loop.fit(state)
     if loop.interrupted:
         saved = run.checkpoint(stage.name, "last").is_file() and loop.resumable
@@ -206,6 +207,11 @@ def written_at(path: Path) -> int | None:
     return path.stat().st_mtime_ns if path.is_file() else None
 
 
+def keep_config(run: Run, stage: Stage) -> None:
+    """Write the resolved config beside what `stage` is about to leave; a stage that cannot start leaves nothing."""
+    config_module.dump(run.config, run.folder / f"{stage.name}-config.json")
+
+
 def require_resumable(stage: Stage, resumable: bool) -> None:
     """Refuse --resume where a stage has no halfway.
 
@@ -220,7 +226,7 @@ def row_of_checkpoint(run: Run, stage: Stage) -> dict[str, Any]:
     """Return the metrics of the checkpoint that counts, measuring them if training did not."""
     path = run.checkpoint(stage.name)
     state = load_checkpoint(
-        path, hint="Give the trainer a Validation and a Checkpoint, or set stage_checkpoint='last'."
+        path, hint="Give the trainer epochs, a Validation and a Checkpoint, or set stage_checkpoint='last'."
     )
     metrics = state["metrics"] or predict_stage(run, stage.name)
     return {**metrics, "checkpoint": path.name, "epoch": state["epoch"]}
@@ -240,7 +246,29 @@ def require_program(run: Run, stage: Stage, path: Path) -> None:
         StageError: It does not exist; the message holds the command that makes it.
     """
     if not path.is_file():
-        raise StageError(f"There is no program {path}.\n  Run this first: {run.command(stage.name)}")
+        raise StageError(f"There is no program {path}.\n  {how_to_get(run, stage, path)}")
+
+
+def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
+    """Refuse a program that another config was lowered to.
+
+    Raises:
+        ProgramError: Its task, march or number of classes is not the run's.
+    """
+    own = {key: run.config[key] for key in ("task_name", "march", "num_classes")}
+    theirs = {**loaded.metadata, "march": loaded.march}
+    differ = [f"{key} is {theirs[key]!r} and not {own[key]!r}" for key in own if theirs.get(key, own[key]) != own[key]]
+    if differ:
+        raise ProgramError(
+            f"{path} belongs to another config: its {', its '.join(differ)}.\n  Take {run.program()}, or run"
+            " stage 'int_infer' again."
+        )
+
+
+def how_to_get(run: Run, stage: Stage, path: Path) -> str:
+    """Return what to do about a missing `path`: run the stage that leaves it, or name another file."""
+    own = stage_file(run, stage)
+    return f"Run this first: {run.command(stage.name)}" if path == own else f"Name another file, or take {own}."
 
 
 # --------------------------------------------------------------------------------------------------- for the tools
@@ -262,7 +290,6 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
     validate(run, STAGE_KINDS)
     stage = run.stage(name)
     run.predecessor(stage)
-    config_module.dump(run.config, run.folder / f"{name}-config.json")
     seed_everything(run.config["seed"])
     started = time.perf_counter()
     row = STAGE_KINDS[stage.kind].execute(run, stage, resume)
@@ -334,41 +361,3 @@ def predict_stage(run: Run, name: str, checkpoint: Path | None = None) -> dict[s
     predictor = build_predictor(run, name)
     restore(run, name, predictor.model, checkpoint)
     return predictor.predict()
-
-
-def align_stage(run: Run, num_images: int, checkpoint: Path | None = None) -> AlignmentReport:
-    """Compare what int_infer started from with the program that it left; write ``alignment.json``.
-
-    Args:
-        run: Config and folder.
-        num_images: Of the validation data, the first ones.
-        checkpoint: File to take instead of the one that int_infer starts from.
-
-    Raises:
-        StageError: The run has no stage of kind int_infer, or its program or checkpoint does not exist.
-    """
-    stage = next((stage for stage in run.stages if stage.kind == "int_infer"), None)
-    if stage is None:
-        raise StageError("The config lists no stage of kind 'int_infer', so there is no program to compare with.")
-    require_program(run, stage, run.program())
-    origin = Path(checkpoint) if checkpoint else run.origin(stage)
-    return check_run(run, quantized_model(run, stage, origin).network, num_images)
-
-
-def lower_from_config(config: Mapping[str, Any], checkpoint: str | Path | None = None) -> IntProgram:
-    """Return the integer program of a config, for tools that look at it without running a stage.
-
-    Args:
-        config: As loaded; its ``deploy_inputs`` give the image size where the data are not at hand.
-        checkpoint: Of a calibration or qat stage; None takes random weights, calibrated on a random image.
-
-    Raises:
-        CheckpointError: The checkpoint is missing, damaged, of another run, or not quantised.
-    """
-    run = Run(dict(config))
-    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
-    if checkpoint is not None:
-        restore_quantized(run, Stage("int_infer", "int_infer"), model, Path(checkpoint))
-    else:
-        quantize_random(run, model)
-    return lower_detector(run, model)

@@ -48,6 +48,7 @@ def _entry_problems(run: Run) -> list[HatliteError]:
     try:
         get_march(run.config["march"])
     except MarchError as problem:
+        problem.locate("config['march']")
         problems.append(problem)
     return problems
 
@@ -86,24 +87,26 @@ def _entries(run: Run) -> list[str]:
 
 
 def _unseen(value: Any, seen: set[int], root: bool = False) -> Any:
-    """Return `value` with dicts that were checked elsewhere replaced by None, so that each problem is told once."""
+    """Return `value` with dicts that were checked elsewhere left out, so that each problem is told once."""
     if isinstance(value, (list, tuple)):
         return [_unseen(item, seen) for item in value]
     if not isinstance(value, Mapping):
         return value
     if id(value) in seen and not root:
-        return None
+        return ...  # not None, which is a value
     seen.add(id(value))
     return {key: _unseen(item, seen) for key, item in value.items()}
 
 
 def missing_paths(config: Mapping[str, Any]) -> Iterator[DataNotFoundError]:
-    """Yield an error for every file or folder of the data that does not exist, each path once."""
-    told: set[str] = set()
-    for place, path in _paths(config, "config"):
-        if path not in told and not Path(path).expanduser().exists():
+    """Yield an error for every file or folder of the data that does not exist; none for what lies below another."""
+    told: set[Path] = set()
+    for place, text in _paths(config, "config"):
+        path = Path(text).expanduser()
+        if not path.exists() and told.isdisjoint({path, *path.parents}):
             told.add(path)
-            yield DataNotFoundError(f"{place} is {path!r}, which does not exist here; set it with --opts.")
+            made = "pack it with tools/mscoco_packer.py" if path.name.endswith("_lmdb") else "put the data there"
+            yield DataNotFoundError(f"{place} is {text!r}, which does not exist here; {made}, or set it with --opts.")
 
 
 def _paths(value: Any, place: str) -> Iterator[tuple[str, str]]:

@@ -71,5 +71,6 @@ class QConfig:
         for pattern in self.rules:
             if not any(fnmatchcase(path, pattern) for path in paths):
                 raise QuantizationError(
-                    f"qconfig['rules'][{pattern!r}] matches no module of the network.{nearest(pattern, paths)}"
+                    f"config['qconfig']['rules'][{pattern!r}] matches no module of the network;"
+                    f" write a pattern of module paths, such as 'neck.*', or remove it.{nearest(pattern, paths)}"
                 )

@@ -163,7 +163,7 @@ def test_shuffle_and_a_sampler():
         build(shuffle=True, sampler={"type": DistributedSampler})
 
 
-@pytest.mark.parametrize(("key", "value"), [("batch_size", 0), ("num_workers", -1), ("seed", -1), ("batch_size", 2.5)])
+@pytest.mark.parametrize(("key", "value"), [("batch_size", 0), ("num_workers", -1), ("seed", -1)])
 def test_numbers_are_checked(key, value):
     with pytest.raises(BuildError, match=rf"DataLoader: {key} is {value}; expected a whole number"):
         build(**{key: value})

@@ -111,6 +111,12 @@ def test_float_weights_go_into_a_quantized_model_and_back():
     assert torch.equal(other.network.conv.weight, plain.network.conv.weight)
 
 
+def test_what_does_not_fit_is_told_how_to_mend():
+    said = r"\n  Use the config and --opts that it was written with, or run stage 'float' again\.$"
+    with pytest.raises(CheckpointError, match=said):
+        load_weights(Detector(extra=True), checkpoint(Detector()), path="a", run=RUN, need_sites=False)
+
+
 def test_a_quantized_stage_needs_the_sites():
     with pytest.raises(CheckpointError, match=r"It lacks network.sites.conv.weight, network.sites.conv.bias"):
         load_weights(Detector(quantized=True), checkpoint(Detector()), path="a", run=RUN, need_sites=True)

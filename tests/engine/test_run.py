@@ -75,3 +75,18 @@ def test_a_wrong_list_of_stages_is_refused(tiny_config, stages, said):
 def test_commands_are_quoted_for_the_shell(tiny_config):
     run = Run(tiny_config, source="a b.py", opts=["x=1"])
     assert run.command("qat", resume=True) == "python tools/train.py --stage qat --config 'a b.py' --opts x=1 --resume"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("task_name", 5, "a text"),
+        ("ckpt_dir", 5, "a text or a path"),
+        ("seed", "abc", "a whole number or None"),
+        ("stages", "float", "a list"),
+        ("gates", 0.9, "a dict"),
+    ],
+)
+def test_entries_that_no_constructor_takes_are_checked_too(tiny_config, key, value, expected):
+    with pytest.raises(ConfigError, match=rf"config\['{key}'\] is {value!r}; expected {expected}\."):
+        Run({**tiny_config, key: value})

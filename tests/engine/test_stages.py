@@ -1,5 +1,7 @@
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,7 +9,9 @@ import torch
 from hatlite import program
 from hatlite.engine import STAGE_KINDS, Run, predict_stage, restore, run_stage, stage_kind
 from hatlite.engine.checkpoint import load_checkpoint, save_checkpoint
-from hatlite.engine.stages import lower_from_config, restore_float
+from hatlite.engine.inspection import lower_from_config
+from hatlite.engine.parts import check_model
+from hatlite.engine.stages import restore_float
 from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -227,3 +231,52 @@ def test_a_program_of_a_checkpoint_for_tools(tiny_config):
     assert program.name == "tiny"
     with pytest.raises(CheckpointError, match=r"lacks network.sites.*"):
         lower_from_config(tiny_config, run.checkpoint("float"))
+
+
+def test_a_model_for_another_number_of_classes_is_refused(tiny_config):
+    model = OBJECT_REGISTRY.build({"type": "TinyDetector"})
+    model.num_classes = 3
+    with pytest.raises(
+        ConfigError, match=r"config\['num_classes'\] is 2, but config\['model'\] is built for 3 classes"
+    ):
+        check_model(Run(tiny_config), model)
+
+
+def test_a_stage_that_cannot_start_leaves_nothing(tiny_config):
+    with pytest.raises(ConfigError, match="device 'gpu'"):
+        run_stage(Run(tiny_config, device="gpu"), "float")
+    assert not Path(tiny_config["ckpt_dir"]).exists()
+
+
+def test_a_failing_attempt_keeps_the_config_of_the_run_before(tiny_config):
+    run_stage(Run(tiny_config), "float")
+    kept = Path(tiny_config["ckpt_dir"], "float-config.json")
+    before = kept.read_text()
+    with pytest.raises(ConfigError, match="has 2 classes"):
+        run_stage(Run({**tiny_config, "num_classes": 3}), "float")
+    assert kept.read_text() == before
+
+
+def test_a_missing_file_that_the_user_named_is_not_blamed_on_a_stage(tiny_config):
+    run = Run(tiny_config)
+    with pytest.raises(
+        CheckpointError, match=r"no checkpoint .*nope\.pth\.tar\.\n  Name another file, or take .*float-"
+    ):
+        predict_stage(run, "float", "nope.pth.tar")
+    with pytest.raises(
+        StageError, match=r"There is no program .*nope\.hbir\.\n  Name another file, or take .*tiny\.hbir"
+    ):
+        predict_stage(run, "int_infer", "nope.hbir")
+
+
+def test_a_program_of_another_config_is_refused(tiny_config, tmp_path):
+    run, _ = run_all(tiny_config)
+    other = program.load(run.program())
+    program.save(
+        replace(other, metadata={**other.metadata, "task_name": "cars", "num_classes": 80}), tmp_path / "o.hbir"
+    )
+    said = (
+        r"o\.hbir belongs to another config: its task_name is 'cars' and not 'tiny', its num_classes is 80 and not 2\."
+    )
+    with pytest.raises(ProgramError, match=said):
+        predict_stage(run, "int_infer", tmp_path / "o.hbir")

@@ -65,6 +65,31 @@ def test_an_optimizer_may_be_an_entry_of_its_own(tiny_config):
 @pytest.mark.parametrize("key", ["data_path", "ann_file", "img_path"])
 def test_a_path_of_the_data_that_does_not_exist_is_told(tiny_config, key):
     tiny_config["val_data_loader"]["dataset"] |= {key: "/nowhere"}
-    text = rf"config\['val_data_loader'\]\['dataset'\]\['{key}'\] is '/nowhere', which does not exist here; set it with"
+    text = rf"config\['val_data_loader'\]\['dataset'\]\['{key}'\] is '/nowhere', which does not exist here; "
     with pytest.raises(ConfigError, match=text):
         validate(Run(tiny_config), STAGE_KINDS)
+
+
+def test_wrong_values_in_two_stages_are_told_together(tiny_config):
+    tiny_config["float_trainer"]["num_epochs"] = "many"
+    tiny_config["qat_trainer"] = {**tiny_config["qat_trainer"], "channels_last": 3}
+    with pytest.raises(ConfigError, match="2 problems in the config") as caught:
+        run_stage(Run(tiny_config), "float")
+    text = str(caught.value)
+    assert "config['float_trainer']['num_epochs'] is 'many'; Trainer expects a whole number there" in text
+    assert "config['qat_trainer']['channels_last'] is 3; Trainer expects True or False there" in text
+
+
+def test_a_missing_folder_is_told_once_and_not_for_all_that_lies_below(tiny_config):
+    tiny_config["data_path"] = "/nowhere"
+    tiny_config["sets"] = [{"data_path": "/nowhere/train_lmdb"}, {"data_path": "/elsewhere/val_lmdb"}]
+    with pytest.raises(ConfigError, match="2 problems") as caught:
+        validate(Run(tiny_config), STAGE_KINDS)
+    text = str(caught.value)
+    assert "config['data_path'] is '/nowhere', which does not exist here; put the data there, or set it" in text
+    assert "['data_path'] is '/elsewhere/val_lmdb', which does not exist here; pack it with tools/mscoco_packer" in text
+
+
+def test_the_place_of_the_march_is_named(tiny_config):
+    with pytest.raises(MarchError, match=r"^config\['march'\]: march is 7"):
+        validate(Run({**tiny_config, "march": 7}), STAGE_KINDS)

@@ -1,0 +1,54 @@
+"""Looks at what a run left, without running a stage: the tools' way to its program."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hatlite.analysis import AlignmentReport
+from hatlite.engine.alignment import check_run
+from hatlite.engine.parts import quantize_random
+from hatlite.engine.run import Run, Stage
+from hatlite.engine.stages import lower_detector, quantized_model, require_program, restore_quantized
+from hatlite.errors import StageError
+from hatlite.program import IntProgram
+from hatlite.registry import OBJECT_REGISTRY
+
+__all__ = ["align_stage", "lower_from_config"]
+
+
+def align_stage(run: Run, num_images: int, checkpoint: Path | None = None) -> AlignmentReport:
+    """Compare what int_infer started from with the program that it left; write ``alignment.json``.
+
+    Args:
+        run: Config and folder.
+        num_images: Of the validation data, the first ones.
+        checkpoint: File to take instead of the one that int_infer starts from.
+
+    Raises:
+        StageError: The run has no stage of kind int_infer, or its program or checkpoint does not exist.
+    """
+    stage = next((stage for stage in run.stages if stage.kind == "int_infer"), None)
+    if stage is None:
+        raise StageError("The config lists no stage of kind 'int_infer', so there is no program to compare with.")
+    require_program(run, stage, run.program())
+    origin = Path(checkpoint) if checkpoint else run.origin(stage)
+    return check_run(run, quantized_model(run, stage, origin).network, num_images)
+
+
+def lower_from_config(config: Mapping[str, Any], checkpoint: str | Path | None = None) -> IntProgram:
+    """Return the integer program of a config, for tools that look at it without running a stage.
+
+    Args:
+        config: As loaded; its ``deploy_inputs`` give the image size where the data are not at hand.
+        checkpoint: Of a calibration or qat stage; None takes random weights, calibrated on a random image.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, damaged, of another run, or not quantised.
+    """
+    run = Run(dict(config))
+    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
+    if checkpoint is not None:
+        restore_quantized(run, Stage("int_infer", "int_infer"), model, Path(checkpoint))
+    else:
+        quantize_random(run, model)
+    return lower_detector(run, model)
