@@ -7,8 +7,8 @@ python tools/train.py --stage qat --config configs/detection/fcos/fcos_efficient
 python tools/train.py --stage int_infer --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
 
 Measured with these commands on 2026-11-21 on 2 cores of a Xeon at 2.50 GHz that other work shared, with torch 2.15 and
-OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE. Trained on `trainval` (292 photos) for a fixed length from random weights; the
-last (moving average) checkpoint of each stage was evaluated once on `test` (72 photos).
+OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE. Trained on `trainval` (292 photos) for a fixed length from random weights;
+the last (moving average) checkpoint of each stage was evaluated once on `test` (72 photos).
 
 | stage       | mAP    | AP50   | AP75   | seconds | AP50 against float |
 | ----------- | ------ | ------ | ------ | ------- | ------------------ |
