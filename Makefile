@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 .PHONY: demo test test-slow lint bench clean
 
-demo: .venv/plain.stamp  ## draw data, train, quantise, lower, compile: about ten minutes on two cores
+demo: .venv/plain.stamp  ## draw data, train, quantise, lower, compile
 	$(BIN)/python tools/demo.py
 
 test: .venv/dev.stamp  ## all tests but the slow ones

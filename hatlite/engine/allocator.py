@@ -1,7 +1,7 @@
 """Keep the memory of large tensors in the process between steps.
 
 By default glibc hands every buffer above 32 MiB back to the kernel when it is freed and asks for zeroed pages again at
-the next layer. On a virtual machine those page faults cost more than the convolutions: `benchmarks/allocator.py`
+the next layer. On a virtual machine those page faults can cost much of a step: `benchmarks/allocator.py`
 measures it.
 """
 

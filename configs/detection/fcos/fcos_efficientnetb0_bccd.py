@@ -138,7 +138,7 @@ val_data_loader = loader(
 
 
 def trainer(model, data_loader, val_data_loader, *, lr, num_epochs, warmup_epochs=0, ema_ramp=300.0, val_interval=1000):
-    """Return a trainer with everything around it; AdamW, because from scratch on few images it needs no tuning."""
+    """Return a trainer with everything around it."""
     return dict(
         type="distributed_data_parallel_trainer",
         model=model,

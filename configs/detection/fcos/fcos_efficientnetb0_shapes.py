@@ -9,6 +9,9 @@ python tools/train.py --stage float --config configs/detection/fcos/fcos_efficie
 python tools/train.py --stage calibration --config configs/detection/fcos/fcos_efficientnetb0_shapes.py
 python tools/train.py --stage qat --config configs/detection/fcos/fcos_efficientnetb0_shapes.py
 python tools/train.py --stage int_infer --config configs/detection/fcos/fcos_efficientnetb0_shapes.py
+
+Measured with `make demo` on 2026-11-21 on 2 cores of a Xeon at 2.50 GHz while tests and other runs shared them, so the
+seconds say little: mAP 0.5745 float (954 s), 0.5774 calibration (16 s), 0.5816 qat (200 s), 0.5816 int_infer (21 s).
 """
 
 import copy
