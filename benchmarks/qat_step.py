@@ -18,7 +18,7 @@ from hatlite.engine.allocator import keep_freed_memory
 from hatlite.quantization import QConfig, prepare
 from hatlite.registry import OBJECT_REGISTRY
 
-BATCH, SIZE, ROUNDS = 8, (128, 256), 7
+BATCH, SIZE, ROUNDS = 8, (256, 384), 7
 
 
 def step_seconds(network: torch.nn.Module, images: torch.Tensor) -> float:

@@ -64,7 +64,7 @@ def _conv(site: ConvSite, march: March) -> Operator:
         "activation_min": 0 if site.raw and site.relu else None,
     }
     if isinstance(layer, nn.Linear):
-        return Linear(weight=_weight(site, weight[:, None, None, :]), **fields)
+        return Linear(weight=_weight(site, weight.transpose(0, 2, 3, 1)), **fields)
     return Conv2d(
         weight=_weight(site, weight.transpose(0, 2, 3, 1)),
         stride=layer.stride,

@@ -1,12 +1,12 @@
 """The fake-quant graph: the module that QAT trains and that is lowered to integers."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
 
 from hatlite.errors import QuantizationError
+from hatlite.ops.exact import exact_float32
 from hatlite.quantization.sites import Site
 
 __all__ = ["FakeQuantGraph"]
@@ -92,7 +92,7 @@ class FakeQuantGraph(nn.Module):
         """Run all sites; a value is dropped behind its last reader unless it is in `keep`."""
         integer = self.mode == "integer"
         values: dict[str, torch.Tensor] = {}
-        with _exact_convolutions():
+        with exact_float32():
             for name, site in self.sites.items():
                 inputs = [values[source.name] for source in site.inputs] if site.inputs else [img]
                 values[name] = site.forward_integer(*inputs) if integer else site.forward_float(*inputs)
@@ -100,8 +100,3 @@ class FakeQuantGraph(nn.Module):
                     if self._last_reader[source] == name and source not in keep:
                         del values[source]
         return values
-
-
-def _exact_convolutions() -> AbstractContextManager:
-    """Keep NNPACK out: its Winograd transform is not a re-ordering of the sum, so integers would not stay exact."""
-    return torch.backends.nnpack.flags(enabled=False)

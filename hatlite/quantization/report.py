@@ -22,7 +22,8 @@ class SiteRange:
         seen: Largest magnitude that calibration saw.
         kept: Magnitude that quant_max stands for; what lies beyond saturates.
         scale: Real value of one step.
-        saturated: Share of the sampled values beyond `kept`, 0…1; None for an observer that keeps no histogram.
+        saturated: Share of the sampled values that saturate, half a step or more beyond `kept`, 0…1; None for an
+            observer that keeps no histogram.
     """
 
     name: str
@@ -55,7 +56,7 @@ def _range_of(site: Site) -> SiteRange:
         seen=site.observer.largest(),
         kept=kept,
         scale=scale,
-        saturated=site.observer.share_beyond(kept),
+        saturated=site.observer.share_beyond(kept + 0.5 * scale),
     )
 
 
@@ -63,7 +64,7 @@ def format_ranges(ranges: Iterable[SiteRange]) -> str:
     """Return a Markdown table, sites that saturate most first, then in order."""
     lines = [
         "Ranges of calibration. `seen` is the largest magnitude, `kept` what the largest integer stands for;"
-        " `saturated` is the share of values beyond it.",
+        " `saturated` is the share of values that round beyond it.",
         "",
         "| site | type | seen | kept | scale | saturated | module and line |",
         "|---|---|---|---|---|---|---|",

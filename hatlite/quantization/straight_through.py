@@ -8,66 +8,53 @@ from typing import Any
 
 import torch
 
-__all__ = ["quantize", "requantize"]
-
-
-class _Quantize(torch.autograd.Function):
-    """``clamp(round(x), low, high)``, ties to even."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, low: int, high: int) -> torch.Tensor:
-        rounded = torch.round(x)
-        ctx.save_for_backward((rounded >= low) & (rounded <= high))
-        return rounded.clamp_(low, high)
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
-        (inside,) = ctx.saved_tensors
-        return grad * inside, None, None
+__all__ = ["requantize"]
 
 
 class _Requantize(torch.autograd.Function):
-    """``clamp((Σ xᵢ·Mᵢ + 2^(s−1)) >> s, low, high)`` written as ``floor(Σ xᵢ·mᵢ + ½)`` with mᵢ = Mᵢ·2^−s in float64.
+    """``clamp((Σ xᵢ·Mᵢ + 2^(s−1)) >> s, low, high)`` with mᵢ = Mᵢ·2^−s.
 
-    A product has at most 39 bits (53 for int16 inputs) and mᵢ is Mᵢ with another exponent, so products, sums and floor
-    are exact.
+    In float64 it is written as ``floor(Σ xᵢ·mᵢ + ½)``: a product has at most 39 bits (53 for int16 inputs) and mᵢ is Mᵢ
+    with another exponent, so products, sums and floor are exact. In float32 it is ``rint(Σ xᵢ·mᵢ)``, which a
+    certificate must allow.
     """
 
     @staticmethod
-    def forward(ctx: Any, low: int, high: int, *terms: torch.Tensor) -> torch.Tensor:
-        values, factors = terms[::2], terms[1::2]
-        y = values[0].to(torch.float64, copy=True).mul_(factors[0])
+    def forward(ctx: Any, low: int, high: int, dtype: torch.dtype, factors: tuple, *values: torch.Tensor) -> Any:
+        total = values[0].to(dtype) * factors[0]
         for value, factor in zip(values[1:], factors[1:], strict=True):
-            y.add_(value.double().mul_(factor))
-        y.add_(0.5).floor_()
-        ctx.save_for_backward((y >= low) & (y <= high), *factors)
-        return y.clamp_(low, high).float()
+            total.add_(value.to(dtype), alpha=factor)
+        if dtype == torch.float32:
+            rounded = torch.round(total)
+        else:
+            rounded = total.add_(0.5).floor_()
+            total = rounded.float()
+        ctx.low, ctx.high, ctx.factors = low, high, factors
+        ctx.save_for_backward(total)
+        return rounded.clamp_(low, high).float()
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple:
-        inside, *factors = ctx.saved_tensors
-        grad = grad * inside
-        grads: list[torch.Tensor | None] = []
-        for factor in factors:
-            grads += [grad * factor.to(grad.dtype), None]
-        return None, None, *grads
+        (total,) = ctx.saved_tensors
+        grad = torch.ops.aten.hardtanh_backward(grad, total, ctx.low - 0.5, ctx.high + 0.5)
+        needed = ctx.needs_input_grad[4:]
+        grads = (grad * factor if need else None for factor, need in zip(ctx.factors, needed, strict=True))
+        return None, None, None, None, *grads
 
 
-def quantize(x: torch.Tensor, low: int, high: int) -> torch.Tensor:
-    """Round to even and clamp; the gradient passes where nothing saturates."""
-    return _Quantize.apply(x, low, high)
-
-
-def requantize(low: int, high: int, *terms: torch.Tensor) -> torch.Tensor:
+def requantize(
+    low: int, high: int, factors: tuple[float, ...], *values: torch.Tensor, dtype: torch.dtype = torch.float64
+) -> torch.Tensor:
     """Bring integers to the scale of the output.
 
     Args:
         low: Lower clamp; 0 is a ReLU.
         high: Upper clamp.
-        terms: ``x, m`` for an accumulator, ``a, ma, b, mb`` for an addition: integer-valued float32 or float64 tensors,
-            (N, C, H, W) or (N, C), each followed by its float64 M·2^−s, broadcastable to it.
+        factors: M·2^−s of each value.
+        values: One accumulator, or two activations to add: integer-valued floats, (N, C, H, W) or (N, C).
+        dtype: float64 is exact always, float32 where a certificate says so.
 
     Returns:
         Integer-valued float32 of the shape of the first value.
     """
-    return _Requantize.apply(low, high, *terms)
+    return _Requantize.apply(low, high, dtype, factors, *values)

@@ -11,6 +11,7 @@ from hatlite.errors import CaptureError, QuantizationError
 from hatlite.nn import Add, DeQuantStub, DropPath, QuantStub
 from hatlite.quantization import FakeQuantGraph, QConfig, prepare
 from hatlite.quantization.sites import ConvSite
+from hatlite.quantization.sites.rounding import RoundingSite
 
 IMG = images(2, 36, 52)
 
@@ -205,3 +206,31 @@ def test_calibration_refuses_values_that_are_no_numbers(wrong: float) -> None:
     nn.init.constant_(network.inner[0].bias, wrong)
     with pytest.raises(QuantizationError, match=r"inner.0 \(.*:\d+\): calibration met a value that is NaN or infinite"):
         graph(IMG)
+
+
+def calibrated() -> FakeQuantGraph:
+    graph = prepared()
+    with torch.no_grad():
+        graph(IMG)
+    graph.finish_calibration()
+    return graph
+
+
+def test_eight_bit_sites_are_proven_and_round_in_float32() -> None:
+    sites = [site for site in calibrated().sites.values() if isinstance(site, RoundingSite)]
+    proven = {site.path for site in sites if site.tail_dtype() == torch.float32}
+    eight_bits = {site.path for site in sites if site.dtype in ("int8", "uint8")}
+    assert proven == eight_bits and len(proven) > 10
+    for site in sites:
+        if isinstance(site, ConvSite) and site.path in proven:
+            moved = site.weight_scale / site.ideal_weight_scale - 1
+            assert 0 < float(moved.abs().max()) < 0.06, site.path
+
+
+def test_autocast_and_other_precisions_of_the_caller_cannot_get_inside() -> None:
+    graph = calibrated().train()
+    plain = graph.integers(IMG)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = graph.integers(IMG)
+    for name, value in plain.items():
+        torch.testing.assert_close(cast[name], value, rtol=0, atol=0)

@@ -48,7 +48,7 @@ class ExponentialMovingAverage(Callback):
     def on_step_end(self, loop: Any) -> None:
         """Move the average towards the new weights."""
         weight = 1 - self.decay_at(loop.step)
-        averages, values = [], []
+        averages, values, copies, originals = [], [], [], []
         targets = dict(loop.evaluation_model.named_parameters())
         for name, parameter in loop.model.named_parameters():
             averages.append(targets[name])
@@ -59,5 +59,8 @@ class ExponentialMovingAverage(Callback):
                 averages.append(targets[name])
                 values.append(buffer)
             else:
-                targets[name].copy_(buffer)
+                copies.append(targets[name])
+                originals.append(buffer)
         torch._foreach_lerp_(averages, values, weight)
+        if copies:
+            torch._foreach_copy_(copies, originals)

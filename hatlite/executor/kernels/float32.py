@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from hatlite.ops.exact import exact_float32
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program import (
     Add,
@@ -164,7 +165,7 @@ class Engine:
     @torch.inference_mode()
     def compute(self, op: Operator, inputs: list[torch.Tensor]) -> torch.Tensor:
         """Return the output of `op`."""
-        with torch.backends.nnpack.flags(enabled=False), torch.autocast("cpu", enabled=False):
+        with exact_float32():
             return self._kernels[op.name](*inputs)
 
     def leave(self, value: torch.Tensor, dtype: str) -> NDArray[Any]:

@@ -27,7 +27,7 @@ class Site(nn.Module):
         relu: Clamp the result at 0 from below.
 
     Attributes:
-        scale: float64 scalar buffer, real = scale · q; NaN until calibrated.
+        scale: float64 scalar buffer that holds a float32 value, real = scale · q; NaN until calibrated.
         shape: (C, H, W) of the result for the example input, without the batch.
     """
 
@@ -84,7 +84,8 @@ class Site(nn.Module):
     def finish_calibration(self) -> None:
         """Turn what the observer saw into the scale."""
         if self.observer is not None:
-            self.scale.fill_(self.observer.absmax(self.quant_max) / self.quant_max)
+            scale = self.observer.absmax(self.quant_max) / self.quant_max
+            self.scale.copy_(torch.tensor(scale, dtype=torch.float32))  # what ONNX and every engine can carry
 
     def refresh(self) -> None:
         """Recompute constants from the current parameters and scales; nothing to do for most sites."""

@@ -4,24 +4,25 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hatlite.ops.integer.fixed_point import quantize_multiplier
-from hatlite.quantization.sites.base import Site
-from hatlite.quantization.straight_through import quantize, requantize
+from hatlite.quantization.integer_conv import (
+    BIAS_MAX,
+    WEIGHT_MAX,
+    ConvConstants,
+    fold,
+    integer_conv,
+)
+from hatlite.quantization.sites.rounding import RoundingSite
 
 __all__ = ["ConvSite"]
 
-WEIGHT_MAX = 127
-BIAS_MAX = 2**22
-"""A weight scale keeps its bias below this, so that bias and products share the accumulator."""
-BIAS_LIMIT = 2 * BIAS_MAX
-"""Where a bias saturates when training moves it on between two refreshes of the scales."""
 MIN_WEIGHT_SCALE = 2.0**-40
-"""Floor for a channel that batch norm has killed (weights and bias 0): its accumulator is 0 whatever the scale."""
-EXACT_FLOAT32 = 2**24
-"""Integers up to here are exact in float32, in whatever order they are summed."""
+"""Floor for a channel of a raw output that batch norm has killed: its accumulator is 0 whatever the scale."""
+FINEST_MULTIPLIER = 2.0**-12
+"""No weight scale of an 8-bit result is finer than this times Sy / Sx: a step of a weight then counts for 2^-12 of a
+result's step per step of the input. Finer ones would be lost in its rounding, and float32 could not be proven."""
 
 
-class ConvSite(Site):
+class ConvSite(RoundingSite):
     """``conv2d`` or ``linear``, its batch norm folded with frozen statistics, and optionally a ReLU.
 
     Accumulator: acc = Σ q_x·q_w + q_b at scale Sx·Sw per output channel; result: requantised to int8, uint8 or int16,
@@ -33,22 +34,19 @@ class ConvSite(Site):
         site: What :class:`Site` takes.
 
     Attributes:
-        weight_scale: (C,) float64 buffer Sw, per output channel.
-        multiplier: (C,) int64 buffer M, odd, 15 bits.
-        shift: (C,) int64 buffer s.
+        weight_scale: (C,) float64 buffer Sw, per output channel, float32 values; snapped to what engines can share.
+        ideal_weight_scale: (C,) float64 buffer: Sw before it was snapped.
     """
 
     weight_scale: torch.Tensor
-    multiplier: torch.Tensor
-    shift: torch.Tensor
+    ideal_weight_scale: torch.Tensor
 
     def __init__(self, layer: nn.Conv2d | nn.Linear, batch_norm: nn.BatchNorm2d | None, **site: object) -> None:
-        super().__init__(**site)  # type: ignore[arg-type]
-        self.layers = (layer, batch_norm)  # a tuple, so that the parameters stay where they are
         channels = layer.weight.shape[0]
-        self.register_buffer("weight_scale", torch.full((channels,), float("nan"), dtype=torch.float64))
-        self.register_buffer("multiplier", torch.ones(channels, dtype=torch.int64))
-        self.register_buffer("shift", torch.ones(channels, dtype=torch.int64))
+        super().__init__(channels, **site)
+        self.layers = (layer, batch_norm)  # a tuple, so that the parameters stay where they are
+        for name in ("weight_scale", "ideal_weight_scale"):
+            self.register_buffer(name, torch.full((channels,), float("nan"), dtype=torch.float64))
 
     @property
     def layer(self) -> nn.Conv2d | nn.Linear:
@@ -65,8 +63,14 @@ class ConvSite(Site):
         """Whether the result has one scale; a raw accumulator has one per channel."""
         return not self.raw
 
+    def parameters_of_fold(self) -> tuple[torch.Tensor | None, ...]:
+        """Return weight (O, I / groups, h, w), bias, gamma and beta, real; None for what the layers do not have."""
+        layer, bn = self.layers
+        weight = layer.weight if layer.weight.ndim == 4 else layer.weight[:, :, None, None]
+        return weight, layer.bias, *((None, None) if bn is None else (bn.weight, bn.bias))
+
     def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return weight and bias with the batch norm folded in, differentiable."""
+        """Return weight and bias with the batch norm folded in, real and differentiable."""
         layer, bn = self.layers
         weight = layer.weight
         bias = layer.bias if layer.bias is not None else weight.new_zeros(weight.shape[0])
@@ -75,48 +79,79 @@ class ConvSite(Site):
         factor = torch.rsqrt(bn.running_var + bn.eps)
         factor = factor if bn.weight is None else factor * bn.weight
         bias = (bias - bn.running_mean) * factor
-        return weight * _per_channel(factor, weight.ndim), bias if bn.bias is None else bias + bn.bias
+        weight = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
+        return weight, bias if bn.bias is None else bias + bn.bias
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
-        y = self._apply_layer(inputs[0], *self.folded())
+        weight, bias = self.folded()
+        x, layer = inputs[0], self.layer
+        if isinstance(layer, nn.Linear):
+            y = F.linear(x, weight, bias)
+        else:
+            y = F.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
         y = y.relu() if self.relu else y
         return y if self.raw else self.observe(y)
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
-        acc = self.accumulate(inputs[0])
-        if self.raw:
-            return acc.clamp_min(0) if self.relu else acc
-        m = torch.ldexp(self.multiplier.double(), -self.shift)
-        return requantize(self.quant_min, self.quant_max, acc, m.reshape(-1, *[1] * (acc.ndim - 2)))
+        x = inputs[0]
+        if x.ndim == 2:
+            return integer_conv(self.constants(), x[:, :, None, None], *self.parameters_of_fold()).flatten(1)
+        return integer_conv(self.constants(), x, *self.parameters_of_fold())
 
-    def accumulate(self, q: torch.Tensor) -> torch.Tensor:
-        """Return the exact accumulator of integer-valued `q`, float32 where that is proven exact, else float64."""
-        weight, bias = self.integers()
-        low, high = self.inputs[0].quant_min, self.inputs[0].quant_max
-        bound = weight.detach().abs().flatten(1).double().sum(1) * max(-low, high) + bias.detach().abs()
-        dtype = torch.float32 if float(bound.max()) < EXACT_FLOAT32 else torch.float64
-        return self._apply_layer(q.to(dtype), weight.to(dtype), bias.to(dtype))
+    def constants(self) -> ConvConstants:
+        """Return what is constant between two refreshes."""
+        bn = self.layers[1]
+        statistics = () if bn is None else (bn.running_mean, bn.running_var)
+        sources = (self.scale, self.weight_scale, self.multiplier, self.shift, self.proven, self.inputs[0].scale)
+        return self.remember(self._constants, *sources, *statistics)
 
+    @torch.no_grad()
+    def _constants(self) -> ConvConstants:
+        layer, bn = self.layers
+        zeros = torch.zeros_like(self.weight_scale)
+        mean = zeros if bn is None else bn.running_mean.double()
+        inverse_std = zeros + 1 if bn is None else (bn.running_var.double() + bn.eps).sqrt().reciprocal()
+        source = self.inputs[0]
+        clamped = not self.raw or self.relu
+        linear = isinstance(layer, nn.Linear)
+        geometry = (layer.stride, layer.padding, layer.dilation, layer.groups) if not linear else _POINTWISE
+        return ConvConstants(
+            mean=mean,
+            weight_unit=inverse_std / self.weight_scale,
+            bias_unit=inverse_std / (self.weight_scale * source.scale),
+            beta_unit=1 / (self.weight_scale * source.scale),
+            multiplier=None if self.raw else torch.ldexp(self.multiplier.double(), -self.shift).to(self.tail_dtype()),
+            quant_min=self.quant_min if clamped else None,
+            quant_max=self.quant_max,
+            input_magnitude=max(-source.quant_min, source.quant_max),
+            geometry=geometry,
+        )
+
+    @torch.no_grad()
     def integers(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return integer-valued weight (float32) and bias (float64), differentiable."""
-        weight, bias = self.folded()
-        scale = self.weight_scale
-        weight = quantize(weight / _per_channel(scale.float(), weight.ndim), -WEIGHT_MAX, WEIGHT_MAX)
-        return weight, quantize(bias.double() / (scale * self.inputs[0].scale), -BIAS_LIMIT, BIAS_LIMIT)
+        """Return weight (O, I / groups, h, w) as integer-valued float32 and bias (O,) as float64."""
+        folded = fold(self.constants(), *self.parameters_of_fold())
+        return folded.weight, folded.bias
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Take weight scales, multipliers and shifts from the current weights."""
         self.inputs[0].require_calibrated()
         weight, bias = (part.double() for part in self.folded())
-        scale_in = self.inputs[0].scale
-        scale = torch.maximum(weight.abs().flatten(1).amax(1) / WEIGHT_MAX, bias.abs() / (scale_in * BIAS_MAX))
-        self.weight_scale.copy_(scale.clamp_min(MIN_WEIGHT_SCALE))
-        if not self.raw:
-            self.require_calibrated()
-            multiplier, shift = quantize_multiplier((scale_in * self.weight_scale / self.scale).cpu().numpy())
-            self.multiplier.copy_(torch.from_numpy(multiplier))
-            self.shift.copy_(torch.from_numpy(shift))
+        scale = torch.maximum(
+            weight.abs().flatten(1).amax(1) / WEIGHT_MAX, bias.abs() / (self.inputs[0].scale * BIAS_MAX)
+        ).clamp_min(MIN_WEIGHT_SCALE)
+        if self.raw:
+            self.ideal_weight_scale.copy_(scale)
+            self.weight_scale.copy_(scale.float())
+            return
+        self.require_calibrated()
+        if self.rules():
+            scale = scale.clamp_min(FINEST_MULTIPLIER * float(self.scale / self.inputs[0].scale))
+        self.ideal_weight_scale.copy_(scale)
+        found = self.snapped(scale)
+        self.store(found)
+        self.weight_scale.copy_(torch.from_numpy(found.weight_scale))
 
     def dequantize(self, q: torch.Tensor) -> torch.Tensor:
         if not self.raw:
@@ -124,12 +159,5 @@ class ConvSite(Site):
         scale = (self.weight_scale * self.inputs[0].scale).float()
         return q.float() * scale.reshape(-1, *[1] * (q.ndim - 2))
 
-    def _apply_layer(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        layer = self.layer
-        if isinstance(layer, nn.Linear):
-            return F.linear(x, weight, bias)
-        return F.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
 
-
-def _per_channel(values: torch.Tensor, ndim: int) -> torch.Tensor:
-    return values.reshape(-1, *[1] * (ndim - 1))
+_POINTWISE = ((1, 1), (0, 0), (1, 1), 1)

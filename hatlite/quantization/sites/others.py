@@ -1,10 +1,15 @@
 """Sites without weights: the input, additions, rescales, pools and resizes."""
 
+import math
+
 import torch
 from torch.nn import functional as F
 
-from hatlite.ops.integer.fixed_point import quantize_add_multipliers, quantize_multiplier
+from hatlite.ops.integer.engine_rules import ADD_RULES
+from hatlite.ops.integer.snap import ADD_CANDIDATES, AddSnap, snap_add
+from hatlite.qparams import int_type
 from hatlite.quantization.sites.base import Site
+from hatlite.quantization.sites.rounding import RoundingSite
 from hatlite.quantization.straight_through import requantize
 
 __all__ = ["AddSite", "BilinearSite", "InputSite", "MaxPoolSite", "NearestSite", "PassingSite", "RescaleSite"]
@@ -22,7 +27,7 @@ class InputSite(Site):
         super().__init__(**site)  # type: ignore[arg-type]
         if fixed_scale is not None:
             self.observer = None
-            self.scale.fill_(fixed_scale)
+            self.scale.copy_(torch.tensor(fixed_scale, dtype=torch.float32))
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         return self.observe(inputs[0])
@@ -33,20 +38,14 @@ class InputSite(Site):
         return q.clamp_(self.quant_min, self.quant_max).float()
 
 
-class RescaleSite(Site):
+class RescaleSite(RoundingSite):
     """Another scale or type, or a ReLU that no convolution took along: one multiplier, one shift."""
 
-    multiplier: torch.Tensor
-    shift: torch.Tensor
+    WEIGHT_SUM = 1
+    """What one unit of the input counts for in the accumulator."""
 
     def __init__(self, **site: object) -> None:
-        super().__init__(**site)  # type: ignore[arg-type]
-        self.register_buffer("multiplier", torch.ones(1, dtype=torch.int64))
-        self.register_buffer("shift", torch.ones(1, dtype=torch.int64))
-
-    def ratio(self) -> torch.Tensor:
-        """Return what one unit of the accumulator is worth in units of the result."""
-        return self.inputs[0].scale / self.scale
+        super().__init__(1, **site)
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         return self.observe(inputs[0].relu() if self.relu else inputs[0])
@@ -56,15 +55,16 @@ class RescaleSite(Site):
         return q
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
-        m = torch.ldexp(self.multiplier.double(), -self.shift)
-        return requantize(self.quant_min, self.quant_max, self.accumulate(inputs[0]), m)
+        factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
+        return requantize(self.quant_min, self.quant_max, factors, self.accumulate(inputs[0]), dtype=dtype)
+
+    def _factors(self) -> tuple[tuple[float, ...], torch.dtype]:
+        return (math.ldexp(int(self.multiplier), -int(self.shift)),), self.tail_dtype()
 
     @torch.no_grad()
     def refresh(self) -> None:
         self.require_calibrated()
-        multiplier, shift = quantize_multiplier(self.ratio().reshape(1).cpu().numpy())
-        self.multiplier.copy_(torch.from_numpy(multiplier))
-        self.shift.copy_(torch.from_numpy(shift))
+        self.store(self.snapped(torch.tensor([1 / self.WEIGHT_SUM], dtype=torch.float64)))
 
 
 class BilinearSite(RescaleSite):
@@ -83,9 +83,6 @@ class BilinearSite(RescaleSite):
     def nonnegative(self) -> bool:
         return self.inputs[0].nonnegative
 
-    def ratio(self) -> torch.Tensor:
-        return self.inputs[0].scale / (self.scale * self.WEIGHT_SUM)
-
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         return F.interpolate(inputs[0], scale_factor=2, mode="bilinear", align_corners=False)
 
@@ -93,16 +90,14 @@ class BilinearSite(RescaleSite):
         return self.forward_float(q) * self.WEIGHT_SUM
 
 
-class AddSite(Site):
+class AddSite(RoundingSite):
     """``a + b`` and optionally a ReLU: (a·Ma + b·Mb + 2^(s−1)) >> s with 20-bit multipliers."""
 
-    multiplier: torch.Tensor
-    shift: torch.Tensor
+    NEEDED = len(ADD_RULES)
 
     def __init__(self, **site: object) -> None:
-        super().__init__(**site)  # type: ignore[arg-type]
-        self.register_buffer("multiplier", torch.ones(2, dtype=torch.int64))
-        self.register_buffer("shift", torch.ones(1, dtype=torch.int64))
+        super().__init__(1, **site)
+        self.multiplier = torch.ones(2, dtype=torch.int64)
 
     @property
     def nonnegative(self) -> bool:
@@ -113,16 +108,36 @@ class AddSite(Site):
         return self.observe(y.relu() if self.relu else y)
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
-        m = torch.ldexp(self.multiplier.double(), -self.shift)
-        return requantize(self.quant_min, self.quant_max, inputs[0], m[0], inputs[1], m[1])
+        factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
+        return requantize(self.quant_min, self.quant_max, factors, *inputs, dtype=dtype)
+
+    def _factors(self) -> tuple[tuple[float, ...], torch.dtype]:
+        return tuple(math.ldexp(m, -int(self.shift)) for m in self.multiplier.tolist()), self.tail_dtype()
+
+    def finish_calibration(self) -> None:
+        """Take the scale from the observer, moved to where all pairs of inputs round alike everywhere."""
+        super().finish_calibration()
+        self.scale.fill_(self._snap(ADD_CANDIDATES).scale)
 
     @torch.no_grad()
     def refresh(self) -> None:
         self.require_calibrated()
-        ratios = [float(site.scale / self.scale) for site in self.inputs]
-        first, second, shift = quantize_add_multipliers(*ratios)
-        self.multiplier.copy_(torch.tensor([int(first), int(second)]))
-        self.shift.fill_(int(shift))
+        found = self._snap(1)
+        self.multiplier.copy_(torch.tensor(found.multipliers))
+        self.shift.fill_(found.shift)
+        self.proven.fill_(found.rank)
+
+    def _snap(self, candidates: int) -> AddSnap:
+        eight_bits = all(int_type(dtype).bytes == 1 for dtype in (self.dtype, *(site.dtype for site in self.inputs)))
+        first, second = self.inputs
+        return snap_add(
+            (float(first.scale), float(second.scale)),
+            float(self.scale),
+            ((first.quant_min, first.quant_max), (second.quant_min, second.quant_max)),
+            (self.quant_min, self.quant_max),
+            ADD_RULES if eight_bits else (),
+            candidates,
+        )
 
 
 class PassingSite(Site):

@@ -1,0 +1,180 @@
+"""The search for scales at which engines that round in float32 give the defined results.
+
+See :mod:`hatlite.ops.integer.certificate` for the proof that each candidate must pass. Legend: C channels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hatlite.ops.integer.certificate import agrees, agrees_on_pairs
+from hatlite.ops.integer.engine_rules import ADD_RULES, AddRule, ConvRule
+from hatlite.ops.integer.fixed_point import MAX_SHIFT, MULTIPLIER_BITS, quantize_add_multipliers, quantize_multiplier
+
+__all__ = ["ADD_CANDIDATES", "AddSnap", "Snap", "snap", "snap_add"]
+
+Pair = tuple[int, int]
+
+ULPS = np.arange(-4, 5)
+OFFSETS = (*(sign * step for step in range(0, 98, 2) for sign in (1, -1)), *range(98, 1026, 2))
+"""What is added to the nearest M, in this order; 0 comes twice, which costs nothing."""
+ADD_CANDIDATES, ADD_TRIES = 2**17, 24
+
+
+@dataclass(frozen=True)
+class Snap:
+    """Multipliers that engines can share, one per channel.
+
+    Attributes:
+        multiplier: (C,) int64 M, odd, 15 bits.
+        shift: (C,) int64 s.
+        weight_scale: (C,) float64, each a float32 value with fp32(fp32(Sx · Sw) / Sy) = M · 2^−s where `rank` ≥ 0.
+        rank: (C,) int64: how many of the wanted rules agree, from the first on; −1 where no weight scale reproduces the
+            multiplier, so that not even the export can carry it.
+    """
+
+    multiplier: NDArray[np.int64]
+    shift: NDArray[np.int64]
+    weight_scale: NDArray[np.float64]
+    rank: NDArray[np.int64]
+
+
+def snap(
+    weight_scale: ArrayLike,
+    scale_in: float,
+    scale_out: float,
+    clamp: Pair,
+    rules: Sequence[ConvRule],
+) -> Snap:
+    """Return the multipliers nearest to the ideal ``Sx · Sw / Sy`` that satisfy `rules` for every accumulator to 2^24.
+
+    Tried are the nearest odd M, then M ± 2, ± 4, … ± 96, then only larger ones, which cost resolution but clip nothing,
+    up to M + 1024; a channel keeps the first that satisfies all rules, else the first of those that satisfy most.
+
+    Args:
+        weight_scale: (C,) ideal Sw, positive.
+        scale_in: Sx, a float32 value.
+        scale_out: Sy, a float32 value.
+        clamp: (quant_min, quant_max).
+        rules: The most wanted first; none asks only for a scale that reproduces M.
+    """
+    ideal = np.asarray(weight_scale, dtype=np.float64).reshape(-1)
+    first, start = quantize_multiplier(scale_in * ideal / scale_out)
+    scale, found = _nearest_scale(first, start, scale_in, scale_out)
+    best = Snap(first.copy(), start.copy(), scale, np.full(len(ideal), -1))
+    for offset in OFFSETS:
+        todo = np.flatnonzero(best.rank < len(rules))
+        if not todo.size:
+            break
+        multiplier, shift = _within_binade(first[todo] + offset, start[todo])
+        scale, found = _nearest_scale(multiplier, shift, scale_in, scale_out)
+        rank = np.where(found, _rank(rules, multiplier, shift, clamp), -1)
+        better = rank > best.rank[todo]
+        for held, new in zip(
+            (best.multiplier, best.shift, best.weight_scale, best.rank), (multiplier, shift, scale, rank), strict=True
+        ):
+            held[todo[better]] = new[better]
+    return best
+
+
+def _within_binade(multiplier: NDArray, shift: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return odd M with 2^14 < M < 2^15 and s for multipliers that left this range by less than its width."""
+    low, high = 2 ** (MULTIPLIER_BITS - 1), 2**MULTIPLIER_BITS
+    above, below = (multiplier > high) & (shift > 1), (multiplier < low) & (shift < MAX_SHIFT)
+    moved = np.where(above, multiplier // 2 | 1, np.where(below, 2 * multiplier - 1, multiplier))
+    return np.clip(moved, low + 1, high - 1), shift - above + below
+
+
+def _rank(rules: Sequence[ConvRule], multiplier: NDArray, shift: NDArray, clamp: Pair) -> NDArray[np.int64]:
+    rank = np.zeros(len(multiplier), dtype=np.int64)
+    for index, rule in enumerate(rules):
+        alive = np.flatnonzero(rank == index)
+        rank[alive] += agrees(rule, multiplier[alive], shift[alive], clamp)
+    return rank
+
+
+def _nearest_scale(
+    multiplier: NDArray, shift: NDArray, scale_in: float, scale_out: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return (C,) float32 values Sw near M · 2^−s · Sy / Sx, and whether fp32(fp32(Sx · Sw) / Sy) is M · 2^−s."""
+    wanted = np.ldexp(multiplier.astype(np.float64), -shift)
+    middle = (wanted * scale_out / scale_in).astype(np.float32)
+    near = (middle.view(np.int32)[:, None] + ULPS.astype(np.int32)).view(np.float32)
+    made = (near * np.float32(scale_in)) / np.float32(scale_out)
+    hit = made == wanted.astype(np.float32)[:, None]
+    hit &= near > 0
+    chosen = np.where(hit, np.abs(ULPS), len(ULPS)).argmin(axis=1)
+    rows = np.arange(len(middle))
+    found = hit[rows, chosen]
+    return np.where(found, near[rows, chosen], middle).astype(np.float64), found
+
+
+@dataclass(frozen=True)
+class AddSnap:
+    """Scale and multipliers of an addition.
+
+    Attributes:
+        scale: Sy, a float32 value.
+        multipliers: (Ma, Mb).
+        shift: s.
+        rank: How many rules agree, from the first on; −1 where fp32(Sa / Sy) or fp32(Sb / Sy) is not M · 2^−s.
+    """
+
+    scale: float
+    multipliers: Pair
+    shift: int
+    rank: int
+
+
+def snap_add(
+    scales: tuple[float, float],
+    scale_out: float,
+    ranges: tuple[Pair, Pair],
+    clamp: Pair,
+    rules: Sequence[AddRule] = ADD_RULES,
+    candidates: int = ADD_CANDIDATES,
+) -> AddSnap:
+    """Return the scale nearest to `scale_out` for which all pairs of inputs satisfy `rules`.
+
+    A candidate is a float32 neighbour of `scale_out` whose two ratios, as float32, have no more bits than the
+    multipliers; the first few are enumerated completely.
+
+    Args:
+        scales: (Sa, Sb), float32 values.
+        scale_out: Ideal Sy.
+        ranges: Smallest and largest a, smallest and largest b.
+        clamp: (quant_min, quant_max).
+        rules: The most wanted first.
+        candidates: Neighbours looked at; 1 keeps the scale as it is.
+    """
+    best: AddSnap | None = None
+    for scale in _add_candidates(scales, scale_out, candidates)[:ADD_TRIES]:
+        ratio_a, ratio_b = (float(np.float32(value) / scale) for value in scales)
+        first, second, shift = quantize_add_multipliers(ratio_a, ratio_b)
+        rank = 0
+        for rule in rules:
+            if not agrees_on_pairs(rule, (first, second), shift, ranges, clamp):
+                break
+            rank += 1
+        if best is None or rank > best.rank:
+            best = AddSnap(float(scale), (first, second), shift, rank)
+        if rank == len(rules):
+            break
+    if best is not None:
+        return best
+    first, second, shift = quantize_add_multipliers(scales[0] / scale_out, scales[1] / scale_out)
+    return AddSnap(float(np.float32(scale_out)), (first, second), shift, -1)
+
+
+def _add_candidates(scales: tuple[float, float], scale_out: float, count: int) -> NDArray[np.float32]:
+    """Return the neighbours of `scale_out`, nearest first, whose float32 ratios the 20-bit multipliers hold exactly."""
+    steps = np.arange(count, dtype=np.int32)
+    ulps = (steps + 1) // 2 * np.where(steps % 2, 1, -1).astype(np.int32)
+    near = (np.float32(scale_out).view(np.int32) + ulps).view(np.float32)
+    near = near[near > 0]
+    ratios = np.stack([np.float32(value) / near for value in scales]).astype(np.float64)
+    shift = 20 - np.frexp(ratios.max(axis=0))[1]
+    scaled = np.ldexp(ratios, shift)
+    return near[(scaled == np.floor(scaled)).all(axis=0) & (shift >= 1)]

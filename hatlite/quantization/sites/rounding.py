@@ -1,0 +1,78 @@
+"""What sites that round have in common: a multiplier, a shift, and how much is proven about them."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from hatlite.ops.integer.engine_rules import CONV_RULES, ConvRule
+from hatlite.ops.integer.snap import Snap, snap
+from hatlite.qparams import int_type
+from hatlite.quantization.sites.base import Site
+
+__all__ = ["RoundingSite"]
+
+T = TypeVar("T")
+
+BITS_WITHOUT_TIES = 8
+"""Up to here every way to round a half is one function, so that rules of float engines can be proven."""
+
+
+class RoundingSite(Site):
+    """A site that brings accumulators to its own scale.
+
+    Args:
+        channels: Length of the buffers.
+        site: What :class:`Site` takes.
+
+    Attributes:
+        multiplier: int64 buffer M.
+        shift: int64 buffer s.
+        proven: (C,) int64 buffer: how many rules of :mod:`hatlite.ops.integer.engine_rules` give the defined result for
+            every accumulator to 2^24, from the first on; −1 where the export's own formula does not make M · 2^−s.
+    """
+
+    multiplier: torch.Tensor
+    shift: torch.Tensor
+    proven: torch.Tensor
+
+    NEEDED = 1
+    """Rules that must be proven before the tail may run in float32."""
+
+    def __init__(self, channels: int, **site: object) -> None:
+        super().__init__(**site)  # type: ignore[arg-type]
+        for name, value in (("multiplier", 1), ("shift", 1), ("proven", -1)):
+            self.register_buffer(name, torch.full((channels,), value, dtype=torch.int64))
+        self._memory: tuple[tuple, object] | None = None
+
+    def rules(self) -> tuple[ConvRule, ...]:
+        """Return the rules worth proving for this result."""
+        if int_type(self.dtype).bytes * 8 > BITS_WITHOUT_TIES:
+            return ()
+        return CONV_RULES if self.quant_min < 0 else tuple(rule for rule in CONV_RULES if not rule.signed_only)
+
+    def tail_dtype(self) -> torch.dtype:
+        """Return the float type in which the tail is exact."""
+        return torch.float32 if bool((self.proven >= self.NEEDED).all()) else torch.float64
+
+    def remember(self, make: Callable[[], T], *sources: torch.Tensor) -> T:
+        """Return ``make()``, made anew only when one of the tensors it reads has changed."""
+        key = tuple((id(source), source.data_ptr(), source._version) for source in sources)
+        if self._memory is None or self._memory[0] != key:
+            self._memory = (key, make())
+        return self._memory[1]  # type: ignore[return-value]
+
+    def store(self, found: Snap) -> None:
+        """Take over multipliers, shifts and what is proven."""
+        for buffer, values in (
+            (self.multiplier, found.multiplier),
+            (self.shift, found.shift),
+            (self.proven, found.rank),
+        ):
+            buffer.copy_(torch.from_numpy(values))
+
+    def snapped(self, weight_scale: torch.Tensor) -> Snap:
+        """Return the certified multipliers nearest to Sx · weight_scale / Sy."""
+        ideal = weight_scale.detach().cpu().numpy()
+        clamp = (self.quant_min, self.quant_max)
+        return snap(ideal, float(self.inputs[0].scale), float(self.scale), clamp, self.rules())
