@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from hatlite.data.image import encode_jpeg
+
+settings.register_profile("hatlite")  # no test asserts a time
+settings.load_profile("hatlite")
 
 HEIGHT, WIDTH = 24, 32
 

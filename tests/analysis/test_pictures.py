@@ -97,7 +97,7 @@ def test_boxes_grow_with_an_enlarged_picture():
 edge = st.floats(-50, 250, width=32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(box=st.tuples(edge, edge, edge, edge), height=st.integers(1, 200), width=st.integers(1, 200))
 def test_any_box_on_any_picture_can_be_drawn(box, height, width):
     x1, y1, x2, y2 = (*sorted(box[:2]), *sorted(box[2:]))

@@ -55,7 +55,7 @@ def test_the_map_grows_as_needed(tmp_path, monkeypatch):
     assert LmdbReader(tmp_path / "x").read(19) == large[19]
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(st.data())
 def test_every_changed_bit_is_noticed(data):
     value = lmdb_store._pack(RECORDS[0])

@@ -54,7 +54,7 @@ def test_every_value_is_equal(engine: str, dtype: str, full_scale: bool) -> None
     assert differing(graph, images(3, *SIZE, seed=9, full_scale=full_scale), engine) == 0
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 10**6), st.sampled_from(["min_max", "percentile", "mse"]), st.integers(1, 3))
 def test_every_value_is_equal_for_drawn_networks(seed: int, observer: str, batch: int) -> None:
     graph = calibrated(seed, QConfig(activation=dict(observer=observer)))

@@ -26,7 +26,7 @@ def test_a_program_survives(program, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["tiny.hbir"]
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10, derandomize=True)
 @given(st.integers(0, 2**31))
 def test_the_copy_computes_the_same(seed):
     program = random_program(seed)

@@ -29,7 +29,7 @@ def test_the_smallest_box_kept_is_larger_than_a_pixel():
     assert len(clean_record(record_of((5, 5, 6.01, 8)), DataReport()).boxes) == 1
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(st.lists(st.tuples(*[st.floats()] * 4), max_size=6))
 def test_cleaned_boxes_lie_in_the_image_and_nothing_is_lost_unsaid(boxes):
     report = DataReport()

@@ -50,7 +50,7 @@ def test_without_gains_nothing_changes(make_sample, rng):
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3), st.integers(0, 2**32))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_boxes_stay_and_grey_stays_grey(make_sample, color, seed):
     sample = filled(make_sample, color[0])
     sample["img"][0] = color
@@ -61,7 +61,7 @@ def test_boxes_stay_and_grey_stays_grey(make_sample, color, seed):
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3), st.floats(-1, 1))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_value_agrees_with_colorsys(make_sample, color, amount):
     out = AugmentHSV(0, 0, 0.4)(filled(make_sample, color), drawing(0, 0, amount))
     hue, saturation, value = colorsys.rgb_to_hsv(*np.array(color) / 255)

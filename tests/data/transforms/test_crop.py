@@ -43,7 +43,7 @@ def test_every_place_is_reached(make_sample):
 
 
 @given(st.integers(10, 60), st.integers(10, 60), st.integers(5, 40), st.integers(5, 40), st.integers(0, 2**32))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_crop_keeps_boxes_on_their_pixels_exactly(make_sample, bright_box, height, width, crop_h, crop_w, seed):
     sample = make_sample(height, width, boxes=[(width // 3, height // 3, width - 2, height - 1)])
     out = RandomCrop((crop_h, crop_w), min_area=0, min_iou=0)(sample, np.random.default_rng(seed))
@@ -63,7 +63,7 @@ CHAIN = [
 
 
 @given(st.integers(20, 120), st.integers(20, 120), st.integers(0, 2**32))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_chain_keeps_boxes_on_their_pixels_and_can_be_undone(make_sample, bright_box, height, width, seed):
     box = np.array([width // 4, height // 4, width // 4 + width // 2, height // 4 + height // 2], np.float64)
     out, rng = make_sample(height, width, boxes=[box]), np.random.default_rng(seed)

@@ -41,7 +41,7 @@ def test_normalize_per_channel(rng):
 
 
 @given(st.integers(0, 2**32), st.booleans())
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_showing_the_tensor_undoes_it(make_sample, seed, yuv):
     rng = np.random.default_rng(seed)
     sample = make_sample(5, 4, boxes=())

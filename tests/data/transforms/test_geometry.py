@@ -89,7 +89,7 @@ sides = st.integers(12, 90)
 
 
 @given(sides, sides, sides, sides, st.booleans(), st.integers(0, 2**32))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_resize_keeps_boxes_on_their_pixels(make_sample, bright_box, height, width, new_h, new_w, keep, seed):
     box = np.array([width // 4, height // 4, width // 4 + width // 2, height // 4 + height // 2])
     resize = Resize((new_h, new_w), ratio_range=(0.8, 1.5), keep_ratio=keep)
@@ -100,7 +100,7 @@ def test_resize_keeps_boxes_on_their_pixels(make_sample, bright_box, height, wid
 
 
 @given(sides, sides, st.integers(0, 2**32), st.sampled_from([0, 0.5, 1]), st.sampled_from([0, 0.5, 1]))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_flip_keeps_boxes_on_their_pixels_exactly(make_sample, bright_box, height, width, seed, px, py):
     sample = make_sample(height, width, boxes=[(1, 2, width // 2, height - 3)])
     out = RandomFlip(px, py)(sample, np.random.default_rng(seed))
@@ -108,7 +108,7 @@ def test_flip_keeps_boxes_on_their_pixels_exactly(make_sample, bright_box, heigh
 
 
 @given(sides, sides, st.integers(1, 40))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_pad_keeps_boxes_on_their_pixels_exactly(make_sample, bright_box, height, width, divisor):
     out = Pad(divisor=divisor, value=0)(
         make_sample(height, width, boxes=[(2, 1, width, height)]), np.random.default_rng(0)

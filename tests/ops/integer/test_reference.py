@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hatlite.ops.integer import reference
 
-drawn = settings(max_examples=40, deadline=None, derandomize=True)
+drawn = settings(max_examples=40, derandomize=True)
 
 
 def looped_conv2d(x, w, bias, *, stride, padding, dilation, groups):
