@@ -9,7 +9,7 @@ Additions of two 8-bit values are enumerated: 65,536 pairs. Legend: C channels, 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hatlite.ops.integer.engine_rules import FLOAT32_EXACT, AddRule, ConvRule
+from hatlite.ops.integer.engine_rules import FLOAT32_EXACT, AddRule, Channels, ConvRule
 from hatlite.ops.integer.fixed_point import requantize
 
 __all__ = ["agrees", "agrees_on_pairs", "thresholds"]
@@ -35,8 +35,10 @@ def agrees(
     multiplier: ArrayLike,
     shift: ArrayLike,
     clamp: Pair,
+    *,
     low: ArrayLike = -FLOAT32_EXACT,
     high: ArrayLike = FLOAT32_EXACT,
+    bias: ArrayLike = 0,
 ) -> NDArray[np.bool_]:
     """Return (C,): whether `rule` gives the defined result for every accumulator in low…high.
 
@@ -45,15 +47,17 @@ def agrees(
         multiplier: (C,) M.
         shift: (C,) s.
         clamp: (quant_min, quant_max).
-        low: Smallest accumulator, for all channels or (C,) one each; at least −2^24.
+        low: Smallest accumulator, bias included, for all channels or (C,) one each; at least −2^24.
         high: Largest accumulator; at most 2^24.
+        bias: Integer bias, for all channels or (C,) one each.
     """
     steps = thresholds(multiplier, shift, clamp)
     levels = np.arange(clamp[0] + 1, clamp[1] + 1)
-    low, high = (np.asarray(bound, dtype=np.int64).reshape(-1, 1) for bound in (low, high))
+    low, high, offset = (np.asarray(values, dtype=np.int64).reshape(-1, 1) for values in (low, high, bias))
     m = np.ldexp(np.asarray(multiplier, dtype=np.float64), -np.asarray(shift)).astype(np.float32).reshape(-1, 1)
-    reaches = (steps > high) | (rule.round(np.clip(steps, low, high), m) >= levels)
-    waits = (steps <= low) | (rule.round(np.clip(steps - 1, low, high), m) < levels)
+    channels = Channels(m, offset, signed=clamp[0] < 0)
+    reaches = (steps > high) | (rule.round(np.clip(steps, low, high), channels) >= levels)
+    waits = (steps <= low) | (rule.round(np.clip(steps - 1, low, high), channels) < levels)
     return np.all(reaches & waits, axis=1)
 
 

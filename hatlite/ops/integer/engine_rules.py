@@ -2,7 +2,7 @@
 
 An engine may run a layer only where its rule and the definition (:mod:`hatlite.ops.integer.fixed_point`) are the same
 function; :mod:`hatlite.ops.integer.certificate` proves that. All rules are non-decreasing in the accumulator, because
-every IEEE operation in them is. Legend: C channels, L accumulators of each; ``m`` is M · 2^−s, exact in float32.
+every IEEE operation in them is. Legend: C channels, L accumulators of each.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ADD_RULES", "CONV_RULES", "FLOAT32_EXACT", "AddRule", "ConvRule"]
+__all__ = ["ADD_RULES", "CONV_RULES", "FLOAT32_EXACT", "AddRule", "Channels", "ConvRule"]
 
 FLOAT32_EXACT = 2**24
 """Integers up to here are exact in float32, and so are their sums in whatever order."""
@@ -21,19 +21,34 @@ ZERO_POINT = 128
 """Where engines that only know unsigned activations put the 0 of a signed one."""
 
 
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """What a rule knows of its channels.
+
+    Attributes:
+        m: (C, 1) float32 M · 2^−s.
+        bias: (C, 1) int64, the part of the accumulator that is the bias.
+        signed: Whether the result has negative levels.
+    """
+
+    m: NDArray[np.float32]
+    bias: NDArray[np.int64]
+    signed: bool
+
+
 @dataclass(frozen=True)
 class ConvRule:
     """Rounding of an accumulator.
 
     Attributes:
         name: For certificates.
-        round: (acc (C, L) int64, m (C, 1) float32) → (C, L) float32 before the clamp, integer-valued.
-        signed_only: Whether it only differs from the rule before it where the result is signed.
+        round: (acc (C, L) int64, bias included, channels) → (C, L) float32 before the clamp, integer-valued.
+        needs_reach: Whether it is proven for the accumulators that the weights can reach instead of all to 2^24.
     """
 
     name: str
-    round: Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.float32]]
-    signed_only: bool = False
+    round: Callable[[NDArray[np.int64], Channels], NDArray[np.float32]]
+    needs_reach: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,21 +64,22 @@ class AddRule:
     round: Callable[[NDArray[Any], NDArray[Any], np.float32, np.float32], NDArray[np.float32]]
 
 
-def _float32(acc: NDArray[np.int64], m: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.rint(acc.astype(np.float32) * m)
+def _float32(acc: NDArray[np.int64], channels: Channels) -> NDArray[np.float32]:
+    return np.rint(acc.astype(np.float32) * channels.m)
 
 
-def _offset(acc: NDArray[np.int64], m: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.rint(acc.astype(np.float32) * m + np.float32(ZERO_POINT)) - np.float32(ZERO_POINT)
+def _onednn(acc: NDArray[np.int64], channels: Channels) -> NDArray[np.float32]:
+    zero_point = np.float32(ZERO_POINT if channels.signed else 0)
+    bias = (channels.bias * channels.m.astype(np.float64)).astype(np.float32)
+    scaled = (acc - channels.bias).astype(np.float32) * channels.m
+    return np.rint(scaled + bias + zero_point) - zero_point
 
 
-CONV_RULES = (
-    ConvRule("float32", _float32),
-    ConvRule("float32_offset", _offset, signed_only=True),
-)
+CONV_RULES = (ConvRule("float32", _float32), ConvRule("onednn", _onednn, needs_reach=True))
 """``float32``: ``rint(fp32(acc) · m)``, a float convolution and ONNX Runtime's QLinearConv, whose m is
-fp32(fp32(Sx · Sw) / Sy). ``float32_offset``: the zero point 128 is added before rounding, as oneDNN does. The most
-wanted first: a search takes the multiplier that satisfies the longest run of them."""
+fp32(fp32(Sx · Sw) / Sy). ``onednn``: ``rint(fp32(fp32(fp32(acc − b) · m) + fp32(b · m)) + z) − z``, its fused int8
+convolution, which adds the bias b after scaling and the zero point z (128 for signed results, else 0) before rounding.
+The most wanted first: a search takes the multiplier that satisfies the longest run of them."""
 
 
 def _separate(a: NDArray[Any], b: NDArray[Any], ma: np.float32, mb: np.float32) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hatlite.ops.integer.certificate import agrees, agrees_on_pairs
-from hatlite.ops.integer.engine_rules import ADD_RULES, AddRule, ConvRule
+from hatlite.ops.integer.engine_rules import ADD_RULES, FLOAT32_EXACT, AddRule, ConvRule
 from hatlite.ops.integer.fixed_point import MAX_SHIFT, MULTIPLIER_BITS, quantize_add_multipliers, quantize_multiplier
 
 __all__ = ["ADD_CANDIDATES", "AddSnap", "Snap", "snap", "snap_add"]
@@ -20,6 +20,10 @@ Pair = tuple[int, int]
 ULPS = np.arange(-4, 5)
 OFFSETS = (*(sign * step for step in range(0, 98, 2) for sign in (1, -1)), *range(98, 1026, 2))
 """What is added to the nearest M, in this order; 0 comes twice, which costs nothing."""
+SHARED = 96
+"""How far a multiplier may move for the sake of further engines."""
+MARGIN = 1.02
+"""Room for weights that rounding enlarges."""
 ADD_CANDIDATES, ADD_TRIES = 2**17, 24
 
 
@@ -47,11 +51,15 @@ def snap(
     scale_out: float,
     clamp: Pair,
     rules: Sequence[ConvRule],
+    *,
+    bias: ArrayLike = 0.0,
+    reach: ArrayLike = np.inf,
 ) -> Snap:
-    """Return the multipliers nearest to the ideal ``Sx · Sw / Sy`` that satisfy `rules` for every accumulator to 2^24.
+    """Return the multipliers nearest to the ideal ``Sx · Sw / Sy`` that satisfy `rules`.
 
-    Tried are the nearest odd M, then M ± 2, ± 4, … ± 96, then only larger ones, which cost resolution but clip nothing,
-    up to M + 1024; a channel keeps the first that satisfies all rules, else the first of those that satisfy most.
+    Tried are the nearest odd M, then M ± 2, ± 4, … ± 96; a channel keeps the first that satisfies all rules, else the
+    first of those that satisfy most. One that has not satisfied the first rule by then tries larger ones, which cost
+    resolution but clip nothing, up to M + 1024.
 
     Args:
         weight_scale: (C,) ideal Sw, positive.
@@ -59,18 +67,22 @@ def snap(
         scale_out: Sy, a float32 value.
         clamp: (quant_min, quant_max).
         rules: The most wanted first; none asks only for a scale that reproduces M.
+        bias: (C,) real bias, for rules that treat it apart.
+        reach: (C,) largest real magnitude of a sum of products, for rules that are proven on what weights can reach.
     """
     ideal = np.asarray(weight_scale, dtype=np.float64).reshape(-1)
+    real = np.stack([np.broadcast_to(np.asarray(value, dtype=np.float64), ideal.shape) for value in (bias, reach)])
     first, start = quantize_multiplier(scale_in * ideal / scale_out)
     scale, found = _nearest_scale(first, start, scale_in, scale_out)
     best = Snap(first.copy(), start.copy(), scale, np.full(len(ideal), -1))
     for offset in OFFSETS:
-        todo = np.flatnonzero(best.rank < len(rules))
+        todo = np.flatnonzero(best.rank < (len(rules) if offset <= SHARED else min(len(rules), 1)))
         if not todo.size:
-            break
+            continue
         multiplier, shift = _within_binade(first[todo] + offset, start[todo])
         scale, found = _nearest_scale(multiplier, shift, scale_in, scale_out)
-        rank = np.where(found, _rank(rules, multiplier, shift, clamp), -1)
+        units = real[:, todo] / (scale_in * scale)
+        rank = np.where(found, _rank(rules, multiplier, shift, clamp, units), -1)
         better = rank > best.rank[todo]
         for held, new in zip(
             (best.multiplier, best.shift, best.weight_scale, best.rank), (multiplier, shift, scale, rank), strict=True
@@ -87,11 +99,18 @@ def _within_binade(multiplier: NDArray, shift: NDArray) -> tuple[NDArray[np.int6
     return np.clip(moved, low + 1, high - 1), shift - above + below
 
 
-def _rank(rules: Sequence[ConvRule], multiplier: NDArray, shift: NDArray, clamp: Pair) -> NDArray[np.int64]:
+def _rank(
+    rules: Sequence[ConvRule], multiplier: NDArray, shift: NDArray, clamp: Pair, units: NDArray
+) -> NDArray[np.int64]:
+    """Return (C,): how many rules agree from the first on; `units` (2, C) holds bias and reach in accumulator units."""
     rank = np.zeros(len(multiplier), dtype=np.int64)
+    bias = np.rint(units[0]).astype(np.int64)
+    reach = np.minimum(units[1] * MARGIN + np.abs(bias), FLOAT32_EXACT).astype(np.int64)
     for index, rule in enumerate(rules):
         alive = np.flatnonzero(rank == index)
-        rank[alive] += agrees(rule, multiplier[alive], shift[alive], clamp)
+        bound = reach[alive] if rule.needs_reach else FLOAT32_EXACT
+        agreed = agrees(rule, multiplier[alive], shift[alive], clamp, low=-bound, high=bound, bias=bias[alive])
+        rank[alive] += agreed
     return rank
 
 

@@ -149,7 +149,9 @@ class ConvSite(RoundingSite):
         if self.rules():
             scale = scale.clamp_min(FINEST_MULTIPLIER * float(self.scale / self.inputs[0].scale))
         self.ideal_weight_scale.copy_(scale)
-        found = self.snapped(scale)
+        source = self.inputs[0]
+        largest = max(-source.quant_min, source.quant_max) * float(source.scale)
+        found = self.snapped(scale, bias=bias, reach=weight.abs().flatten(1).sum(1) * largest)
         self.store(found)
         self.weight_scale.copy_(torch.from_numpy(found.weight_scale))
 

@@ -28,8 +28,8 @@ class RoundingSite(Site):
     Attributes:
         multiplier: int64 buffer M.
         shift: int64 buffer s.
-        proven: (C,) int64 buffer: how many rules of :mod:`hatlite.ops.integer.engine_rules` give the defined result for
-            every accumulator to 2^24, from the first on; −1 where the export's own formula does not make M · 2^−s.
+        proven: (C,) int64 buffer: how many rules of :mod:`hatlite.ops.integer.engine_rules` give the defined result,
+            from the first on; −1 where the export's own formula does not make M · 2^−s.
     """
 
     multiplier: torch.Tensor
@@ -49,7 +49,7 @@ class RoundingSite(Site):
         """Return the rules worth proving for this result."""
         if int_type(self.dtype).bytes * 8 > BITS_WITHOUT_TIES:
             return ()
-        return CONV_RULES if self.quant_min < 0 else tuple(rule for rule in CONV_RULES if not rule.signed_only)
+        return CONV_RULES
 
     def tail_dtype(self) -> torch.dtype:
         """Return the float type in which the tail is exact."""
@@ -71,8 +71,9 @@ class RoundingSite(Site):
         ):
             buffer.copy_(torch.from_numpy(values))
 
-    def snapped(self, weight_scale: torch.Tensor) -> Snap:
-        """Return the certified multipliers nearest to Sx · weight_scale / Sy."""
-        ideal = weight_scale.detach().cpu().numpy()
+    def snapped(self, weight_scale: torch.Tensor, **real: torch.Tensor) -> Snap:
+        """Return the certified multipliers nearest to Sx · weight_scale / Sy; `real` is :func:`snap`'s bias and reach."""
+        arrays = {name: value.detach().cpu().numpy() for name, value in real.items()}
         clamp = (self.quant_min, self.quant_max)
-        return snap(ideal, float(self.inputs[0].scale), float(self.scale), clamp, self.rules())
+        ideal = weight_scale.detach().cpu().numpy()
+        return snap(ideal, float(self.inputs[0].scale), float(self.scale), clamp, self.rules(), **arrays)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hatlite.ops.integer.certificate import agrees, agrees_on_pairs, thresholds
-from hatlite.ops.integer.engine_rules import ADD_RULES, CONV_RULES, ConvRule
+from hatlite.ops.integer.engine_rules import ADD_RULES, CONV_RULES, Channels, ConvRule
 from hatlite.ops.integer.fixed_point import requantize
 
 ODD = st.integers(2**13, 2**14 - 1).map(lambda half: 2 * half + 1)
@@ -22,20 +22,21 @@ def test_thresholds_are_where_the_definition_steps(multiplier: int, shift: int, 
 
 
 @pytest.mark.parametrize("rule", CONV_RULES, ids=lambda rule: rule.name)
-@given(ODD, st.integers(20, 27), CLAMPS, st.integers(-40_000, 40_000), st.integers(0, 60_000))
+@given(ODD, st.integers(20, 27), CLAMPS, st.integers(-40_000, 40_000), st.integers(0, 60_000), st.integers(-9999, 9999))
 def test_a_certificate_is_what_brute_force_says(
-    rule: ConvRule, multiplier: int, shift: int, clamp: tuple[int, int], low: int, width: int
+    rule: ConvRule, multiplier: int, shift: int, clamp: tuple[int, int], low: int, width: int, bias: int
 ) -> None:
     acc = np.arange(low, low + width + 1)
     m = np.array([[np.ldexp(multiplier, -shift)]], dtype=np.float32)
-    equal = (np.clip(rule.round(acc[None], m)[0], *clamp) == requantize(acc, multiplier, shift, *clamp)).all()
-    assert agrees(rule, [multiplier], [shift], clamp, low, low + width)[0] == equal
+    channels = Channels(m, np.array([[bias]]), signed=clamp[0] < 0)
+    equal = (np.clip(rule.round(acc[None], channels)[0], *clamp) == requantize(acc, multiplier, shift, *clamp)).all()
+    assert agrees(rule, [multiplier], [shift], clamp, low=low, high=low + width, bias=bias)[0] == equal
 
 
 def test_a_rule_that_rounds_otherwise_is_refused() -> None:
-    down = ConvRule("floor", lambda acc, m: np.floor(acc.astype(np.float32) * m))
+    down = ConvRule("floor", lambda acc, channels: np.floor(acc.astype(np.float32) * channels.m))
     assert not agrees(down, [16385], [20], (-128, 127))[0]
-    assert agrees(down, [16385], [20], (-128, 127), 0, 31)[0], "0…31 · 0.0156 stays below a half"
+    assert agrees(down, [16385], [20], (-128, 127), low=0, high=31)[0], "0…31 · 0.0156 stays below a half"
 
 
 def test_all_pairs_tell_a_wrong_rule() -> None:
