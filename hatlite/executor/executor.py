@@ -1,10 +1,9 @@
 """Runs an integer program: named NHWC integer arrays in, named NHWC integer arrays out.
 
-Every engine gives the same integers; `reference` is the definition, `float32` the fast one.
+Every engine gives the same integers; `reference` is the definition, `onednn` the fastest on a CPU.
 """
 
 import importlib
-import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,19 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hatlite.errors import ProgramError
+from hatlite.executor.self_test import EngineCheck, check_engine
 from hatlite.ops.integer.fixed_point import dequantize
 from hatlite.program import IntProgram, verify
 from hatlite.registry import nearest
 
-__all__ = ["ENGINES", "Executor", "dequantize_outputs"]
+__all__ = ["ENGINES", "Executor", "check_engines", "dequantize_outputs"]
 
 Ints = NDArray[Any]
 
 ENGINES = {
     "reference": "hatlite.executor.kernels.reference",
     "float32": "hatlite.executor.kernels.float32",
+    "onednn": "hatlite.executor.kernels.onednn",
 }
-"""Engine → module with a class `Engine(program)` that has `enter`, `compute` and `leave`."""
+"""Engine → module with a class `Engine(program)` that has `enter`, `session`, `compute` and `leave`."""
+
+FASTEST_FIRST = ("onednn", "float32", "reference")
 
 KEEP = ("outputs", "all")
 
@@ -34,7 +37,8 @@ class Executor:
 
     Args:
         program: Verified before anything runs.
-        engine: A key of :data:`ENGINES`, or ``auto``: ``float32`` where torch is installed, else ``reference``.
+        engine: A key of :data:`ENGINES`, or ``auto``: the fastest one that this machine can be trusted with
+            (:mod:`hatlite.executor.self_test`).
 
     Raises:
         ProgramError: The program is invalid or the engine unknown.
@@ -46,6 +50,11 @@ class Executor:
         self.engine = _choose(engine)
         self._engine = importlib.import_module(ENGINES[self.engine]).Engine(program)
         self._dying = _dying_values(program)
+
+    @property
+    def kernels(self) -> dict[str, str]:
+        """Operator → kernel, for an engine that chooses among several."""
+        return dict(getattr(self._engine, "kernels", {}))
 
     def run(self, inputs: Mapping[str, Ints], keep: str = "outputs") -> dict[str, Ints]:
         """Return the outputs by name, or every value by its name in the program.
@@ -64,11 +73,12 @@ class Executor:
             raise ProgramError(f"Executor.run: keep is {keep!r}; expected one of {', '.join(KEEP)}.")
         self._check(inputs)
         values = {port.value: self._engine.enter(inputs[port.name]) for port in self.program.inputs}
-        for op, dying in zip(self.program.ops, self._dying, strict=True):
-            values[op.output] = self._engine.compute(op, [values[name] for name in op.inputs])
-            if keep == "outputs":
-                for name in dying:
-                    del values[name]
+        with self._engine.session():
+            for op, dying in zip(self.program.ops, self._dying, strict=True):
+                values[op.output] = self._engine.compute(op, [values[name] for name in op.inputs])
+                if keep == "outputs":
+                    for name in dying:
+                        del values[name]
         if keep == "all":
             return {name: self._leave(values, name) for name in self.program.values}
         return {port.name: self._leave(values, port.value) for port in self.program.outputs}
@@ -113,13 +123,18 @@ def dequantize_outputs(program: IntProgram, outputs: Mapping[str, Ints]) -> dict
     return {name: np.ascontiguousarray(array.transpose(0, 3, 1, 2)) for name, array in real.items()}
 
 
+def check_engines() -> list[EngineCheck]:
+    """Return the self-test of every engine, run once per process."""
+    return [check_engine(name, module) for name, module in ENGINES.items()]
+
+
 def _names(names: Any) -> str:
     return ", ".join(map(repr, sorted(names))) or "none"
 
 
 def _choose(engine: str) -> str:
     if engine == "auto":
-        return "float32" if importlib.util.find_spec("torch") else "reference"
+        return next(name for name in FASTEST_FIRST if check_engine(name, ENGINES[name]).usable)
     if engine not in ENGINES:
         known = ["auto", *ENGINES]
         raise ProgramError(f"engine is {engine!r}; expected one of {', '.join(known)}.{nearest(engine, known)}")

@@ -8,7 +8,8 @@ while ``|acc| · M + 2^(s−1) < 2^53``, else in int64.
 Values are (N, C, H, W) float32 in channels_last memory; raw accumulators are float64.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from hatlite.program import (
 from hatlite.program.bounds import accumulator_peak, add_peak
 from hatlite.qparams import int_type
 
-__all__ = ["Engine"]
+__all__ = ["KERNELS", "Engine", "finisher"]
 
 Kernel = Callable[..., torch.Tensor]
 
@@ -79,7 +80,8 @@ def _integer_requantizer(rule: Requantize) -> Kernel:
     return apply
 
 
-def _finisher(rule: Requantize | None, activation_min: int | None, peak: int) -> Kernel:
+def finisher(rule: Requantize | None, activation_min: int | None, peak: int) -> Kernel:
+    """Return what makes the result of accumulators up to `peak`: requantised, or the accumulator as float64."""
     if rule is not None:
         return _requantizer(rule, peak)
     if activation_min is None:
@@ -92,7 +94,7 @@ def _convolution(op: Conv2d | Linear, x_dtype: str, **window: Any) -> Kernel:
     dtype = _exact_dtype(peak)
     weight = torch.from_numpy(op.weight.values.transpose(0, 3, 1, 2).copy()).to(dtype).contiguous(memory_format=NHWC)
     bias = torch.from_numpy(op.bias.copy()).to(dtype)
-    finish = _finisher(op.requantize, op.activation_min, peak)
+    finish = finisher(op.requantize, op.activation_min, peak)
     return lambda x: finish(F.conv2d(x.to(dtype), weight, bias, **window))
 
 
@@ -162,11 +164,15 @@ class Engine:
         values = torch.from_numpy(np.array(array, dtype=_holding(array.dtype.name), order="C"))
         return values.permute(0, 3, 1, 2)
 
-    @torch.inference_mode()
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Everything that computes runs inside."""
+        with torch.inference_mode(), exact_float32():
+            yield
+
     def compute(self, op: Operator, inputs: list[torch.Tensor]) -> torch.Tensor:
         """Return the output of `op`."""
-        with exact_float32():
-            return self._kernels[op.name](*inputs)
+        return self._kernels[op.name](*inputs)
 
     def leave(self, value: torch.Tensor, dtype: str) -> NDArray[Any]:
         """Return a value as a contiguous NHWC array of `dtype`."""

@@ -1,6 +1,7 @@
 """The reference engine: NumPy int64, straight from :mod:`hatlite.ops.integer.reference`. Needs no torch."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,10 @@ class Engine:
     def enter(self, array: Ints) -> Ints:
         """Return a caller's array as this engine holds it."""
         return array
+
+    def session(self) -> AbstractContextManager[None]:
+        """Everything that computes runs inside."""
+        return nullcontext()
 
     def compute(self, op: Operator, inputs: list[Ints]) -> Ints:
         """Return the output of `op`."""

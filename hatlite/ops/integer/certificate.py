@@ -72,4 +72,4 @@ def agrees_on_pairs(
     a, b = np.meshgrid(*(np.arange(low, high + 1) for low, high in ranges), indexing="ij")
     defined = requantize(a * multipliers[0] + b * multipliers[1], 1, shift, *clamp)
     factors = [np.float32(np.ldexp(float(m), -shift)) for m in multipliers]
-    return bool((np.clip(rule.round(a, b, *factors), *clamp) == defined).all())
+    return bool((np.clip(rule.round(clamp[0] < 0, a, b, *factors), *clamp) == defined).all())

@@ -17,6 +17,8 @@ __all__ = ["ADD_RULES", "CONV_RULES", "FLOAT32_EXACT", "AddRule", "Channels", "C
 FLOAT32_EXACT = 2**24
 """Integers up to here are exact in float32, and so are their sums in whatever order."""
 
+Ints = NDArray[Any]
+
 ZERO_POINT = 128
 """Where engines that only know unsigned activations put the 0 of a signed one."""
 
@@ -57,11 +59,12 @@ class AddRule:
 
     Attributes:
         name: For certificates.
-        round: (a, b int64 of one shape, their two factors as float32) → float32 before the clamp, integer-valued.
+        round: (whether the result is signed, a and b int64 of one shape, their two factors as float32) → float32 before
+            the clamp, integer-valued.
     """
 
     name: str
-    round: Callable[[NDArray[Any], NDArray[Any], np.float32, np.float32], NDArray[np.float32]]
+    round: Callable[..., NDArray[np.float32]]
 
 
 def _float32(acc: NDArray[np.int64], channels: Channels) -> NDArray[np.float32]:
@@ -82,16 +85,27 @@ convolution, which adds the bias b after scaling and the zero point z (128 for s
 The most wanted first: a search takes the multiplier that satisfies the longest run of them."""
 
 
-def _separate(a: NDArray[Any], b: NDArray[Any], ma: np.float32, mb: np.float32) -> NDArray[np.float32]:
-    return np.rint(a.astype(np.float32) * ma + b.astype(np.float32) * mb)
+def _separate(a: Ints, b: Ints, ma: np.float32, mb: np.float32) -> NDArray[np.float32]:
+    return a.astype(np.float32) * ma + b.astype(np.float32) * mb
 
 
-def _fused(a: NDArray[Any], b: NDArray[Any], ma: np.float32, mb: np.float32) -> NDArray[np.float32]:
+def _fused(a: Ints, b: Ints, ma: np.float32, mb: np.float32) -> NDArray[np.float32]:
     first = (a.astype(np.float32) * ma).astype(np.float64)
-    return np.rint((first + b.astype(np.float64) * np.float64(mb)).astype(np.float32))
+    return (first + b.astype(np.float64) * np.float64(mb)).astype(np.float32)
 
 
-ADD_RULES = (AddRule("float32", _separate), AddRule("float32_fused", _fused))
+def _offset(total: NDArray[np.float32], signed: bool) -> NDArray[np.float32]:
+    zero_point = np.float32(ZERO_POINT if signed else 0)
+    return np.rint(total + zero_point) - zero_point
+
+
+ADD_RULES = (
+    AddRule("float32", lambda signed, *pair: np.rint(_separate(*pair))),
+    AddRule("float32_fused", lambda signed, *pair: np.rint(_fused(*pair))),
+    AddRule("onednn", lambda signed, *pair: _offset(_separate(*pair), signed)),
+    AddRule("onednn_fused", lambda signed, *pair: _offset(_fused(*pair), signed)),
+)
 """A float32 addition with its two products rounded one by one, and with a fused multiply-add: compilers and vector
-units choose between the two element by element, so an engine needs both. The float64 sum in the second is exact: the
-first term has 24 bits, the second at most 32, and their exponents lie close together."""
+units choose between the two element by element, so an engine needs both. oneDNN adds the zero point 128 of signed
+results before it rounds. The float64 sum of the fused form is exact: the first term has 24 bits, the second at most 32,
+and their exponents lie close together."""

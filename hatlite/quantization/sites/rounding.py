@@ -72,7 +72,7 @@ class RoundingSite(Site):
             buffer.copy_(torch.from_numpy(values))
 
     def snapped(self, weight_scale: torch.Tensor, **real: torch.Tensor) -> Snap:
-        """Return the certified multipliers nearest to Sx · weight_scale / Sy; `real` is :func:`snap`'s bias and reach."""
+        """Return certified multipliers near Sx · weight_scale / Sy; `real` is bias and reach of :func:`snap`."""
         arrays = {name: value.detach().cpu().numpy() for name, value in real.items()}
         clamp = (self.quant_min, self.quant_max)
         ideal = weight_scale.detach().cpu().numpy()

@@ -40,5 +40,5 @@ def test_a_rule_that_rounds_otherwise_is_refused() -> None:
 
 
 def test_all_pairs_tell_a_wrong_rule() -> None:
-    swapped = type(ADD_RULES[0])("swapped", lambda a, b, ma, mb: ADD_RULES[0].round(a, b, mb, ma))
+    swapped = type(ADD_RULES[0])("swapped", lambda signed, a, b, ma, mb: ADD_RULES[0].round(signed, a, b, mb, ma))
     assert not agrees_on_pairs(swapped, (600000, 700000), 20, ((0, 255), (0, 255)), (0, 255))

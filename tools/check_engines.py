@@ -1,0 +1,32 @@
+"""Print which engines of the executor this machine can be trusted with, and what the self-test compared.
+
+Example: python tools/check_engines.py
+
+Exit code 0: at least one engine beside the reference is usable. 1: only the reference is.
+"""
+
+import argparse
+import sys
+
+from hatlite.command import run_tool
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of this tool."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the self-tests and print a line for each engine."""
+    from hatlite.executor import check_engines
+
+    checks = check_engines()
+    print("\n".join(map(str, checks)))
+    return 0 if any(check.usable for check in checks if check.engine != "reference") else 1
+
+
+if __name__ == "__main__":
+    arguments = parser().parse_args()
+    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
