@@ -75,10 +75,10 @@ class Executor:
         values = {port.value: self._engine.enter(inputs[port.name]) for port in self.program.inputs}
         with self._engine.session():
             for op, dying in zip(self.program.ops, self._dying, strict=True):
-                values[op.output] = self._engine.compute(op, [values[name] for name in op.inputs])
-                if keep == "outputs":
-                    for name in dying:
-                        del values[name]
+                dead = dying if keep == "outputs" else ()
+                values[op.output] = self._engine.compute(op, [values[name] for name in op.inputs], dead)
+                for name in dead:
+                    del values[name]
         if keep == "all":
             return {name: self._leave(values, name) for name in self.program.values}
         return {port.name: self._leave(values, port.value) for port in self.program.outputs}

@@ -8,7 +8,7 @@ while ``|acc| · M + 2^(s−1) < 2^53``, else in int64.
 Values are (N, C, H, W) float32 in channels_last memory; raw accumulators are float64.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -170,7 +170,7 @@ class Engine:
         with torch.inference_mode(), exact_float32():
             yield
 
-    def compute(self, op: Operator, inputs: list[torch.Tensor]) -> torch.Tensor:
+    def compute(self, op: Operator, inputs: list[torch.Tensor], dying: Sequence[str] = ()) -> torch.Tensor:
         """Return the output of `op`."""
         return self._kernels[op.name](*inputs)
 

@@ -6,7 +6,7 @@ rule holds for every channel on all accumulators that its weights can reach; els
 accumulator as float32 result, rounded by the float32 engine; else that engine alone. :attr:`Engine.kernels` says which.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,7 +32,7 @@ from hatlite.program import (
     ResizeBilinear2x,
     ResizeNearest,
 )
-from hatlite.program.bounds import accumulator_peak, accumulator_range
+from hatlite.program.bounds import accumulator_range
 
 __all__ = ["Engine", "pointwise_add"]
 
@@ -96,8 +96,6 @@ def _is_proven(op: Any, x_dtype: str, bias: NDArray[np.int64]) -> bool:
     """Return whether the fused rule gives the defined result for every input of every channel."""
     rule = op.requantize
     low, high = accumulator_range(op, x_dtype)
-    if max(-low.min(), high.max()) >= FLOAT32_EXACT:
-        return False
     clamp = (rule.quant_min, rule.quant_max)
     multiplier, shift = (np.broadcast_to(values, low.shape) for values in (rule.multiplier, rule.shift))
     return bool(agrees(RULE, multiplier, shift, clamp, low=low, high=high, bias=bias).all())
@@ -112,9 +110,6 @@ def _convolution(op: Conv2d | Linear, program: IntProgram) -> tuple[str, Kernel]
     x, out = program.values[op.inputs[0]], program.values[op.output].dtype
     if x.dtype not in BYTES:
         return None
-    peak = int(accumulator_peak(op, x.dtype).max())
-    if peak >= FLOAT32_EXACT:
-        return None
     values = op.weight.values.transpose(0, 3, 1, 2)
     bias = op.bias.astype(np.int64)
     window = {name: getattr(op, name, pair) for name, pair in POINTWISE.items()}
@@ -123,6 +118,10 @@ def _convolution(op: Conv2d | Linear, program: IntProgram) -> tuple[str, Kernel]
     if out in BYTES and rule is not None and _fills_its_type(rule, out) and _is_proven(op, x.dtype, bias):
         m = np.broadcast_to(_factor(rule), bias.shape)
         return "fused", _Convolution(values, m, bias * m, shape[0], out, *shape[1:])
+    low, high = accumulator_range(op, x.dtype)  # sums are taken in int32; only their last value becomes a float
+    peak = int(max(-low.min(), high.max(), (high - bias).max(), (bias - low).max()))
+    if peak >= FLOAT32_EXACT:
+        return None
     products = _Convolution(values, np.ones(len(bias)), bias, shape[0], None, *shape[1:])
     finish = float32.finisher(rule, op.activation_min, peak)
     return "int8 products", lambda acc: _to_bytes(finish(products(acc)), out)
@@ -171,7 +170,7 @@ def pointwise_add(x: Any, other: Any, out: str, multipliers: tuple[int, int], sh
     ones = np.ones((channels, 1, 1, 1), np.int8)
     identity = _Convolution(ones, np.full(channels, first), None, x, out, POINTWISE, channels)
     zero = zero_point(other.dtype)
-    return lambda a, b: identity.plus(a, b.clone(), second, zero)
+    return lambda a, b, *, overwrite=False: identity.plus(a, b if overwrite else b.clone(), second, zero)
 
 
 def _add(op: Add, program: IntProgram) -> tuple[str, Kernel] | None:
@@ -289,8 +288,10 @@ class Engine:
             array = array.astype(np.float64 if array.dtype == np.int32 else np.float32)
         return torch.from_numpy(np.array(array, order="C")).permute(0, 3, 1, 2)
 
-    def compute(self, op: Operator, inputs: list[torch.Tensor]) -> torch.Tensor:
-        """Return the output of `op`."""
+    def compute(self, op: Operator, inputs: list[torch.Tensor], dying: Sequence[str] = ()) -> torch.Tensor:
+        """Return the output of `op`; of its inputs, those in `dying` are read for the last time."""
+        if isinstance(op, Add) and self.kernels[op.name] == "fused" and op.inputs[1] in dying:
+            return self._run[op.name](*inputs, overwrite=op.inputs[0] != op.inputs[1])
         return self._run[op.name](*inputs)
 
     def leave(self, value: torch.Tensor, dtype: str) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """The reference engine: NumPy int64, straight from :mod:`hatlite.ops.integer.reference`. Needs no torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -87,7 +87,7 @@ class Engine:
         """Everything that computes runs inside."""
         return nullcontext()
 
-    def compute(self, op: Operator, inputs: list[Ints]) -> Ints:
+    def compute(self, op: Operator, inputs: list[Ints], dying: Sequence[str] = ()) -> Ints:
         """Return the output of `op`."""
         return KERNELS[type(op)](op, *inputs).astype(self._values[op.output].dtype)
 

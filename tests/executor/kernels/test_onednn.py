@@ -11,9 +11,10 @@ from hatlite.executor import Executor
 from hatlite.executor.kernels import onednn
 from hatlite.executor.self_test import threshold_program
 from hatlite.ops.integer.certificate import agrees
-from hatlite.ops.integer.engine_rules import ADD_RULES
-from hatlite.ops.integer.snap import snap_add
+from hatlite.ops.integer.engine_rules import ADD_RULES, CONV_RULES
+from hatlite.ops.integer.snap import snap, snap_add
 from hatlite.program import Add, Conv2d, IntProgram, MaxPool2d, Port, Requantize, Rescale, TensorType, Weight
+from hatlite.program.bounds import accumulator_peak
 from hatlite.program.samples import random_inputs, random_program
 
 CLAMPS = {"int8": (-128, 127), "uint8": (0, 255)}
@@ -105,6 +106,37 @@ def test_the_second_summand_survives():
     ports = (Port("img", "x", "int8", 0.1),), tuple(Port(n, n, "int8", 0.1) for n in "yz")
     program = IntProgram("p", "bayes-sim", *ports, (add, again), types)
     equal(program, random_inputs(program, 0))
+
+
+@settings(max_examples=30, derandomize=True)
+@given(seed=st.integers(0, 2**31))
+def test_values_that_die_may_be_overwritten_without_a_trace(seed):
+    """With keep='outputs' additions sum in place where nothing reads the value again; outputs and inputs stay whole."""
+    program = random_program(seed, length=12)
+    inputs = random_inputs(program, seed, 2)
+    before = {name: array.copy() for name, array in inputs.items()}
+    executor = Executor(program, "onednn")
+    first, again = executor.run(inputs), executor.run(inputs)
+    expected = Executor(program, "reference").run(inputs)
+    for name in expected:
+        np.testing.assert_array_equal(first[name], expected[name])
+        np.testing.assert_array_equal(again[name], expected[name])
+    np.testing.assert_array_equal(inputs["img"], before["img"])
+
+
+def test_long_sums_are_fused_when_their_certificate_holds():
+    """Σ|w|·255 is beyond 2^24, which the int32 accumulator does not mind; the rule covers its conversion to float32."""
+    rng = np.random.default_rng(0)
+    values = rng.integers(-127, 128, (4, 3, 3, 512))
+    found = snap(np.full(4, 2.0**-9), 1.0, 1.0, (0, 255), CONV_RULES)
+    rule = Requantize(found.multiplier, found.shift, 0, 255)
+    op = Conv2d(name="c", inputs=("x",), output="y", weight=Weight(values), bias=[0] * 4, requantize=rule)
+    types = {"x": TensorType((5, 4, 512), "uint8", 0.1), "y": TensorType((3, 2, 4), "uint8", 0.1)}
+    ports = (Port("img", "x", "uint8", 0.1),), (Port("out", "y", "uint8", 0.1),)
+    program = IntProgram("p", "bayes-sim", *ports, (op,), types)
+    assert accumulator_peak(op, "uint8").max() > 2**24
+    assert Executor(program, "onednn").kernels == {"c": "fused"}
+    equal(program, random_inputs(program, 1, batch=2))
 
 
 @pytest.mark.parametrize("dtype", CLAMPS)

@@ -1,0 +1,156 @@
+"""The executor beside float and int8 runtimes on three networks at 1×3×512×512: medians of interleaved runs, 2 threads.
+
+    python benchmarks/executor.py [--models NAME…] [--rounds 20] [--json FILE]
+
+All int8 sides run the same integers: ONNX Runtime and OpenVINO the QDQ export, whose activations are uint8. Every side
+gets and returns arrays in memory. `differing outputs` are integers that are not the reference engine's. A runtime that is
+not installed is left out; pip install -e '.[bench]' brings them.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from hatlite.export import to_onnx
+from networks import NETWORKS, build, images
+
+from hatlite.engine.allocator import keep_freed_memory
+from hatlite.executor import Executor
+from hatlite.lowering import lower
+from hatlite.march import get_march
+from hatlite.quantization import QConfig, prepare
+
+THREADS = 2
+Side = Callable[[], dict[str, np.ndarray]]
+
+
+def program_of(network):
+    graph = prepare(network, QConfig(), images(1))
+    with torch.no_grad():
+        graph(images(2))
+    graph.finish_calibration()
+    return lower(graph, get_march("bayes-sim"))
+
+
+def float_sides(network, image):
+    eager = network.to(memory_format=torch.channels_last)
+    image = image.contiguous(memory_format=torch.channels_last)
+    compiled = torch.compile(eager)
+
+    def run(module):
+        with torch.inference_mode():
+            return module(image)
+
+    sides = {"torch_eager": lambda: run(eager)}
+    try:
+        run(compiled)
+        sides["torch_compile"] = lambda: run(compiled)
+    except Exception as problem:  # no C++ compiler on this machine
+        print(f"torch_compile left out: {type(problem).__name__}")
+    return sides
+
+
+def onnx_session(path: Path):
+    onnxruntime = importlib.import_module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = THREADS, 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def onnx_side(path: Path, image: np.ndarray) -> Side:
+    session = onnx_session(path)
+    names, feed = [one.name for one in session.get_outputs()], {session.get_inputs()[0].name: image}
+    return lambda: dict(zip(names, session.run(names, feed), strict=True))
+
+
+def openvino_side(path: Path, image: np.ndarray) -> Side:
+    openvino = importlib.import_module("openvino")
+    core = openvino.Core()
+    hints = {"INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY"}
+    model = core.compile_model(str(path), "CPU", hints)
+    names = [one.get_any_name() for one in model.outputs]
+    return lambda: {name: value for name, value in zip(names, model([image]).values(), strict=True)}
+
+
+def sides_of(network, folder: Path):
+    """Return (name → side, name → differing outputs) of one network."""
+    image = images(1)
+    program = program_of(network)
+    integers = {"img": (image * 128).to(torch.int8).permute(0, 2, 3, 1).contiguous().numpy()}
+    executor = Executor(program)
+    print(f"engine {executor.engine}: {tally(executor.kernels)}")
+    sides: dict[str, Side] = {"hatlite": lambda: executor.run(integers)}
+    sides |= float_sides(network, image)
+    planar = np.ascontiguousarray(integers["img"].transpose(0, 3, 1, 2))
+    if importlib.util.find_spec("onnxruntime"):
+        importlib.import_module("onnx").save(to_onnx(program, "qdq"), folder / "qdq.onnx")
+        sides["onnxruntime_int8"] = onnx_side(folder / "qdq.onnx", planar)
+        torch.onnx.export(network, (image,), str(folder / "float.onnx"), input_names=["img"], dynamo=False)
+        sides["onnxruntime_float"] = onnx_side(folder / "float.onnx", image.numpy())
+        if importlib.util.find_spec("openvino"):
+            sides["openvino_int8"] = openvino_side(folder / "qdq.onnx", planar)
+    expected = Executor(program, "reference").run(integers)
+    expected = {name: value.transpose(0, 3, 1, 2) for name, value in expected.items()}
+    differing = {}
+    for name in ("hatlite", "onnxruntime_int8", "openvino_int8"):
+        if name in sides:
+            got = sides[name]()
+            got = {k: v.transpose(0, 3, 1, 2) for k, v in got.items()} if name == "hatlite" else got
+            differing[name] = sum(int((expected[key] != got[key]).sum()) for key in expected)
+    return sides, differing
+
+
+def tally(kernels: dict[str, str]) -> str:
+    return ", ".join(f"{list(kernels.values()).count(kind)} {kind}" for kind in dict.fromkeys(kernels.values()))
+
+
+def measure(sides: dict[str, Side], rounds: int) -> dict[str, float]:
+    """Return the median milliseconds of each side; they take turns, the first three rounds only warm up."""
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(rounds + 3):
+        for name, side in sides.items():
+            started = time.perf_counter()
+            side()
+            if turn >= 3:
+                taken[name].append(1e3 * (time.perf_counter() - started))
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--json", type=Path, help="write rows of model, engine, median_ms, differing_outputs")
+    arguments = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    keep_freed_memory()
+    rows = []
+    for model in arguments.models:
+        with tempfile.TemporaryDirectory() as folder:
+            sides, differing = sides_of(build(model), Path(folder))
+            medians = measure(sides, arguments.rounds)
+        print(f"\n{model}, 1×3×512×512, {arguments.rounds} rounds, {THREADS} threads, torch {torch.__version__}")
+        for engine, milliseconds in medians.items():
+            row = {
+                "model": model,
+                "engine": engine,
+                "median_ms": milliseconds,
+                "differing_outputs": differing.get(engine),
+            }
+            rows.append(row)
+            ratio, wrong = medians["hatlite"] / milliseconds, differing.get(engine, "")
+            print(f"  {engine:18s} {milliseconds:9.1f} ms   hatlite / it {ratio:6.2f}   differing outputs {wrong}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
