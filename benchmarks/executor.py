@@ -3,8 +3,8 @@
     python benchmarks/executor.py [--models NAME…] [--rounds 20] [--json FILE]
 
 All int8 sides run the same integers: ONNX Runtime and OpenVINO the QDQ export, whose activations are uint8. Every side
-gets and returns arrays in memory. `differing outputs` are integers that are not the reference engine's. A runtime that is
-not installed is left out; pip install -e '.[bench]' brings them.
+gets and returns arrays in memory. `differing outputs` are integers that are not the reference engine's. A runtime that
+is not installed is left out; pip install -e '.[bench]' brings them.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""FCOS on drawn shapes, half as wide as EfficientNet-b0, three levels, small enough for a laptop: what `make demo` runs.
+"""FCOS on drawn shapes, half as wide as EfficientNet-b0 and with three levels, for a laptop: what `make demo` runs.
 
 data=tmp_data/demo/shapes
 python tools/make_shapes.py --out $data --split train --num-images 2000 --seed 1 --image-size 128x128
