@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hatlite.program.ops import Add, Conv2d, Linear
-from hatlite.qparams import int_type
+from hatlite.qparams import int_range, int_type
 
-__all__ = ["accumulator_peak", "add_peak"]
+__all__ = ["accumulator_peak", "accumulator_range", "add_peak"]
 
 
 def accumulator_peak(op: Conv2d | Linear, input_dtype: str) -> NDArray[Any]:
@@ -20,6 +20,23 @@ def accumulator_peak(op: Conv2d | Linear, input_dtype: str) -> NDArray[Any]:
     """
     weights = np.abs(op.weight.values.astype(np.int64)).sum(axis=(1, 2, 3))
     return weights * int_type(input_dtype).magnitude + np.abs(op.bias.astype(np.int64))
+
+
+def accumulator_range(
+    weight_OhwI: NDArray[Any], bias_O: NDArray[Any], input_dtype: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the smallest and the largest accumulator that some input reaches, (O,) int64 each.
+
+    Args:
+        weight_OhwI: Integers.
+        bias_O: Integers.
+        input_dtype: Integer type of the input; padding is the integer 0, which lies in every type.
+    """
+    low, high = int_range(input_dtype)
+    rows = weight_OhwI.astype(np.int64).reshape(len(weight_OhwI), -1)
+    up, down = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
+    bias = bias_O.astype(np.int64)
+    return up * low + down * high + bias, up * high + down * low + bias
 
 
 def add_peak(op: Add, dtype_a: str, dtype_b: str) -> int:

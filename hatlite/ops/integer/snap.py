@@ -13,7 +13,7 @@ from hatlite.ops.integer.certificate import agrees, agrees_on_pairs
 from hatlite.ops.integer.engine_rules import ADD_RULES, AddRule, ConvRule
 from hatlite.ops.integer.fixed_point import MAX_SHIFT, MULTIPLIER_BITS, quantize_add_multipliers, quantize_multiplier
 
-__all__ = ["ADD_CANDIDATES", "AddSnap", "Snap", "snap", "snap_add"]
+__all__ = ["ADD_CANDIDATES", "AddSnap", "Snap", "nearest_weight_scale", "snap", "snap_add"]
 
 Pair = tuple[int, int]
 
@@ -62,14 +62,14 @@ def snap(
     """
     ideal = np.asarray(weight_scale, dtype=np.float64).reshape(-1)
     first, start = quantize_multiplier(scale_in * ideal / scale_out)
-    scale, found = _nearest_scale(first, start, scale_in, scale_out)
+    scale, found = nearest_weight_scale(first, start, scale_in, scale_out)
     best = Snap(first.copy(), start.copy(), scale, np.full(len(ideal), -1))
     for offset in OFFSETS:
         todo = np.flatnonzero(best.rank < len(rules))
         if not todo.size:
             break
         multiplier, shift = _within_binade(first[todo] + offset, start[todo])
-        scale, found = _nearest_scale(multiplier, shift, scale_in, scale_out)
+        scale, found = nearest_weight_scale(multiplier, shift, scale_in, scale_out)
         rank = np.where(found, _rank(rules, multiplier, shift, clamp), -1)
         better = rank > best.rank[todo]
         for held, new in zip(
@@ -95,7 +95,7 @@ def _rank(rules: Sequence[ConvRule], multiplier: NDArray, shift: NDArray, clamp:
     return rank
 
 
-def _nearest_scale(
+def nearest_weight_scale(
     multiplier: NDArray, shift: NDArray, scale_in: float, scale_out: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return (C,) float32 values Sw near M · 2^−s · Sy / Sx, and whether fp32(fp32(Sx · Sw) / Sy) is M · 2^−s."""
