@@ -1,8 +1,8 @@
 """The golden form: every operator as integer arithmetic, or as a QLinearConv that is proven to be the same function.
 
 It depends on no graph optimiser. Tensors between operators are uint8, with zero point 128 for int8 values and 0 for
-uint8 values, and int32 for int16 values and raw accumulators. Additions and rescales stay integers: the fused kernels
-that runtimes have for them round in their own ways, which differ between processors.
+uint8 values, and int32 for int16 values and raw accumulators. Additions stay integers: the fused kernels that ONNX
+Runtime has for them round differently on x86 and on ARM.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hatlite.errors import ProgramError
 from hatlite.export.onnx_graph import OnnxGraph
-from hatlite.export.proof import Convolution, as_convolution, golden_scales
+from hatlite.export.proof import BYTES, Convolution, as_convolution, golden_scales, is_convolution
 from hatlite.program import (
     Add,
     Conv2d,
@@ -176,12 +176,15 @@ def _add(graph: OnnxGraph, op: Add, program: IntProgram, a: str, b: str) -> str:
 
 
 def _rescale(graph: OnnxGraph, op: Rescale, program: IntProgram, x: str) -> str:
-    term = _Term.of(x, op.requantize.multiplier, program.values[op.inputs[0]].dtype)
+    x_type = program.values[op.inputs[0]]
+    if is_convolution(op, x_type):
+        return _weighted(graph, op, program, x)
+    term = _Term.of(x, op.requantize.multiplier, x_type.dtype)
     return _requantize(graph, [term], op.requantize, program.values[op.output].dtype)
 
 
 def _max_pool(graph: OnnxGraph, op: MaxPool2d, program: IntProgram, x: str) -> str:
-    if program.values[op.output].dtype in ("int8", "uint8"):
+    if program.values[op.output].dtype in BYTES:
         return graph.node("MaxPool", x, **pool_window(op))
     real = graph.cast(x, np.float32)  # ONNX pools no wider integers; float32 holds int16
     return graph.cast(graph.node("MaxPool", real, **pool_window(op)), np.int32)

@@ -22,13 +22,24 @@ from hatlite.program import (
     MaxPool2d,
     Operator,
     Requantize,
+    Rescale,
     ResizeBilinear2x,
     ResizeNearest,
     TensorType,
 )
 from hatlite.program.bounds import accumulator_range
 
-__all__ = ["Convolution", "Scales", "as_convolution", "certified", "exact_outputs", "golden_scales", "shared_scales"]
+__all__ = [
+    "BYTES",
+    "Convolution",
+    "Scales",
+    "as_convolution",
+    "certified",
+    "exact_outputs",
+    "golden_scales",
+    "is_convolution",
+    "shared_scales",
+]
 
 (QLINEAR_CONV,) = (rule for rule in CONV_RULES if rule.name == "float32")
 BYTES = ("int8", "uint8")
@@ -36,7 +47,7 @@ BYTES = ("int8", "uint8")
 
 @dataclass(frozen=True, eq=False)
 class Convolution:
-    """A conv, a linear layer or the filter of a bilinear resize, as ONNX sees it.
+    """A conv, a linear layer, the filter of a bilinear resize or a rescale of bytes, as ONNX sees it.
 
     Attributes:
         weight: (O, I / groups, kh, kw) int8.
@@ -80,11 +91,17 @@ class Scales:
     y: np.float32
 
 
+def is_convolution(op: Operator, x: TensorType) -> bool:
+    """Return whether ONNX sees `op`, which reads a value of type `x`, as a convolution."""
+    return isinstance(op, (Conv2d, Linear, ResizeBilinear2x)) or (isinstance(op, Rescale) and x.dtype in BYTES)
+
+
 def as_convolution(op: Operator, x: TensorType) -> Convolution:
-    """Return the convolution in `op`, which reads a value of type `x`."""
-    if isinstance(op, ResizeBilinear2x):
+    """Return the convolution in `op`, which reads a value of type `x`; in a rescale it is a depthwise 1."""
+    if isinstance(op, (ResizeBilinear2x, Rescale)):
         channels = x.shape[2]
-        weight = np.broadcast_to(BILINEAR_KERNEL.astype(np.int8), (channels, 1, 3, 3))
+        kernel = BILINEAR_KERNEL if isinstance(op, ResizeBilinear2x) else np.ones((1, 1))
+        weight = np.broadcast_to(kernel.astype(np.int8), (channels, 1, *kernel.shape))
         return Convolution(weight, np.zeros(channels, np.int32), op.requantize, window={"group": channels})
     assert isinstance(op, (Conv2d, Linear))
     weight = np.ascontiguousarray(op.weight.values.transpose(0, 3, 1, 2))
@@ -151,8 +168,8 @@ def exact_outputs(program: IntProgram, form: str) -> frozenset[str]:
 def _exact_in_qdq(op: Operator, program: IntProgram) -> bool:
     if isinstance(op, (MaxPool2d, ResizeNearest)):
         return True
-    if not isinstance(op, (Conv2d, Linear, ResizeBilinear2x)):
-        return False
     x, y = program.values[op.inputs[0]], program.values[op.output]
+    if not is_convolution(op, x):
+        return False
     conv = as_convolution(op, x)
     return certified(conv, x, y) and shared_scales(conv, x, y)[1]

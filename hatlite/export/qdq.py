@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hatlite.export.golden import edge_pad, nearest_resize, pool_window, zero_point
 from hatlite.export.onnx_graph import OnnxGraph
-from hatlite.export.proof import Scales, as_convolution, shared_scales
+from hatlite.export.proof import Scales, as_convolution, is_convolution, shared_scales
 from hatlite.program import (
     Add,
     Conv2d,
@@ -92,8 +92,11 @@ def _add(graph: OnnxGraph, op: Add, program: IntProgram, a: str, b: str) -> str:
 
 
 def _rescale(graph: OnnxGraph, op: Rescale, program: IntProgram, x: str) -> str:
-    real = _dequantize(graph, x, program.values[op.inputs[0]])
-    return _quantize(graph, real, program.values[op.output], op.requantize)
+    """Append a convolution by 1: ONNX Runtime merges a bare DequantizeLinear and QuantizeLinear with its neighbours."""
+    x_type = program.values[op.inputs[0]]
+    if is_convolution(op, x_type):
+        return _weighted(graph, op, program, x)
+    return _quantize(graph, _dequantize(graph, x, x_type), program.values[op.output], op.requantize)
 
 
 def _max_pool(graph: OnnxGraph, op: MaxPool2d, program: IntProgram, x: str) -> str:
