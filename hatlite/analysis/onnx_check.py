@@ -152,13 +152,15 @@ def _form(session: onnxruntime.InferenceSession, program: IntProgram) -> str:
     """Return the form of the model after checking that it has the ports of `program`."""
     form = session.get_modelmeta().custom_metadata_map.get("form")
     if form not in OPTIONS:
-        raise ProgramError("The model does not say in which form hatlite wrote it; export it with hatlite.export.to_onnx.")
+        raise ProgramError(
+            "The model does not say in which form hatlite wrote it; make it with hatlite.export.to_onnx."
+        )
     for has, ports in ((session.get_inputs(), program.inputs), (session.get_outputs(), program.outputs)):
         theirs = {node.name: tuple(node.shape[1:]) for node in has}
         shapes = {port.name: program.values[port.value].shape for port in ports}
         ours = {name: (channels, height, width) for name, (height, width, channels) in shapes.items()}
         if theirs != ours:
-            raise ProgramError(f"The model has {theirs}, the program {program.name} has {ours}; export the program again.")
+            raise ProgramError(f"The model has {theirs}, {program.name} has {ours}; export the program again.")
     return form
 
 

@@ -46,7 +46,7 @@ def to_onnx(program: IntProgram, form: str = "golden", *, real: bool = False) ->
 
     Returns:
         A model whose nodes are named after their operators and carry module path and source line as doc string.
-        Metadata: march, form, scales and strides of the ports, task and classes where the program has them.
+        Metadata: march, form, scales and strides of the ports, task, and classes where the program has them.
 
     Raises:
         ProgramError: The program is invalid, the form unknown, two ports share a name, or an operator has no form.
@@ -118,7 +118,8 @@ def _described(port: Port, program: IntProgram, real: bool) -> ValueInfoProto:
 def _metadata(program: IntProgram, form: str) -> dict[str, str]:
     ports: Sequence[Port] = (*program.inputs, *program.outputs)
     described: Mapping[str, Any] = {
-        **{key: program.metadata[key] for key in ("task", "classes") if key in program.metadata},
+        "task": program.metadata.get("task_name", program.name),
+        **{key: program.metadata[key] for key in ("classes",) if key in program.metadata},
         "march": program.march,
         "form": form,
         "scales": {port.name: np.asarray(port.scale).tolist() for port in ports},

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hatlite.ops.integer.certificate import agrees
 from hatlite.ops.integer.engine_rules import CONV_RULES
+from hatlite.ops.integer.fixed_point import requantize
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.ops.integer.snap import nearest_weight_scale
 from hatlite.program import (
@@ -116,7 +117,19 @@ def certified(conv: Convolution, x: TensorType, y: TensorType) -> bool:
     if conv.requantize is None or x.dtype not in BYTES or y.dtype not in BYTES:
         return False
     clamp = (conv.requantize.quant_min, conv.requantize.quant_max)
-    return bool(agrees(QLINEAR_CONV, *conv.rounding(), clamp, *conv.reach(x.dtype)).all())
+    multiplier, shift, low, high = (*conv.rounding(), *conv.reach(x.dtype))
+    constant = low == high  # one number to check, not every level
+    varying = (part[~constant] for part in (multiplier, shift))
+    if not agrees(QLINEAR_CONV, *varying, clamp, low[~constant], high[~constant]).all():
+        return False
+    multiplier, shift, acc = multiplier[constant], shift[constant], low[constant]
+    rounded = QLINEAR_CONV.round(acc, _exact_ratio(multiplier, shift)).clip(*clamp)
+    return not acc.size or np.array_equal(rounded, requantize(acc, multiplier, shift, *clamp))
+
+
+def _exact_ratio(multiplier: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return M · 2^−s, which float32 holds exactly."""
+    return np.ldexp(multiplier.astype(np.float64), -shift).astype(np.float32)
 
 
 def shared_scales(conv: Convolution, x: TensorType, y: TensorType) -> tuple[Scales, bool]:
@@ -126,7 +139,7 @@ def shared_scales(conv: Convolution, x: TensorType, y: TensorType) -> tuple[Scal
     """
     multiplier, shift = conv.rounding()
     scale_x, scale_y = np.float32(x.scale), np.float32(y.scale)
-    wanted = np.ldexp(multiplier.astype(np.float64), -shift).astype(np.float32)
+    wanted = _exact_ratio(multiplier, shift)
     if conv.scale is not None:
         stored = conv.scale.astype(np.float32)
         if np.array_equal(stored * scale_x / scale_y, wanted):
@@ -145,9 +158,8 @@ def golden_scales(conv: Convolution, x: TensorType, y: TensorType) -> Scales | N
     scales, exact = shared_scales(conv, x, y)
     if exact:
         return scales
-    multiplier, shift = conv.rounding()
     one = np.float32(1)
-    return Scales(one, np.ldexp(multiplier.astype(np.float64), -shift).astype(np.float32), one)
+    return Scales(one, _exact_ratio(*conv.rounding()), one)
 
 
 def exact_outputs(program: IntProgram, form: str) -> frozenset[str]:
