@@ -55,7 +55,7 @@ def test_golden_equals_the_executor_on_the_proof_network(proof_programs, dtype, 
         require_equal(run(model, inputs, level), Executor(program).run(inputs))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(list(LEVELS)), st.sampled_from([1, 3]))
 def test_golden_equals_the_definition_value_by_value(seed, level, batch):
     program = with_all_values(random_program(seed))
@@ -148,9 +148,11 @@ def test_an_operator_without_a_form(monkeypatch):
 
 
 def test_low_bytes_that_exceed_an_int32_are_refused():
-    inputs = 2**31 // (255 * 127) + 1
+    inputs = 2**31 // (255 * 127) + 1  # 66,312
     weight = Weight(np.full((1, 1, 1, inputs), 127, np.int8))
     rule = Requantize([16385], [46], -128, 127)
     op = Linear(name="l", inputs=("x",), output="y", weight=weight, bias=[0], requantize=rule)
-    with pytest.raises(ProgramError, match=r"linear 'l' .*low bytes of its int16 input can sum up to 21474\d+, beyond"):
+    with pytest.raises(
+        ProgramError, match=r"linear 'l' .*: the low bytes of its int16 input can sum up to 2147514120, beyond"
+    ):
         to_onnx(one_op(op, (1, 1, inputs), (1, 1, 1), "int16"))
