@@ -140,7 +140,7 @@ def _weighted(graph: OnnxGraph, op: Operator, program: IntProgram, x: str) -> st
     x_type, y_type = program.values[op.inputs[0]], program.values[op.output]
     conv = as_convolution(op, x_type)
     scales = golden_scales(conv, x_type, y_type)
-    if scales is not None:
+    if scales is not None and conv.requantize is not None:
         zeros = [np.uint8(zero_point(value.dtype)) for value in (x_type, y_type)]
         weight = (conv.weight, scales.weight, np.zeros(len(conv.weight), np.int8))
         y = graph.node(

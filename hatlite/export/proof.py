@@ -119,8 +119,8 @@ def certified(conv: Convolution, x: TensorType, y: TensorType) -> bool:
     clamp = (conv.requantize.quant_min, conv.requantize.quant_max)
     multiplier, shift, low, high = (*conv.rounding(), *conv.reach(x.dtype))
     constant = low == high  # one number to check, not every level
-    varying = (part[~constant] for part in (multiplier, shift))
-    if not agrees(QLINEAR_CONV, *varying, clamp, low[~constant], high[~constant]).all():
+    m, s, least, most = (part[~constant] for part in (multiplier, shift, low, high))
+    if not agrees(QLINEAR_CONV, m, s, clamp, least, most).all():
         return False
     multiplier, shift, acc = multiplier[constant], shift[constant], low[constant]
     rounded = QLINEAR_CONV.round(acc, _exact_ratio(multiplier, shift)).clip(*clamp)
