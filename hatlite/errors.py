@@ -13,6 +13,7 @@
     ├── QuantizationError (ValueError)      scales, ranges or qconfig rules do not fit
     ├── MarchError (ValueError)             a march is unknown or cannot hold the program
     ├── ProgramError (ValueError)           an integer program or `.hbir` file is invalid
+    ├── MissingExtraError (ImportError)     a package of an extra such as hatlite[onnx] is not installed
     ├── TrainingError (ArithmeticError)     a loss is not finite
     └── StageError (RuntimeError)           a stage cannot start
 
@@ -111,6 +112,10 @@ class MarchError(HatliteError, ValueError):
 
 class ProgramError(HatliteError, ValueError):
     """An integer program or a `.hbir` file is invalid."""
+
+
+class MissingExtraError(HatliteError, ImportError):
+    """A package of an extra such as ``hatlite[onnx]`` is not installed."""
 
 
 class TrainingError(HatliteError, ArithmeticError):

@@ -6,6 +6,7 @@ from hatlite.engine.comparison import compare_pictures
 from hatlite.engine.infer import class_names, infer_images
 from hatlite.engine.inspection import align_stage, lower_from_config
 from hatlite.engine.loop import Callback, Loop, RunInfo
+from hatlite.engine.onnx_files import export_float, export_program, run_program, verify_export
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.stages import (
@@ -33,12 +34,16 @@ __all__ = [
     "align_stage",
     "class_names",
     "compare_pictures",
+    "export_float",
+    "export_program",
     "infer_images",
     "last_stage",
     "lower_from_config",
     "predict_stage",
     "restore",
+    "run_program",
     "run_stage",
     "stage_file",
     "stage_kind",
+    "verify_export",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hatlite.program.ops import Add, Conv2d, Linear
-from hatlite.qparams import int_type
+from hatlite.qparams import int_range, int_type
 
 __all__ = ["accumulator_peak", "accumulator_range", "add_peak"]
 
@@ -22,20 +22,21 @@ def accumulator_peak(op: Conv2d | Linear, input_dtype: str) -> NDArray[Any]:
     return weights * int_type(input_dtype).magnitude + np.abs(op.bias.astype(np.int64))
 
 
-def accumulator_range(op: Conv2d | Linear, input_dtype: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the smallest and the largest accumulator per output channel, bias included, both (O,) int64.
-
-    Padding only removes terms, and 0 is among the inputs, so that the range holds at borders too.
+def accumulator_range(
+    weight_OhwI: NDArray[Any], bias_O: NDArray[Any], input_dtype: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the smallest and the largest accumulator that some input reaches, (O,) int64 each.
 
     Args:
-        op: Its weights and bias are used as they are.
-        input_dtype: Integer type of the input.
+        weight_OhwI: Integers.
+        bias_O: Integers.
+        input_dtype: Integer type of the input; padding is the integer 0, which lies in every type.
     """
-    weights = op.weight.values.astype(np.int64).reshape(len(op.bias), -1)
-    kind = int_type(input_dtype)
-    ends = np.stack([weights * kind.quant_min, weights * kind.quant_max])
-    bias = op.bias.astype(np.int64)
-    return ends.min(axis=0).sum(axis=1) + bias, ends.max(axis=0).sum(axis=1) + bias
+    low, high = int_range(input_dtype)
+    rows = weight_OhwI.astype(np.int64).reshape(len(weight_OhwI), -1)
+    up, down = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
+    bias = bias_O.astype(np.int64)
+    return up * low + down * high + bias, up * high + down * low + bias
 
 
 def add_peak(op: Add, dtype_a: str, dtype_b: str) -> int:

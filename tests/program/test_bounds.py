@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from hatlite.ops.integer import reference
 from hatlite.program import Add, Conv2d, Requantize, Weight
-from hatlite.program.bounds import accumulator_peak, add_peak
+from hatlite.program.bounds import accumulator_peak, accumulator_range, add_peak
+from hatlite.qparams import int_range
 
 
 def conv(weights, bias):
@@ -32,3 +33,15 @@ def test_the_peak_is_reached_by_the_worst_input_and_never_passed(seed):
 def test_add_peak_by_hand():
     op = Add(name="a", inputs=("x", "y"), output="z", multipliers=(3, 5), requantize=Requantize([1], [1], 0, 1))
     assert add_peak(op, "int8", "uint8") == 3 * 128 + 5 * 255
+
+
+@given(st.integers(0, 2**32), st.sampled_from(["int8", "uint8", "int16"]))
+def test_the_range_is_reached_at_both_ends_and_never_left(seed, dtype):
+    rng = np.random.default_rng(seed)
+    weight, bias = rng.integers(-127, 128, (1, 1, 1, 5)), rng.integers(-1000, 1000, 1)
+    low, high = accumulator_range(weight, bias, dtype)
+    ends = int_range(dtype)
+    for bound, one, other in ((low, *ends), (high, *ends[::-1])):
+        assert reference.conv2d(np.where(weight > 0, one, other), weight, bias).item() == bound[0]
+    x = rng.integers(ends[0], ends[1] + 1, (1, 1, 1, 5))
+    assert low[0] <= reference.conv2d(x, weight, bias).item() <= high[0]

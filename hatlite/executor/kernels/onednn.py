@@ -95,7 +95,7 @@ def _factor(rule: Requantize) -> NDArray[np.float64]:
 def _is_proven(op: Any, x_dtype: str, bias: NDArray[np.int64]) -> bool:
     """Return whether the fused rule gives the defined result for every input of every channel."""
     rule = op.requantize
-    low, high = accumulator_range(op, x_dtype)
+    low, high = accumulator_range(op.weight.values, op.bias, x_dtype)
     clamp = (rule.quant_min, rule.quant_max)
     multiplier, shift = (np.broadcast_to(values, low.shape) for values in (rule.multiplier, rule.shift))
     return bool(agrees(RULE, multiplier, shift, clamp, low=low, high=high, bias=bias).all())
@@ -118,7 +118,9 @@ def _convolution(op: Conv2d | Linear, program: IntProgram) -> tuple[str, Kernel]
     if out in BYTES and rule is not None and _fills_its_type(rule, out) and _is_proven(op, x.dtype, bias):
         m = np.broadcast_to(_factor(rule), bias.shape)
         return "fused", _Convolution(values, m, bias * m, shape[0], out, *shape[1:])
-    low, high = accumulator_range(op, x.dtype)  # sums are taken in int32; only their last value becomes a float
+    low, high = accumulator_range(
+        op.weight.values, op.bias, x.dtype
+    )  # sums are taken in int32; only their last value becomes a float
     peak = int(max(-low.min(), high.max(), (high - bias).max(), (bias - low).max()))
     if peak >= FLOAT32_EXACT:
         return None

@@ -65,6 +65,9 @@ def check_headroom(peak: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> 
     Raises:
         QuantizationError: Some channel could overflow; the message names the first.
     """
+    rough = np.asarray(peak, np.float64) * np.abs(np.asarray(multiplier, np.float64)) + np.ldexp(1.0, shift)
+    if np.all(rough < INT64_LIMIT / 2):
+        return  # far from the limit, and exact integers are slow
     needed = np.atleast_1d(_exact(peak) * abs(_exact(multiplier)) + 2 ** (_exact(shift) - 1))
     for channel, value in enumerate(needed.reshape(-1)):
         if value >= INT64_LIMIT:

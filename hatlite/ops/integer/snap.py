@@ -13,7 +13,7 @@ from hatlite.ops.integer.certificate import agrees, agrees_on_pairs
 from hatlite.ops.integer.engine_rules import ADD_RULES, FLOAT32_EXACT, AddRule, ConvRule
 from hatlite.ops.integer.fixed_point import MAX_SHIFT, MULTIPLIER_BITS, quantize_add_multipliers, quantize_multiplier
 
-__all__ = ["ADD_CANDIDATES", "AddSnap", "Snap", "snap", "snap_add"]
+__all__ = ["ADD_CANDIDATES", "AddSnap", "Snap", "nearest_weight_scale", "snap", "snap_add"]
 
 Pair = tuple[int, int]
 
@@ -73,14 +73,14 @@ def snap(
     ideal = np.asarray(weight_scale, dtype=np.float64).reshape(-1)
     real = np.stack([np.broadcast_to(np.asarray(value, dtype=np.float64), ideal.shape) for value in (bias, reach)])
     first, start = quantize_multiplier(scale_in * ideal / scale_out)
-    scale, found = _nearest_scale(first, start, scale_in, scale_out)
+    scale, found = nearest_weight_scale(first, start, scale_in, scale_out)
     best = Snap(first.copy(), start.copy(), scale, np.full(len(ideal), -1))
     for offset in OFFSETS:
         todo = np.flatnonzero(best.rank < (len(rules) if offset <= SHARED else min(len(rules), 1)))
         if not todo.size:
             continue
         multiplier, shift = _within_binade(first[todo] + offset, start[todo])
-        scale, found = _nearest_scale(multiplier, shift, scale_in, scale_out)
+        scale, found = nearest_weight_scale(multiplier, shift, scale_in, scale_out)
         units = real[:, todo] / (scale_in * scale)
         rank = np.where(found, _rank(rules, multiplier, shift, clamp, units), -1)
         better = rank > best.rank[todo]
@@ -114,7 +114,7 @@ def _rank(
     return rank
 
 
-def _nearest_scale(
+def nearest_weight_scale(
     multiplier: NDArray, shift: NDArray, scale_in: float, scale_out: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return (C,) float32 values Sw near M · 2^−s · Sy / Sx, and whether fp32(fp32(Sx · Sw) / Sy) is M · 2^−s."""

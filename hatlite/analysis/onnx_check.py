@@ -1,0 +1,208 @@
+"""Does ONNX Runtime compute what the executor computes? Every integer of every output is compared, at 0 LSB."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from hatlite.analysis.onnx_probe import probe_inputs, probe_program
+from hatlite.errors import ProgramError
+from hatlite.executor import Executor, dequantize_outputs
+from hatlite.export import exact_outputs, to_onnx
+from hatlite.ops.integer.fixed_point import dequantize
+from hatlite.program import IntProgram
+
+__all__ = ["OPTIONS", "OnnxOutput", "OnnxReport", "verify_onnx"]
+
+Level = onnxruntime.GraphOptimizationLevel
+OPTIONS = {
+    "golden": {"default": Level.ORT_ENABLE_ALL, "unoptimised": Level.ORT_DISABLE_ALL},
+    "qdq": {"default": Level.ORT_ENABLE_ALL},
+}
+"""Form → session options to check; QDQ is exact only where ONNX Runtime fuses it."""
+
+THRESHOLDS = "thresholds of "
+
+
+@dataclass(frozen=True)
+class OnnxOutput:
+    """Comparison of one output under one set of session options.
+
+    Attributes:
+        name: Of the output, or ``thresholds of`` a convolution.
+        options: Key of :data:`OPTIONS`.
+        promised: Whether the form promises equality for it.
+        elements: Values compared.
+        differing: How many of them differ.
+        max_lsb: Largest difference, in steps.
+    """
+
+    name: str
+    options: str
+    promised: bool
+    elements: int
+    differing: int
+    max_lsb: int
+
+
+@dataclass(frozen=True)
+class OnnxReport:
+    """What was compared.
+
+    Attributes:
+        form: Of the model.
+        runtime: Version of ONNX Runtime.
+        outputs: One entry per output and session options, the thresholds last.
+    """
+
+    form: str
+    runtime: str
+    outputs: tuple[OnnxOutput, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output that the form promises is equal."""
+        return not any(output.differing for output in self.outputs if output.promised)
+
+    def table(self) -> str:
+        """Return one line per output, and one for all thresholds of each set of options."""
+        rows = [row for row in self.outputs if not row.name.startswith(THRESHOLDS)] + self._threshold_rows()
+        width = max(len(row.name) for row in rows)
+        lines = [f"{'output':{width}}  {'options':11}  promised  {'elements':>10}  {'differing':>9}  max LSB"]
+        for row in rows:
+            promised = "yes" if row.promised else "no"
+            lines.append(
+                f"{row.name:{width}}  {row.options:11}  {promised:8}  {row.elements:10,}  {row.differing:9,}"
+                f"  {row.max_lsb:7,}"
+            )
+        return "\n".join(lines)
+
+    def _threshold_rows(self) -> list[OnnxOutput]:
+        rows = []
+        for options in OPTIONS[self.form]:
+            probes = [row for row in self.outputs if row.options == options and row.name.startswith(THRESHOLDS)]
+            elements, differing = (sum(getattr(row, key) for row in probes) for key in ("elements", "differing"))
+            worst = max((row.max_lsb for row in probes), default=0)
+            name = f"{THRESHOLDS}{len(probes)} convolutions"
+            rows.append(OnnxOutput(name, options, True, elements, differing, worst))
+        return rows
+
+    def summary(self) -> str:
+        """Return one sentence."""
+        promised = [row for row in self.outputs if row.promised]
+        elements, differing = (sum(getattr(row, key) for row in promised) for key in ("elements", "differing"))
+        rest = sum(row.differing for row in self.outputs if not row.promised)
+        more = f"; {rest:,} differ where the {self.form} form promises nothing" if rest else ""
+        verdict = "equal" if self.passed else "NOT equal"
+        return (
+            f"ONNX Runtime {self.runtime} and the executor are {verdict}: "
+            f"{elements:,} integers compared, {differing:,} differ{more}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {"passed": self.passed, **asdict(self)}
+
+
+def verify_onnx(
+    model: ModelProto | str | os.PathLike[str],
+    program: IntProgram,
+    batches: Iterable[Mapping[str, NDArray[Any]]] = (),
+    *,
+    engine: str = "auto",
+) -> OnnxReport:
+    """Run `model` and `program` on the same inputs, and this ONNX Runtime at the thresholds of every convolution.
+
+    Args:
+        model: What :func:`~hatlite.export.to_onnx` made, or a file of it; integer or real ends.
+        program: What it was made from.
+        batches: Inputs as the executor takes them, name → (N, H, W, C) integers; none checks the thresholds alone.
+        engine: Of the executor.
+
+    Raises:
+        ProgramError: ONNX Runtime cannot load the model, or it is none of `program`.
+    """
+    form = _form(_session(model, Level.ORT_DISABLE_ALL), program)
+    rows = _compare(model, program, batches, form, engine)
+    probe = probe_program(program)
+    asked = _compare(to_onnx(probe, form), probe, [probe_inputs(probe)], form, engine)
+    rows += [OnnxOutput(**{**asdict(row), "name": THRESHOLDS + row.name}) for row in asked]
+    return OnnxReport(form, onnxruntime.__version__, tuple(rows))
+
+
+def _session(model: ModelProto | str | os.PathLike[str], level: Level) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level
+    options.log_severity_level = 3  # errors
+    source = model.SerializeToString() if isinstance(model, ModelProto) else str(Path(model))
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as problem:  # the runtime's own exceptions have no common base but this
+        name = "The model" if isinstance(model, ModelProto) else str(model)
+        raise ProgramError(f"{name}: ONNX Runtime cannot load it ({problem}).") from problem
+
+
+def _form(session: onnxruntime.InferenceSession, program: IntProgram) -> str:
+    """Return the form of the model after checking that it has the ports of `program`."""
+    form = session.get_modelmeta().custom_metadata_map.get("form")
+    if form not in OPTIONS:
+        raise ProgramError(
+            "The model does not say in which form hatlite wrote it; make it with hatlite.export.to_onnx."
+        )
+    for has, ports in ((session.get_inputs(), program.inputs), (session.get_outputs(), program.outputs)):
+        theirs = {node.name: tuple(node.shape[1:]) for node in has}
+        shapes = {port.name: program.values[port.value].shape for port in ports}
+        ours = {name: (channels, height, width) for name, (height, width, channels) in shapes.items()}
+        if theirs != ours:
+            raise ProgramError(f"The model has {theirs}, {program.name} has {ours}; export the program again.")
+    return form
+
+
+def _compare(
+    model: ModelProto | str | os.PathLike[str],
+    program: IntProgram,
+    batches: Iterable[Mapping[str, NDArray[Any]]],
+    form: str,
+    engine: str,
+) -> list[OnnxOutput]:
+    sessions = {name: _session(model, level) for name, level in OPTIONS[form].items()}
+    executor, promised = Executor(program, engine), exact_outputs(program, form)
+    counts = {(port.name, name): np.zeros(3, np.int64) for name in sessions for port in program.outputs}
+    for inputs in batches:
+        expected = executor.run(inputs)
+        for options, session in sessions.items():
+            for name, steps in _differences(session, program, inputs, expected).items():
+                elements, differing, worst = counts[name, options]
+                counts[name, options][:] = (
+                    elements + steps.size,
+                    differing + np.count_nonzero(steps),
+                    max(worst, steps.max()),
+                )
+    return [OnnxOutput(name, o, name in promised, *map(int, count)) for (name, o), count in counts.items()]
+
+
+def _differences(
+    session: onnxruntime.InferenceSession,
+    program: IntProgram,
+    inputs: Mapping[str, NDArray[Any]],
+    expected: Mapping[str, NDArray[Any]],
+) -> dict[str, NDArray[np.int64]]:
+    """Return |ONNX − expected| of each output, in steps; where real ends differ by less than one, 1."""
+    real = session.get_inputs()[0].type == "tensor(float)"
+    feeds = {}
+    for port in program.inputs:
+        q = inputs[port.name]
+        feeds[port.name] = np.ascontiguousarray((dequantize(q, port.scale) if real else q).transpose(0, 3, 1, 2))
+    names = [port.name for port in program.outputs]
+    got = dict(zip(names, session.run(names, feeds), strict=True))
+    if not real:
+        return {n: np.abs(got[n].astype(np.int64) - expected[n].transpose(0, 3, 1, 2).astype(np.int64)) for n in names}
+    wanted = dequantize_outputs(program, expected)
+    scales = {p.name: np.asarray(p.scale).reshape(-1, 1, 1) for p in program.outputs}
+    return {n: np.ceil(np.abs(got[n] - wanted[n]) / scales[n]).astype(np.int64) for n in names}

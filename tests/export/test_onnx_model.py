@@ -1,0 +1,158 @@
+"""The exported file computes in ONNX Runtime what the executor computes, at 0 differing integers."""
+
+import dataclasses
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from single_op_programs import program as one_op
+
+from hatlite.errors import ProgramError
+from hatlite.executor import Executor, dequantize_outputs
+from hatlite.export import exact_outputs, to_onnx
+from hatlite.export.golden import RULES
+from hatlite.ops.integer.fixed_point import dequantize
+from hatlite.program import Add, Linear, Port, Requantize, Rescale, Weight
+from hatlite.program.samples import random_inputs, random_program
+
+LEVELS = onnxruntime.GraphOptimizationLevel
+LEVELS = {"default": LEVELS.ORT_ENABLE_ALL, "unoptimised": LEVELS.ORT_DISABLE_ALL}
+
+
+def with_all_values(program):
+    """Every value of the program as an output."""
+    ports = tuple(Port(f"out {name}", name, kind.dtype, kind.scale) for name, kind in program.values.items())
+    return dataclasses.replace(program, outputs=ports)
+
+
+def run(model, inputs, level="default"):
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level, options.log_severity_level = LEVELS[level], 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    feeds = {name: np.ascontiguousarray(array.transpose(0, 3, 1, 2)) for name, array in inputs.items()}
+    got = session.run(None, feeds)
+    return {out.name: array.transpose(0, 2, 3, 1) for out, array in zip(session.get_outputs(), got, strict=True)}
+
+
+def require_equal(got, expected):
+    assert set(got) == set(expected)
+    for name, array in expected.items():
+        assert got[name].dtype == array.dtype
+        np.testing.assert_array_equal(got[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_golden_equals_the_executor_on_the_proof_network(proof_programs, dtype, level):
+    program = proof_programs[dtype]
+    model = to_onnx(program)
+    assert {port.dtype for port in program.outputs} == {"int8", "int16", "int32"}
+    for batch in (1, 3):
+        inputs = random_inputs(program, batch, batch)
+        require_equal(run(model, inputs, level), Executor(program).run(inputs))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(list(LEVELS)), st.sampled_from([1, 3]))
+def test_golden_equals_the_definition_value_by_value(seed, level, batch):
+    program = with_all_values(random_program(seed))
+    inputs = random_inputs(program, seed, batch)
+    require_equal(run(to_onnx(program), inputs, level), Executor(program, "reference").run(inputs))
+
+
+def test_golden_uses_qlinearconv_where_it_is_proven(proof_programs):
+    program = proof_programs["int8"]
+    nodes = [node.op_type for node in to_onnx(program).graph.node]
+    byte_results = [
+        op
+        for op in program.ops
+        if op.kind in ("conv2d", "resize_bilinear2x", "rescale")
+        and program.values[op.output].dtype in ("int8", "uint8")
+    ]
+    assert nodes.count("QLinearConv") == len(byte_results) == 29
+
+
+def test_qdq_keeps_its_promise(proof_programs):
+    """Up to the first addition: convolutions, a depthwise one, pools and resizes."""
+    program = with_all_values(proof_programs["int8"])
+    first = next(index for index, op in enumerate(program.ops) if isinstance(op, Add))
+    names = ["img", *(op.output for op in program.ops[:first])]
+    ports = tuple(port for port in program.outputs if port.value in [program.inputs[0].value, *names])
+    values = {port.value: program.values[port.value] for port in ports}
+    program = dataclasses.replace(program, outputs=ports, ops=program.ops[:first], values=values)
+    assert exact_outputs(program, "qdq") == {port.name for port in ports}
+    inputs = random_inputs(program, 5, 3)
+    require_equal(run(to_onnx(program, "qdq"), inputs), Executor(program).run(inputs))
+
+
+@pytest.mark.parametrize(("dtype", "worst"), [("int8", 0.01), ("int16", 0.01)])
+def test_qdq_stays_close_where_it_promises_nothing(proof_programs, dtype, worst):
+    program = proof_programs[dtype]
+    inputs = random_inputs(program, 6, 2)
+    got = run(to_onnx(program, "qdq", real=True), {"img": dequantize(inputs["img"], 1 / 128)})
+    expected = dequantize_outputs(program, Executor(program).run(inputs))
+    for name, real in expected.items():
+        assert np.abs(got[name].transpose(0, 3, 1, 2) - real).max() <= worst * np.abs(real).max()
+
+
+def test_real_ends_are_those_around_an_executor(proof_programs):
+    program = proof_programs["int8"]
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(-1.2, 1.2, (2, 36, 52, 3)).astype(np.float32)  # off the grid and beyond it
+    pixels[0, 0, :4, 0] = [0.5 / 128, -0.5 / 128, np.inf, -np.inf]  # halves go up
+    integers = np.clip(np.floor(pixels.astype(np.float64) * 128 + 0.5), -128, 127).astype(np.int8)
+    assert integers[0, 0, :4, 0].tolist() == [1, 0, 127, -128]
+    expected = dequantize_outputs(program, Executor(program).run({"img": integers}))
+    got = run(to_onnx(program, real=True), {"img": pixels})
+    require_equal({name: array.transpose(0, 3, 1, 2) for name, array in got.items()}, expected)
+
+
+def test_nodes_and_metadata_say_where_they_come_from(proof_programs):
+    program = proof_programs["int8"]
+    model = to_onnx(program)
+    stem = next(node for node in model.graph.node if node.op_type == "QLinearConv")
+    assert stem.name == f"{program.ops[0].name}/QLinearConv"
+    assert stem.doc_string.startswith("backbone.stem tests/networks.py:")
+    names = [node.name for node in model.graph.node]
+    assert len(set(names)) == len(names)
+    notes = {entry.key: entry.value for entry in model.metadata_props}
+    assert (notes["task"], notes["march"], notes["form"]) == ("proof", "bayes-sim", "golden")
+    assert json.loads(notes["classes"]) == ["a", "b"]
+    assert json.loads(notes["strides"])["cls_s4"] == 4
+    assert json.loads(notes["scales"])["img"] == 1 / 128
+    assert len(json.loads(notes["scales"])["box_s4"]) == 4
+    assert "hatlite" in notes
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
+
+
+def test_an_unknown_form():
+    with pytest.raises(ProgramError, match=r"ONNX form is 'golde'; expected one of golden, qdq\.(.|\n)*'golden'"):
+        to_onnx(random_program(0), "golde")
+
+
+def test_an_input_and_an_output_of_one_name():
+    program = random_program(0)
+    outputs = (dataclasses.replace(program.outputs[0], name="img"),)
+    with pytest.raises(ProgramError, match="random: 'img' is an input and an output; ONNX needs two names"):
+        to_onnx(dataclasses.replace(program, outputs=outputs))
+
+
+def test_an_operator_without_a_form(monkeypatch):
+    op = Rescale(name="r", inputs=("x",), output="y", requantize=Requantize([16385], [20], -128, 127))
+    monkeypatch.delitem(RULES, Rescale)
+    with pytest.raises(ProgramError, match=r"rescale 'r' \(source unknown\) has no ONNX form; there is one for Conv2d"):
+        to_onnx(one_op(op, (8, 8, 4), (8, 8, 4)))
+
+
+def test_low_bytes_that_exceed_an_int32_are_refused():
+    inputs = 2**31 // (255 * 127) + 1  # 66,312
+    weight = Weight(np.full((1, 1, 1, inputs), 127, np.int8))
+    rule = Requantize([16385], [46], -128, 127)
+    op = Linear(name="l", inputs=("x",), output="y", weight=weight, bias=[0], requantize=rule)
+    with pytest.raises(
+        ProgramError, match=r"linear 'l' .*: the low bytes of its int16 input can sum up to 2147514120, beyond"
+    ):
+        to_onnx(one_op(op, (1, 1, inputs), (1, 1, 1), "int16"))
