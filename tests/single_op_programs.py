@@ -7,6 +7,7 @@ import numpy as np
 from hatlite.march import get_march
 from hatlite.program import (
     Add,
+    Concat,
     Conv2d,
     IntProgram,
     MaxPool2d,
@@ -48,6 +49,7 @@ VECTOR_OPS = [
     (MaxPool2d(name="m", inputs=("x",), output="y", kernel=(3, 3), stride=(2, 2), padding=(1, 1)), (4, 4, 16), 9),
     (ResizeNearest(name="n", inputs=("x",), output="y", factor=2), (16, 16, 1), 1),
     (ResizeBilinear2x(name="b", inputs=("x",), output="y", requantize=requantize()), (16, 16, 1), 9),
+    (Concat(name="j", inputs=("x", "z"), output="y"), (8, 4, 8), 1),
     (Rescale(name="r", inputs=("x",), output="y", requantize=requantize()), (8, 8, 4), 1),
 ]
 """(operator on (8, 8, 4), its output shape, cycles of the vector unit for 256 output values)"""

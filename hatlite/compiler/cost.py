@@ -20,6 +20,7 @@ from hatlite.errors import ProgramError
 from hatlite.march import March
 from hatlite.program import (
     Add,
+    Concat,
     Conv2d,
     IntProgram,
     Linear,
@@ -187,5 +188,6 @@ CYCLES: dict[type[Operator], Callable[[Any, TensorType, TensorType, March], int]
     ResizeNearest: _per_value,
     ResizeBilinear2x: _bilinear_cycles,
     Rescale: _per_value,
+    Concat: _per_value,
 }
 """Compute cycles of an operator from (operator, first input, output, march)."""

@@ -7,6 +7,7 @@ from typing import Any
 from hatlite.march import March, OpLimits
 from hatlite.program import (
     Add,
+    Concat,
     Conv2d,
     IntProgram,
     Linear,
@@ -82,6 +83,7 @@ LIMITS: dict[type[Operator], Callable[[Any, OpLimits], Iterator[Measure]]] = {
     ResizeNearest: _resize,
     ResizeBilinear2x: _unlimited,
     Rescale: _unlimited,
+    Concat: _unlimited,
 }
 """What each operator is measured by, beside the size of the values that it reads and writes."""
 

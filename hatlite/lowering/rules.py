@@ -10,6 +10,7 @@ from torch import nn
 from hatlite.march import March
 from hatlite.program import (
     Add,
+    Concat,
     Conv2d,
     Linear,
     MaxPool2d,
@@ -24,6 +25,7 @@ from hatlite.program import (
 from hatlite.quantization.sites import (
     AddSite,
     BilinearSite,
+    ConcatSite,
     ConvSite,
     MaxPoolSite,
     NearestSite,
@@ -97,6 +99,7 @@ LOWERING_RULES: dict[type[Site], Callable[[Any, March], Operator]] = {
     BilinearSite: lambda site, march: ResizeBilinear2x(
         requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)
     ),
+    ConcatSite: lambda site, march: Concat(**_common(site)),
     RescaleSite: lambda site, march: Rescale(
         requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)
     ),

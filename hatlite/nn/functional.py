@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from hatlite.errors import BuildError
 
-__all__ = ["Add", "Interpolate"]
+__all__ = ["Add", "Concat", "Interpolate"]
 
 
 class Add(nn.Module):
@@ -18,6 +18,16 @@ class Add(nn.Module):
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return a + b
+
+
+class Concat(nn.Module):
+    """Tensors (N, C, H, W) of one height and width, one after the other along the channels.
+
+    As integers the parts share one scale, the largest that any of them needs.
+    """
+
+    def forward(self, *parts: torch.Tensor) -> torch.Tensor:
+        return torch.cat(parts, dim=1)
 
 
 class Interpolate(nn.Module):

@@ -4,6 +4,7 @@ from hatlite.program.constants import Requantize, Source, Weight
 from hatlite.program.ops import (
     OPERATORS,
     Add,
+    Concat,
     Conv2d,
     Linear,
     MaxPool2d,
@@ -21,6 +22,7 @@ from hatlite.program.verify import verify
 __all__ = [
     "OPERATORS",
     "Add",
+    "Concat",
     "Conv2d",
     "IntProgram",
     "Linear",

@@ -16,6 +16,7 @@ from hatlite.program.constants import UNKNOWN_SOURCE, Requantize, Source, Weight
 __all__ = [
     "OPERATORS",
     "Add",
+    "Concat",
     "Conv2d",
     "Linear",
     "MaxPool2d",
@@ -40,7 +41,8 @@ class Operator:
     """
 
     kind: ClassVar[str] = ""
-    arity: ClassVar[int] = 1
+    arity: ClassVar[int | None] = 1
+    """Values that it reads; None for any number from 1 on."""
 
     name: str
     inputs: tuple[str, ...]
@@ -105,7 +107,7 @@ class Add(Operator):
     """
 
     kind: ClassVar[str] = "add"
-    arity: ClassVar[int] = 2
+    arity: ClassVar[int | None] = 2
     multipliers: Pair
     requantize: Requantize
 
@@ -143,6 +145,14 @@ class ResizeBilinear2x(Operator):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Concat(Operator):
+    """The channels of all inputs, one after the other. Keeps dtype and scale, which all inputs share."""
+
+    kind: ClassVar[str] = "concat"
+    arity: ClassVar[int | None] = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Rescale(Operator):
     """Requantise a value to another scale or type."""
 
@@ -151,6 +161,16 @@ class Rescale(Operator):
 
 
 OPERATORS: dict[str, Any] = {
-    op.kind: op for op in (Conv2d, Linear, Add, MaxPool2d, ResizeNearest, ResizeBilinear2x, Rescale)
+    op.kind: op
+    for op in (
+        Conv2d,
+        Linear,
+        Add,
+        MaxPool2d,
+        ResizeNearest,
+        ResizeBilinear2x,
+        Rescale,
+        Concat,
+    )
 }
 """Every operator, by kind."""

@@ -13,7 +13,17 @@ from hatlite.march import Arithmetic
 from hatlite.ops.integer.fixed_point import check_headroom
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program.bounds import accumulator_peak, add_peak
-from hatlite.program.ops import OPERATORS, Add, Conv2d, Linear, MaxPool2d, Operator, ResizeBilinear2x, ResizeNearest
+from hatlite.program.ops import (
+    OPERATORS,
+    Add,
+    Concat,
+    Conv2d,
+    Linear,
+    MaxPool2d,
+    Operator,
+    ResizeBilinear2x,
+    ResizeNearest,
+)
 from hatlite.program.program import TensorType
 from hatlite.program.shapes import output_shape
 from hatlite.qparams import int_type
@@ -30,8 +40,8 @@ def known_operator(op: Operator, inputs: Types, output: TensorType, arithmetic: 
     """The operator exists and reads as many values as it should."""
     if OPERATORS.get(op.kind) is not type(op):
         yield f"operator {type(op).__name__!r} is unknown; this version has {', '.join(OPERATORS)}"
-    elif len(inputs) != op.arity:
-        yield f"reads {len(inputs)} values; expected {op.arity}"
+    elif len(inputs) != op.arity if op.arity is not None else not inputs:
+        yield f"reads {len(inputs)} values; expected {op.arity or '1 or more'}"
 
 
 def whole_windows(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
@@ -71,6 +81,8 @@ def shapes_agree(op: Operator, inputs: Types, output: TensorType, arithmetic: Ar
     """The output has the shape that the operator gives, and the two values of an add are alike."""
     if isinstance(op, Add) and inputs[0].shape != inputs[1].shape:
         yield f"adds {inputs[0].shape} and {inputs[1].shape}; expected one shape"
+    if isinstance(op, Concat) and len({value.shape[:2] for value in inputs}) > 1:
+        yield f"joins {', '.join(str(value.shape) for value in inputs)}; expected one height and one width"
     shape = output_shape(op, *(value.shape for value in inputs))
     if shape != output.shape:
         yield f"gives {shape}, but {op.output!r} is declared as {output.shape}"
@@ -86,9 +98,10 @@ def inputs_are_activations(op: Operator, inputs: Types, output: TensorType, arit
 
 def output_dtype(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
     """The declared dtype holds every result; operators that only move values keep dtype and scale."""
-    if isinstance(op, (MaxPool2d, ResizeNearest)):
-        if (inputs[0].dtype, inputs[0].scale) != (output.dtype, output.scale):
-            yield f"must keep dtype and scale of {op.inputs[0]!r}, but {op.output!r} differs"
+    if isinstance(op, (MaxPool2d, ResizeNearest, Concat)):
+        for name, value in zip(op.inputs, inputs, strict=True):
+            if (value.dtype, value.scale) != (output.dtype, output.scale):
+                yield f"must keep dtype and scale of {name!r}, but {op.output!r} differs"
     elif (rule := getattr(op, "requantize", None)) is None:
         if output.dtype != "int32":
             yield f"leaves its accumulator, so {op.output!r} must be int32, not {output.dtype}"

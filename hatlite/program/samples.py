@@ -14,6 +14,7 @@ from hatlite.program.bounds import accumulator_peak
 from hatlite.program.constants import Requantize, Source, Weight
 from hatlite.program.ops import (
     Add,
+    Concat,
     Conv2d,
     Linear,
     MaxPool2d,
@@ -113,6 +114,7 @@ class _Drawing:
     def convolution(self, kind: str = "conv2d", *, raw: bool = False, linear: bool = False) -> str:
         groups = 1 if linear else int(self.rng.choice([1, 2, CHANNELS]))
         kernel = 1 if linear else int(self.rng.choice([1, 3]))
+        channels = self.type.shape[2]
         window = {
             "stride": (1, 1) if min(self.type.shape[:2]) < 4 else tuple(self.rng.integers(1, 3, 2).tolist()),
             "dilation": (int(self.rng.integers(1, 3)), 1),
@@ -122,7 +124,7 @@ class _Drawing:
         fields = {
             **self.common(kind),
             **({} if linear else window),
-            **self.weights(CHANNELS, kernel, kernel, CHANNELS // groups),
+            **self.weights(CHANNELS, kernel, kernel, channels // groups),
         }
         cls = Linear if linear else Conv2d
         if raw:
@@ -158,8 +160,20 @@ class _Drawing:
 
     def rescale(self) -> str:
         dtype = self.dtype()
-        rule = self.requantize(np.full(CHANNELS, int_type(self.type.dtype).magnitude), dtype)
+        rule = self.requantize(np.full(self.type.shape[2], int_type(self.type.dtype).magnitude), dtype)
         return self.append(Rescale(**self.common("rescale"), requantize=rule), dtype)
+
+    def concat(self) -> str:
+        """The last value and others of its size and type, or itself; a convolution brings many channels back."""
+        if self.type.shape[2] > CHANNELS:
+            return self.convolution()
+        partners = [
+            name
+            for name, value in self.values.items()
+            if (value.shape, value.dtype) == (self.type.shape, self.type.dtype)
+        ]
+        chosen = self.rng.choice(partners, self.rng.integers(1, 3)).tolist()
+        return self.append(Concat(**self.common("concat", self.last, *chosen)), self.type.dtype)
 
 
 DRAWS = {
@@ -170,4 +184,5 @@ DRAWS = {
     "resize_nearest": _Drawing.nearest,
     "resize_bilinear2x": _Drawing.bilinear,
     "rescale": _Drawing.rescale,
+    "concat": _Drawing.concat,
 }

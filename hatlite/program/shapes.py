@@ -5,6 +5,7 @@ from collections.abc import Callable
 from hatlite.ops.integer.reference import output_side
 from hatlite.program.ops import (
     Add,
+    Concat,
     Conv2d,
     Linear,
     MaxPool2d,
@@ -48,6 +49,7 @@ SHAPES: dict[type[Operator], Callable[..., Shape]] = {
     ResizeNearest: lambda op, x: _resized(x, op.factor),
     ResizeBilinear2x: lambda op, x: _resized(x, 2),
     Rescale: lambda op, x: x,
+    Concat: lambda op, *parts: (*parts[0][:2], sum(part[2] for part in parts)),
 }
 
 

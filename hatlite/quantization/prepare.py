@@ -1,5 +1,6 @@
 """A float network becomes a fake-quant graph: capture, fuse, make a site of every call."""
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -7,14 +8,17 @@ from torch import nn
 
 from hatlite.errors import CaptureError
 from hatlite.graph import Capture, capture
-from hatlite.nn import Add, DeQuantStub, Interpolate, QuantStub
+from hatlite.nn import Add, Concat, DeQuantStub, Interpolate, QuantStub
+from hatlite.qparams import int_type
 from hatlite.quantization.fuse import FusedCall, fuse
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.observer import observer
 from hatlite.quantization.qconfig import QConfig
+from hatlite.quantization.scale_groups import can_be_tied
 from hatlite.quantization.sites import (
     AddSite,
     BilinearSite,
+    ConcatSite,
     ConvSite,
     InputSite,
     MaxPoolSite,
@@ -50,7 +54,9 @@ def prepare(network: nn.Module, qconfig: QConfig, example_inputs: torch.Tensor) 
         if isinstance(item.call.module, DeQuantStub):
             aliases[item.call.name] = item.inputs[0]
             continue
-        sites[item.call.name] = _make_site(item, sites, qconfig, wanted.get(item.call.name), captured)
+        site = _make_site(item, sites, qconfig, wanted.get(item.call.name), captured)
+        sites.update((part.name, part) for part in site.inputs)  # a rescale may have come between
+        sites[item.call.name] = site
     outputs = {name: aliases[holder[call]] for name, call in captured.outputs.items()}
     graph = FakeQuantGraph(network, sites, outputs)
     graph.record_shapes(example_inputs)
@@ -169,6 +175,26 @@ def _interpolate(item: FusedCall, settings: dict) -> Site:
     return NearestSite(item.call.module.scale_factor, **_keeping_type(settings))
 
 
+def _concat(item: FusedCall, settings: dict) -> Site:
+    """Parts of several sources share a scale; one whose own scale is fixed or of another width is rescaled."""
+    if not settings["inputs"]:
+        raise _refusal(item, "Concat takes one tensor or more")
+    dtype = max((part.dtype for part in settings["inputs"]), key=lambda dtype: int_type(dtype).bytes)
+    one_source = len({part.source.name for part in settings["inputs"]}) == 1
+    parts = tuple(
+        part if one_source or can_be_tied(part, dtype) else _rescaled(part, index, {**settings, "dtype": dtype})
+        for index, part in enumerate(settings["inputs"])
+    )
+    return ConcatSite(**_keeping_type({**settings, "inputs": parts}))
+
+
+def _rescaled(part: Site, index: int, settings: dict) -> Site:
+    dtype = "int8" if int_type(settings["dtype"]).bytes == 1 else settings["dtype"]
+    name = f"{settings['name']}_rescale_{index}"
+    fields = {"name": name, "inputs": (part,), "dtype": dtype, "observer": copy.deepcopy(settings["observer"])}
+    return _settle_dtype(RescaleSite(**{**settings, **fields}))
+
+
 def _keeping_type(settings: dict) -> dict:
     """Scale and type are those of the input, so there is nothing to observe."""
     return {**settings, "dtype": settings["inputs"][0].dtype, "observer": None}
@@ -182,5 +208,6 @@ SITE_RULES: dict[type[nn.Module], Callable[[FusedCall, dict], Site]] = {
     Add: lambda item, settings: AddSite(**settings),
     nn.MaxPool2d: _max_pool,
     Interpolate: _interpolate,
+    Concat: _concat,
 }
 """One row per module type: how its site is made."""

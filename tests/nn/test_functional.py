@@ -5,12 +5,17 @@ import torch
 from torch.nn import functional as F
 
 from hatlite.errors import BuildError
-from hatlite.nn.functional import Add, Interpolate
+from hatlite.nn.functional import Add, Concat, Interpolate
 
 
 def test_add():
     a, b = torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[[10.0, -2.0]]]])
     assert Add()(a, b).tolist() == [[[[11.0, 0.0]]]]
+
+
+def test_concat():
+    a, b = torch.ones(2, 1, 3, 4), torch.zeros(2, 2, 3, 4)
+    assert Concat()(a, b, a).mean((0, 2, 3)).tolist() == [1.0, 0.0, 0.0, 1.0]
 
 
 def test_bilinear_of_one_row_by_hand():

@@ -7,6 +7,7 @@ import pytest
 
 from hatlite.errors import ProgramError
 from hatlite.program import (
+    Concat,
     IntProgram,
     Linear,
     MaxPool2d,
@@ -134,6 +135,21 @@ def test_unequal_summands(program):
     )
     with pytest.raises(ProgramError, match=r"adds \(4, 3, 4\) and \(7, 5, 2\); expected one shape"):
         verify(dataclasses.replace(broken, outputs=(Port("out", "b", "int8", 1 / 128),)))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "y", "text"),
+    [
+        ((), TensorType((4, 3, 8), "uint8", 0.1), "reads 0 values; expected 1 or more"),
+        (("a", "img"), TensorType((4, 3, 6), "uint8", 0.1), r"joins \(4, 3, 4\), \(7, 5, 2\); expected one height"),
+        (("a", "a"), TensorType((4, 3, 4), "uint8", 0.1), r"gives \(4, 3, 8\), but 'y' is declared as \(4, 3, 4\)"),
+        (("a", "b"), TensorType((4, 3, 8), "uint8", 0.1), "must keep dtype and scale of 'b', but 'y' differs"),
+    ],
+)
+def test_what_is_joined_is_alike(program, inputs, y, text):
+    op = Concat(name="join", inputs=inputs, output="y")
+    with pytest.raises(ProgramError, match=text):
+        verify(dataclasses.replace(program, ops=(*program.ops, op), values={**program.values, "y": y}))
 
 
 def test_raw_accumulators_are_only_rescaled(program):

@@ -137,7 +137,7 @@ def test_integers_need_scales() -> None:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (Chain(nn.Sigmoid()), r"inner.0 \(.*\): Sigmoid has no integer form; supported are Add, BatchNorm2d, Conv2d"),
+        (Chain(nn.Sigmoid()), r"inner.0 \(.*\): Sigmoid has no integer form; supported are Add, BatchNorm2d, Concat, Conv2d"),
         (Chain(nn.MaxPool2d(2), nn.BatchNorm2d(3)), "this BatchNorm2d is not the only reader of a convolution"),
         (Chain(nn.Conv2d(3, 3, 3, padding="same")), "padding must be numbers, filled with zeros"),
         (Chain(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect")), "padding must be numbers, filled with zeros"),

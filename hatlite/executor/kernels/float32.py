@@ -20,6 +20,7 @@ from hatlite.ops.exact import exact_float32
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program import (
     Add,
+    Concat,
     Conv2d,
     IntProgram,
     Linear,
@@ -140,6 +141,10 @@ def _rescale(op: Rescale, program: IntProgram) -> Kernel:
     return lambda x: finish(x.to(torch.float64, copy=True))
 
 
+def _concat(op: Concat, program: IntProgram) -> Kernel:
+    return lambda *parts: torch.cat(parts, dim=1)
+
+
 KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
     Conv2d: _conv2d,
     Linear: _linear,
@@ -148,6 +153,7 @@ KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
     ResizeNearest: _resize_nearest,
     ResizeBilinear2x: _resize_bilinear2x,
     Rescale: _rescale,
+    Concat: _concat,
 }
 
 

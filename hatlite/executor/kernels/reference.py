@@ -10,6 +10,7 @@ from hatlite.ops.integer import reference
 from hatlite.ops.integer.fixed_point import requantize
 from hatlite.program import (
     Add,
+    Concat,
     Conv2d,
     IntProgram,
     Linear,
@@ -69,6 +70,7 @@ KERNELS: dict[type[Operator], Callable[..., Ints]] = {
     ResizeNearest: lambda op, x: reference.resize_nearest(x, op.factor),
     ResizeBilinear2x: lambda op, x: _finish(reference.bilinear2x_accumulate(x), op.requantize),
     Rescale: lambda op, x: _finish(x, op.requantize),
+    Concat: lambda op, *parts: reference.concat(*parts),
 }
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hatlite.ops.integer.fixed_point import requantize
 
-__all__ = ["add", "bilinear2x_accumulate", "conv2d", "linear", "max_pool2d", "output_side", "resize_nearest"]
+__all__ = ["add", "bilinear2x_accumulate", "concat", "conv2d", "linear", "max_pool2d", "output_side", "resize_nearest"]
 
 Ints = NDArray[Any]
 Pair = tuple[int, int]
@@ -94,6 +94,11 @@ def bilinear2x_accumulate(x_NHWC: Ints) -> NDArray[np.int64]:
     for tap, window in _windows(doubled, (3, 3), (1, 1), (1, 1)):
         acc += BILINEAR_KERNEL[tap] * window
     return acc
+
+
+def concat(*parts_NHWC: Ints) -> NDArray[np.int64]:
+    """Return (N, H, W, C1 + C2 + …): channels of integers that share one scale, one after the other."""
+    return np.concatenate(parts_NHWC, axis=-1).astype(np.int64)
 
 
 def _padded(x_NHWC: Ints, padding: Pair, value: int) -> NDArray[np.int64]:

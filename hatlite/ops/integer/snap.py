@@ -11,9 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from hatlite.ops.integer.certificate import agrees, agrees_on_pairs
 from hatlite.ops.integer.engine_rules import ADD_RULES, AddRule, ConvRule
-from hatlite.ops.integer.fixed_point import MAX_SHIFT, MULTIPLIER_BITS, quantize_add_multipliers, quantize_multiplier
+from hatlite.ops.integer.fixed_point import (
+    ADD_MULTIPLIER_BITS,
+    MAX_SHIFT,
+    MULTIPLIER_BITS,
+    quantize_add_multipliers,
+    quantize_multiplier,
+)
 
-__all__ = ["ADD_CANDIDATES", "AddSnap", "Snap", "snap", "snap_add"]
+__all__ = ["ADD_CANDIDATES", "AddSnap", "Addition", "Snap", "snap", "snap_add", "tied_scale"]
 
 Pair = tuple[int, int]
 
@@ -112,6 +118,21 @@ def _nearest_scale(
 
 
 @dataclass(frozen=True)
+class Addition:
+    """What the certificate of an addition is about.
+
+    Attributes:
+        ranges: Smallest and largest a, smallest and largest b.
+        clamp: (quant_min, quant_max) of the result.
+        rules: The most wanted first; empty asks only for ratios that the multipliers hold.
+    """
+
+    ranges: tuple[Pair, Pair]
+    clamp: Pair
+    rules: Sequence[AddRule] = ADD_RULES
+
+
+@dataclass(frozen=True)
 class AddSnap:
     """Scale and multipliers of an addition.
 
@@ -129,14 +150,9 @@ class AddSnap:
 
 
 def snap_add(
-    scales: tuple[float, float],
-    scale_out: float,
-    ranges: tuple[Pair, Pair],
-    clamp: Pair,
-    rules: Sequence[AddRule] = ADD_RULES,
-    candidates: int = ADD_CANDIDATES,
+    scales: tuple[float, float], scale_out: float, addition: Addition, candidates: int = ADD_CANDIDATES
 ) -> AddSnap:
-    """Return the scale nearest to `scale_out` for which all pairs of inputs satisfy `rules`.
+    """Return the scale nearest to `scale_out` for which all pairs of inputs satisfy the rules.
 
     A candidate is a float32 neighbour of `scale_out` whose two ratios, as float32, have no more bits than the
     multipliers; the first few are enumerated completely.
@@ -144,23 +160,15 @@ def snap_add(
     Args:
         scales: (Sa, Sb), float32 values.
         scale_out: Ideal Sy.
-        ranges: Smallest and largest a, smallest and largest b.
-        clamp: (quant_min, quant_max).
-        rules: The most wanted first.
+        addition: Ranges, clamp and rules.
         candidates: Neighbours looked at; 1 keeps the scale as it is.
     """
     best: AddSnap | None = None
-    for scale in _add_candidates(scales, scale_out, candidates)[:ADD_TRIES]:
-        ratio_a, ratio_b = (float(np.float32(value) / scale) for value in scales)
-        first, second, shift = quantize_add_multipliers(ratio_a, ratio_b)
-        rank = 0
-        for rule in rules:
-            if not agrees_on_pairs(rule, (first, second), shift, ranges, clamp):
-                break
-            rank += 1
-        if best is None or rank > best.rank:
-            best = AddSnap(float(scale), (first, second), shift, rank)
-        if rank == len(rules):
+    for scale in _held(scales, _neighbours(scale_out, candidates))[:ADD_TRIES]:
+        found = _prove_addition(scales, scale, addition)
+        if best is None or found.rank > best.rank:
+            best = found
+        if found.rank == len(addition.rules):
             break
     if best is not None:
         return best
@@ -168,13 +176,55 @@ def snap_add(
     return AddSnap(float(np.float32(scale_out)), (first, second), shift, -1)
 
 
-def _add_candidates(scales: tuple[float, float], scale_out: float, count: int) -> NDArray[np.float32]:
-    """Return the neighbours of `scale_out`, nearest first, whose float32 ratios the 20-bit multipliers hold exactly."""
+def tied_scale(
+    additions: Sequence[tuple[Addition, tuple[float | None, float | None]]],
+    scale_out: float,
+    candidates: int = ADD_CANDIDATES,
+) -> float:
+    """Return the scale nearest to `scale_out` that several additions can have as theirs, each with its proof.
+
+    Where the candidates cannot serve all of them, the last ones are left without a proof.
+
+    Args:
+        additions: Each with the scales (Sa, Sb) of its inputs; None stands for the scale that is looked for.
+        scale_out: Ideal scale of all results.
+        candidates: Neighbours looked at.
+    """
+    near = _neighbours(scale_out, candidates)
+    served = []
+    for addition, scales in additions:
+        held = _held(scales, near)
+        if held.size:
+            near = held
+            served.append((addition, scales))
+    for scale in near[:ADD_TRIES]:
+        if all(_prove_addition(scales, scale, item).rank == len(item.rules) for item, scales in served):
+            return float(scale)
+    return float(near[0])
+
+
+def _prove_addition(scales: tuple[float | None, float | None], scale: np.float32, addition: Addition) -> AddSnap:
+    ratio_a, ratio_b = (float(np.float32(scale if value is None else value) / scale) for value in scales)
+    first, second, shift = quantize_add_multipliers(ratio_a, ratio_b)
+    rank = 0
+    for rule in addition.rules:
+        if not agrees_on_pairs(rule, (first, second), shift, addition.ranges, addition.clamp):
+            break
+        rank += 1
+    return AddSnap(float(scale), (first, second), shift, rank)
+
+
+def _neighbours(scale: float, count: int) -> NDArray[np.float32]:
+    """Return `count` float32 values around `scale`, nearest first."""
     steps = np.arange(count, dtype=np.int32)
     ulps = (steps + 1) // 2 * np.where(steps % 2, 1, -1).astype(np.int32)
-    near = (np.float32(scale_out).view(np.int32) + ulps).view(np.float32)
-    near = near[near > 0]
-    ratios = np.stack([np.float32(value) / near for value in scales]).astype(np.float64)
-    shift = 20 - np.frexp(ratios.max(axis=0))[1]
+    near = (np.float32(scale).view(np.int32) + ulps).view(np.float32)
+    return near[near > 0]
+
+
+def _held(scales: tuple[float | None, float | None], near: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return those of the candidates `near` whose float32 ratios the 20-bit multipliers hold exactly."""
+    ratios = np.stack([(near if value is None else np.float32(value)) / near for value in scales]).astype(np.float64)
+    shift = ADD_MULTIPLIER_BITS - np.frexp(ratios.max(axis=0))[1]
     scaled = np.ldexp(ratios, shift)
     return near[(scaled == np.floor(scaled)).all(axis=0) & (shift >= 1)]

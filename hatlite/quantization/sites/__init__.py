@@ -5,6 +5,7 @@ from hatlite.quantization.sites.conv import ConvSite
 from hatlite.quantization.sites.others import (
     AddSite,
     BilinearSite,
+    ConcatSite,
     InputSite,
     MaxPoolSite,
     NearestSite,
@@ -15,6 +16,7 @@ from hatlite.quantization.sites.others import (
 __all__ = [
     "AddSite",
     "BilinearSite",
+    "ConcatSite",
     "ConvSite",
     "InputSite",
     "MaxPoolSite",

@@ -1,4 +1,4 @@
-"""Sites without weights: the input, additions, rescales, pools and resizes."""
+"""Sites without weights: the input, additions, rescales, pools, resizes and concatenations."""
 
 import math
 
@@ -6,13 +6,22 @@ import torch
 from torch.nn import functional as F
 
 from hatlite.ops.integer.engine_rules import ADD_RULES
-from hatlite.ops.integer.snap import ADD_CANDIDATES, AddSnap, snap_add
+from hatlite.ops.integer.snap import ADD_CANDIDATES, Addition, AddSnap, snap_add
 from hatlite.qparams import int_type
 from hatlite.quantization.sites.base import Site
 from hatlite.quantization.sites.rounding import RoundingSite
 from hatlite.quantization.straight_through import requantize
 
-__all__ = ["AddSite", "BilinearSite", "InputSite", "MaxPoolSite", "NearestSite", "PassingSite", "RescaleSite"]
+__all__ = [
+    "AddSite",
+    "BilinearSite",
+    "ConcatSite",
+    "InputSite",
+    "MaxPoolSite",
+    "NearestSite",
+    "PassingSite",
+    "RescaleSite",
+]
 
 
 class InputSite(Site):
@@ -47,6 +56,10 @@ class RescaleSite(RoundingSite):
     def __init__(self, **site: object) -> None:
         super().__init__(1, **site)
 
+    @property
+    def nonnegative(self) -> bool:
+        return self.relu or self.inputs[0].nonnegative
+
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         return self.observe(inputs[0].relu() if self.relu else inputs[0])
 
@@ -80,8 +93,8 @@ class BilinearSite(RescaleSite):
         self.scale.copy_(self.inputs[0].scale)
 
     @property
-    def nonnegative(self) -> bool:
-        return self.inputs[0].nonnegative
+    def source(self) -> Site:
+        return self.inputs[0].source
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         return F.interpolate(inputs[0], scale_factor=2, mode="bilinear", align_corners=False)
@@ -117,7 +130,8 @@ class AddSite(RoundingSite):
     def finish_calibration(self) -> None:
         """Take the scale from the observer, moved to where all pairs of inputs round alike everywhere."""
         super().finish_calibration()
-        self.scale.fill_(self._snap(ADD_CANDIDATES).scale)
+        if not self.tied:
+            self.scale.fill_(self._snap(ADD_CANDIDATES).scale)
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -127,28 +141,34 @@ class AddSite(RoundingSite):
         self.shift.fill_(found.shift)
         self.proven.fill_(found.rank)
 
-    def _snap(self, candidates: int) -> AddSnap:
+    def addition(self) -> Addition:
+        """Return the integer facts that its certificate is about."""
         eight_bits = all(int_type(dtype).bytes == 1 for dtype in (self.dtype, *(site.dtype for site in self.inputs)))
         first, second = self.inputs
-        return snap_add(
-            (float(first.scale), float(second.scale)),
-            float(self.scale),
-            ((first.quant_min, first.quant_max), (second.quant_min, second.quant_max)),
-            (self.quant_min, self.quant_max),
-            ADD_RULES if eight_bits else (),
-            candidates,
+        return Addition(
+            ranges=((first.quant_min, first.quant_max), (second.quant_min, second.quant_max)),
+            clamp=(self.quant_min, self.quant_max),
+            rules=ADD_RULES if eight_bits else (),
         )
+
+    def _snap(self, candidates: int) -> AddSnap:
+        first, second = (float(site.scale) for site in self.inputs)
+        return snap_add((first, second), float(self.scale), self.addition(), candidates)
 
 
 class PassingSite(Site):
     """An operation that selects among its input's integers: it keeps their scale and type."""
+
+    @property
+    def source(self) -> Site:
+        return self.inputs[0].source
 
     def finish_calibration(self) -> None:
         self.scale.copy_(self.inputs[0].scale)
 
     @property
     def nonnegative(self) -> bool:
-        return self.inputs[0].nonnegative
+        return all(site.nonnegative for site in self.inputs)
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         return self.forward_float(*inputs)
@@ -183,3 +203,10 @@ class NearestSite(PassingSite):
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         return F.interpolate(inputs[0], scale_factor=self.factor, mode="nearest")
+
+
+class ConcatSite(PassingSite):
+    """Channels one after the other; all inputs have one scale and one type (see ``quantization/scale_groups.py``)."""
+
+    def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return torch.cat(inputs, dim=1)

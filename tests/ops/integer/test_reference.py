@@ -119,3 +119,9 @@ def taps(position, side):
 @pytest.mark.parametrize(("side", "options", "expected"), [(5, {"stride": 2}, 2), (5, {"padding": 1}, 5), (2, {}, 0)])
 def test_output_side(side, options, expected):
     assert reference.output_side(side, 3, **options) == expected
+
+
+def test_concat_by_hand():
+    a, b = np.array([[[[1, 2]]]], np.int8), np.array([[[[3]]]], np.uint8)
+    joined = reference.concat(a, b, a)
+    assert joined.tolist() == [[[[1, 2, 3, 1, 2]]]] and joined.dtype == np.int64

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from hatlite.ops.integer.certificate import agrees, agrees_on_pairs
 from hatlite.ops.integer.engine_rules import ADD_RULES, CONV_RULES
-from hatlite.ops.integer.snap import snap, snap_add
+from hatlite.ops.integer.snap import Addition, snap, snap_add, tied_scale
 
 CLAMPS = st.sampled_from([(-128, 127), (0, 255), (0, 31), (-16, 15)])
 SCALES = st.floats(2**-10, 2**-2).map(lambda scale: float(np.float32(scale)))
@@ -49,7 +49,7 @@ def test_an_addition_is_proven_by_all_its_pairs(
     scale_a: float, scale_b: float, headroom: float, clamp: tuple[int, int]
 ) -> None:
     ideal = (scale_a + scale_b) * headroom
-    found = snap_add((scale_a, scale_b), ideal, ((0, 255), (-128, 127)), clamp, candidates=2**12)
+    found = snap_add((scale_a, scale_b), ideal, Addition(((0, 255), (-128, 127)), clamp), candidates=2**12)
     ranges = ((0, 255), (-128, 127))
     agreed = [agrees_on_pairs(rule, found.multipliers, found.shift, ranges, clamp) for rule in ADD_RULES]
     assert all(agreed[: max(found.rank, 0)])
@@ -57,3 +57,22 @@ def test_an_addition_is_proven_by_all_its_pairs(
     if found.rank >= 0:
         ratios = [float(np.float32(scale) / np.float32(found.scale)) for scale in (scale_a, scale_b)]
         assert ratios == [np.ldexp(float(m), -found.shift) for m in found.multipliers]
+
+
+@given(SCALES, SCALES)
+def test_a_tied_scale_serves_several_additions(scale_a: float, scale_b: float) -> None:
+    ideal = float(np.float32(1.3 * max(scale_a, scale_b)))
+    signed = ((-128, 127), (-128, 127))
+    additions = [(Addition(signed, signed[0]), scales) for scales in ((scale_a, scale_b), (None, scale_a))]
+    scale = tied_scale(additions, ideal)
+    assert abs(scale / ideal - 1) < 1e-2
+    for addition, scales in additions:
+        own = tuple(scale if value is None else value for value in scales)
+        found = snap_add(own, scale, addition, candidates=1)
+        assert (found.scale, found.rank) == (scale, len(ADD_RULES))
+
+
+def test_what_cannot_be_tied_together_stays_without_a_proof() -> None:
+    addition = Addition(((-128, 127), (-128, 127)), (-128, 127))
+    scale = tied_scale([(addition, (0.3, 1e-9))] * 2, float(np.float32(0.7)), candidates=3)
+    assert scale == float(np.float32(0.7))
