@@ -24,6 +24,7 @@ from hatlite.program import (
 )
 from hatlite.quantization.sites import (
     AddSite,
+    AvgPoolSite,
     BilinearSite,
     ConcatSite,
     ConvSite,
@@ -91,10 +92,25 @@ def _max_pool(site: MaxPoolSite, march: March) -> Operator:
     return MaxPool2d(kernel=site.kernel_size, stride=site.stride, padding=site.padding, **_common(site))
 
 
+def _avg_pool(site: AvgPoolSite, march: March) -> Operator:
+    channels = site.shape[0]
+    scale = _numpy(site.weight_scale).repeat(channels)
+    return Conv2d(
+        weight=Weight(values=np.ones((channels, *site.kernel, 1), np.int8), scale=scale),
+        bias=np.zeros(channels, np.int32),
+        requantize=_requantize(site, site.multiplier, site.shift, march),
+        stride=site.stride,
+        padding=site.padding,
+        groups=channels,
+        **_common(site),
+    )
+
+
 LOWERING_RULES: dict[type[Site], Callable[[Any, March], Operator]] = {
     ConvSite: _conv,
     AddSite: _add,
     MaxPoolSite: _max_pool,
+    AvgPoolSite: _avg_pool,
     NearestSite: lambda site, march: ResizeNearest(factor=site.factor, **_common(site)),
     BilinearSite: lambda site, march: ResizeBilinear2x(
         requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)

@@ -17,6 +17,7 @@ from hatlite.quantization.qconfig import QConfig
 from hatlite.quantization.scale_groups import can_be_tied
 from hatlite.quantization.sites import (
     AddSite,
+    AvgPoolSite,
     BilinearSite,
     ConcatSite,
     ConvSite,
@@ -169,6 +170,21 @@ def _max_pool(item: FusedCall, settings: dict) -> Site:
     return MaxPoolSite(**shape, **_keeping_type(settings))
 
 
+def _avg_pool(item: FusedCall, settings: dict) -> Site:
+    module = item.call.module
+    padding = _pair(module.padding)
+    if module.ceil_mode or module.divisor_override or (padding != (0, 0) and not module.count_include_pad):
+        raise _refusal(item, "AvgPool2d must have ceil_mode=False, no divisor_override and count padded pixels")
+    stride = module.stride if module.stride is not None else module.kernel_size
+    return AvgPoolSite(_pair(module.kernel_size), _pair(stride), padding, **settings)
+
+
+def _global_avg_pool(item: FusedCall, settings: dict) -> Site:
+    if item.call.module.output_size not in (1, (1, 1), [1, 1]):
+        raise _refusal(item, "AdaptiveAvgPool2d must have output_size=1; for windows use AvgPool2d")
+    return AvgPoolSite(None, **settings)
+
+
 def _interpolate(item: FusedCall, settings: dict) -> Site:
     if item.call.module.mode == "bilinear":
         return BilinearSite(**_keeping_type(settings))
@@ -207,6 +223,8 @@ SITE_RULES: dict[type[nn.Module], Callable[[FusedCall, dict], Site]] = {
     nn.ReLU: lambda item, settings: RescaleSite(**{**settings, "relu": True}),
     Add: lambda item, settings: AddSite(**settings),
     nn.MaxPool2d: _max_pool,
+    nn.AvgPool2d: _avg_pool,
+    nn.AdaptiveAvgPool2d: _global_avg_pool,
     Interpolate: _interpolate,
     Concat: _concat,
 }

@@ -137,11 +137,15 @@ def test_integers_need_scales() -> None:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (Chain(nn.Sigmoid()), r"inner.0 \(.*\): Sigmoid has no integer form; supported are Add, BatchNorm2d, Concat, Conv2d"),
+        (Chain(nn.Softmax(1)), r"inner.0 \(.*\): Softmax has no integer form; supported are AdaptiveAvgPool2d, Add, "),
         (Chain(nn.MaxPool2d(2), nn.BatchNorm2d(3)), "this BatchNorm2d is not the only reader of a convolution"),
         (Chain(nn.Conv2d(3, 3, 3, padding="same")), "padding must be numbers, filled with zeros"),
         (Chain(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect")), "padding must be numbers, filled with zeros"),
         (Chain(nn.MaxPool2d(2, ceil_mode=True)), "MaxPool2d must have ceil_mode=False"),
+        (Chain(nn.AvgPool2d(2, ceil_mode=True)), "AvgPool2d must have ceil_mode=False, no divisor_override and count"),
+        (Chain(nn.AvgPool2d(3, padding=1, count_include_pad=False)), "AvgPool2d must have .* count padded pixels"),
+        (Chain(nn.AvgPool2d(3, divisor_override=4)), "AvgPool2d must have ceil_mode=False, no divisor_override"),
+        (Chain(nn.AdaptiveAvgPool2d((1, 2))), "AdaptiveAvgPool2d must have output_size=1; for windows use AvgPool2d"),
         (Chain(nn.MaxPool2d(2), dtype="int32"), "int32 needs a convolution before the stub, not MaxPool2d"),
     ],
 )

@@ -4,6 +4,7 @@ from hatlite.quantization.sites.base import Site
 from hatlite.quantization.sites.conv import ConvSite
 from hatlite.quantization.sites.others import (
     AddSite,
+    AvgPoolSite,
     BilinearSite,
     ConcatSite,
     InputSite,
@@ -15,6 +16,7 @@ from hatlite.quantization.sites.others import (
 
 __all__ = [
     "AddSite",
+    "AvgPoolSite",
     "BilinearSite",
     "ConcatSite",
     "ConvSite",

@@ -5,7 +5,8 @@ import math
 import torch
 from torch.nn import functional as F
 
-from hatlite.ops.integer.engine_rules import ADD_RULES
+from hatlite.errors import QuantizationError
+from hatlite.ops.integer.engine_rules import ADD_RULES, FLOAT32_EXACT
 from hatlite.ops.integer.snap import ADD_CANDIDATES, Addition, AddSnap, snap_add
 from hatlite.qparams import int_type
 from hatlite.quantization.sites.base import Site
@@ -14,6 +15,7 @@ from hatlite.quantization.straight_through import requantize
 
 __all__ = [
     "AddSite",
+    "AvgPoolSite",
     "BilinearSite",
     "ConcatSite",
     "InputSite",
@@ -22,6 +24,8 @@ __all__ = [
     "PassingSite",
     "RescaleSite",
 ]
+
+Pair = tuple[int, int]
 
 
 class InputSite(Site):
@@ -101,6 +105,59 @@ class BilinearSite(RescaleSite):
 
     def accumulate(self, q: torch.Tensor) -> torch.Tensor:
         return self.forward_float(q) * self.WEIGHT_SUM
+
+
+class AvgPoolSite(RescaleSite):
+    """Mean of each window: a depthwise convolution with weights 1, requantised by Sx / (Sy · taps). Padding counts.
+
+    Args:
+        kernel_size: (height, width); None takes the whole picture, of the size that the network was prepared with.
+        stride: (vertical, horizontal).
+        padding: (vertical, horizontal).
+        site: What :class:`Site` takes.
+
+    Attributes:
+        weight_scale: (1,) float64 buffer: what the weight 1 stands for, 1 / taps before it was snapped.
+    """
+
+    weight_scale: torch.Tensor
+
+    def __init__(self, kernel_size: Pair | None, stride: Pair = (1, 1), padding: Pair = (0, 0), **site: object) -> None:
+        super().__init__(**site)
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.register_buffer("weight_scale", torch.full((1,), float("nan"), dtype=torch.float64))
+
+    @property
+    def kernel(self) -> Pair:
+        """(height, width) of the window."""
+        return self.kernel_size or self.inputs[0].shape[1:]  # type: ignore[return-value]
+
+    def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
+        kernel = self.kernel_size or inputs[0].shape[2:]
+        return self.observe(F.avg_pool2d(inputs[0], kernel, self.stride, self.padding))
+
+    def tail_dtype(self) -> torch.dtype:
+        return super().tail_dtype() if self._exact_in_float32() else torch.float64
+
+    def _exact_in_float32(self) -> bool:
+        return math.prod(self.kernel) * int_type(self.inputs[0].dtype).magnitude < FLOAT32_EXACT
+
+    def accumulate(self, q: torch.Tensor) -> torch.Tensor:
+        if self.kernel_size is None and q.shape[2:] != self.kernel:
+            sizes = ["×".join(map(str, size)) for size in (self.kernel, q.shape[2:])]
+            raise QuantizationError(
+                f"{self.path} ({self.line}) averages a whole picture of {sizes[0]}, but met {sizes[1]}; prepare the"
+                " network with example inputs of the size that it will run on."
+            )
+        exact = q if self._exact_in_float32() else q.double()
+        return F.avg_pool2d(exact, self.kernel, self.stride, self.padding, divisor_override=1)
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        self.require_calibrated()
+        found = self.snapped(torch.tensor([1 / math.prod(self.kernel)], dtype=torch.float64))
+        self.store(found)
+        self.weight_scale.copy_(torch.from_numpy(found.weight_scale))
 
 
 class AddSite(RoundingSite):
