@@ -11,6 +11,7 @@ from hatlite.program import (
     Conv2d,
     IntProgram,
     MaxPool2d,
+    Mul,
     Operator,
     Port,
     Requantize,
@@ -18,6 +19,7 @@ from hatlite.program import (
     ResizeBilinear2x,
     ResizeNearest,
     Source,
+    Sub,
     TensorType,
     Weight,
 )
@@ -49,6 +51,8 @@ VECTOR_OPS = [
     (MaxPool2d(name="m", inputs=("x",), output="y", kernel=(3, 3), stride=(2, 2), padding=(1, 1)), (4, 4, 16), 9),
     (ResizeNearest(name="n", inputs=("x",), output="y", factor=2), (16, 16, 1), 1),
     (ResizeBilinear2x(name="b", inputs=("x",), output="y", requantize=requantize()), (16, 16, 1), 9),
+    (Sub(name="s", inputs=("x", "z"), output="y", multipliers=(600000, 700000), requantize=requantize()), (8, 8, 4), 2),
+    (Mul(name="p", inputs=("x", "z"), output="y", requantize=requantize()), (8, 8, 4), 2),
     (Concat(name="j", inputs=("x", "z"), output="y"), (8, 4, 8), 1),
     (Rescale(name="r", inputs=("x",), output="y", requantize=requantize()), (8, 8, 4), 1),
 ]

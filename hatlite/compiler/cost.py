@@ -25,11 +25,13 @@ from hatlite.program import (
     IntProgram,
     Linear,
     MaxPool2d,
+    Mul,
     Operator,
     Requantize,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
     TensorType,
 )
 from hatlite.qparams import int_type
@@ -188,6 +190,8 @@ CYCLES: dict[type[Operator], Callable[[Any, TensorType, TensorType, March], int]
     ResizeNearest: _per_value,
     ResizeBilinear2x: _bilinear_cycles,
     Rescale: _per_value,
+    Sub: _per_input,
+    Mul: _per_input,
     Concat: _per_value,
 }
 """Compute cycles of an operator from (operator, first input, output, march)."""

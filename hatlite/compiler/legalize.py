@@ -12,10 +12,12 @@ from hatlite.program import (
     IntProgram,
     Linear,
     MaxPool2d,
+    Mul,
     Operator,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
 )
 
 __all__ = ["LIMITS", "Finding", "legalize"]
@@ -83,6 +85,8 @@ LIMITS: dict[type[Operator], Callable[[Any, OpLimits], Iterator[Measure]]] = {
     ResizeNearest: _resize,
     ResizeBilinear2x: _unlimited,
     Rescale: _unlimited,
+    Sub: _unlimited,
+    Mul: _unlimited,
     Concat: _unlimited,
 }
 """What each operator is measured by, beside the size of the values that it reads and writes."""

@@ -14,12 +14,14 @@ from hatlite.program import (
     Conv2d,
     Linear,
     MaxPool2d,
+    Mul,
     Operator,
     Requantize,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
     Source,
+    Sub,
     Weight,
 )
 from hatlite.quantization.sites import (
@@ -29,9 +31,11 @@ from hatlite.quantization.sites import (
     ConcatSite,
     ConvSite,
     MaxPoolSite,
+    MulSite,
     NearestSite,
     RescaleSite,
     Site,
+    SubSite,
 )
 
 __all__ = ["LOWERING_RULES"]
@@ -84,8 +88,9 @@ def _weight(site: ConvSite, values_ohwi: np.ndarray) -> Weight:
 
 def _add(site: AddSite, march: March) -> Operator:
     first, second = (int(m) for m in site.multiplier)
+    kind = Sub if isinstance(site, SubSite) else Add
     requantize = _requantize(site, torch.ones(1, dtype=torch.int64), site.shift, march)
-    return Add(multipliers=(first, second), requantize=requantize, **_common(site))
+    return kind(multipliers=(first, second), requantize=requantize, **_common(site))
 
 
 def _max_pool(site: MaxPoolSite, march: March) -> Operator:
@@ -109,6 +114,8 @@ def _avg_pool(site: AvgPoolSite, march: March) -> Operator:
 LOWERING_RULES: dict[type[Site], Callable[[Any, March], Operator]] = {
     ConvSite: _conv,
     AddSite: _add,
+    SubSite: _add,
+    MulSite: lambda site, march: Mul(requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)),
     MaxPoolSite: _max_pool,
     AvgPoolSite: _avg_pool,
     NearestSite: lambda site, march: ResizeNearest(factor=site.factor, **_common(site)),

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from hatlite.errors import BuildError
 
-__all__ = ["Add", "Concat", "Interpolate"]
+__all__ = ["Add", "Concat", "Interpolate", "Mul", "Sub"]
 
 
 class Add(nn.Module):
@@ -18,6 +18,20 @@ class Add(nn.Module):
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return a + b
+
+
+class Sub(nn.Module):
+    """``a − b`` of two tensors of one shape (N, C, H, W)."""
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return a - b
+
+
+class Mul(nn.Module):
+    """``a · b`` of two tensors of one shape (N, C, H, W); b may also have one value per channel, (N, C, 1, 1)."""
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return a * b
 
 
 class Concat(nn.Module):

@@ -8,10 +8,12 @@ from hatlite.program.ops import (
     Conv2d,
     Linear,
     MaxPool2d,
+    Mul,
     Operator,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
 )
 from hatlite.program.printer import format_program
 from hatlite.program.program import IntProgram, Port, TensorType
@@ -27,6 +29,7 @@ __all__ = [
     "IntProgram",
     "Linear",
     "MaxPool2d",
+    "Mul",
     "Operator",
     "Port",
     "Requantize",
@@ -34,6 +37,7 @@ __all__ = [
     "ResizeBilinear2x",
     "ResizeNearest",
     "Source",
+    "Sub",
     "TensorType",
     "Weight",
     "dumps",

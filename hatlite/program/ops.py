@@ -20,10 +20,12 @@ __all__ = [
     "Conv2d",
     "Linear",
     "MaxPool2d",
+    "Mul",
     "Operator",
     "Rescale",
     "ResizeBilinear2x",
     "ResizeNearest",
+    "Sub",
 ]
 
 Pair = tuple[int, int]
@@ -108,7 +110,34 @@ class Add(Operator):
 
     kind: ClassVar[str] = "add"
     arity: ClassVar[int | None] = 2
+    signs: ClassVar[Pair] = (1, 1)
     multipliers: Pair
+    requantize: Requantize
+
+    @property
+    def signed_multipliers(self) -> Pair:
+        """(Ma, Mb) as the sum takes them."""
+        return self.multipliers[0] * self.signs[0], self.multipliers[1] * self.signs[1]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sub(Add):
+    """``clamp((a · Ma − b · Mb + 2^(s−1)) >> s)`` of two values of one shape; its fields are those of an add."""
+
+    kind: ClassVar[str] = "sub"
+    signs: ClassVar[Pair] = (1, -1)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Mul(Operator):
+    """``clamp((a · b · M + 2^(s−1)) >> s)`` of two values of one shape; b may also be (1, 1, C), one value per channel.
+
+    Attributes:
+        requantize: One odd multiplier M, shift s, and clamp.
+    """
+
+    kind: ClassVar[str] = "mul"
+    arity: ClassVar[int | None] = 2
     requantize: Requantize
 
 
@@ -171,6 +200,8 @@ OPERATORS: dict[str, Any] = {
         ResizeBilinear2x,
         Rescale,
         Concat,
+        Sub,
+        Mul,
     )
 }
 """Every operator, by kind."""

@@ -20,6 +20,7 @@ from hatlite.program.ops import (
     Conv2d,
     Linear,
     MaxPool2d,
+    Mul,
     Operator,
     ResizeBilinear2x,
     ResizeNearest,
@@ -80,7 +81,9 @@ def weights_fit(op: Operator, inputs: Types, output: TensorType, arithmetic: Ari
 def shapes_agree(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
     """The output has the shape that the operator gives, and the two values of an add are alike."""
     if isinstance(op, Add) and inputs[0].shape != inputs[1].shape:
-        yield f"adds {inputs[0].shape} and {inputs[1].shape}; expected one shape"
+        yield f"{op.kind}s {inputs[0].shape} and {inputs[1].shape}; expected one shape"
+    if isinstance(op, Mul) and inputs[1].shape not in (inputs[0].shape, (1, 1, inputs[0].shape[2])):
+        yield f"multiplies {inputs[0].shape} by {inputs[1].shape}; expected one shape, or (1, 1, C) for the second"
     if isinstance(op, Concat) and len({value.shape[:2] for value in inputs}) > 1:
         yield f"joins {', '.join(str(value.shape) for value in inputs)}; expected one height and one width"
     shape = output_shape(op, *(value.shape for value in inputs))
@@ -180,6 +183,8 @@ def _peak(op: Operator, inputs: Types) -> Any:
         return accumulator_peak(op, inputs[0].dtype)
     if isinstance(op, Add):
         return add_peak(op, inputs[0].dtype, inputs[1].dtype)
+    if isinstance(op, Mul):
+        return int_type(inputs[0].dtype).magnitude * int_type(inputs[1].dtype).magnitude
     gain = int(BILINEAR_KERNEL.sum()) if isinstance(op, ResizeBilinear2x) else 1
     return int_type(inputs[0].dtype).magnitude * gain
 

@@ -4,6 +4,7 @@ Drawn to be hard: odd sizes, dead channels, saturating inputs, unsigned and sign
 raw accumulators at the end.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,12 @@ from hatlite.program.ops import (
     Conv2d,
     Linear,
     MaxPool2d,
+    Mul,
     Operator,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
 )
 from hatlite.program.program import IntProgram, Port, TensorType
 from hatlite.program.shapes import output_shape
@@ -133,15 +136,25 @@ class _Drawing:
         peak = accumulator_peak(cls(**fields, requantize=None), self.type.dtype)
         return self.append(cls(**fields, requantize=self.requantize(peak, dtype)), dtype)
 
-    def addition(self) -> str:
+    def addition(self, kind: Callable[..., Add] = Add, name: str = "add") -> str:
         """The last value and another of its shape, or itself."""
         partners = [name for name, value in self.values.items() if value.shape == self.type.shape]
         partner = str(self.rng.choice(partners))
         multiplier_a, multiplier_b, shift = quantize_add_multipliers(*self.rng.uniform(0.01, 3, 2))
         dtype = self.dtype()
         rule = Requantize(np.array([1]), np.array([shift]), *int_range(dtype))
-        fields = self.common("add", self.last, partner)
-        return self.append(Add(**fields, multipliers=(multiplier_a, multiplier_b), requantize=rule), dtype)
+        fields = self.common(name, self.last, partner)
+        return self.append(kind(**fields, multipliers=(multiplier_a, multiplier_b), requantize=rule), dtype)
+
+    def product(self) -> str:
+        """The last value and another of its shape, or one with a value per channel."""
+        channels = self.type.shape[2]
+        partners = [n for n, value in self.values.items() if value.shape in (self.type.shape, (1, 1, channels))]
+        partner = str(self.rng.choice(partners))
+        dtype = self.dtype()
+        peak = int_type(self.type.dtype).magnitude * int_type(self.values[partner].dtype).magnitude
+        fields = self.common("mul", self.last, partner)
+        return self.append(Mul(**fields, requantize=self.requantize(np.array([peak]), dtype)), dtype)
 
     def max_pool(self) -> str:
         op = MaxPool2d(**self.common("max_pool2d"), kernel=(3, 2), stride=(1, 2), padding=(1, 1))
@@ -185,4 +198,6 @@ DRAWS = {
     "resize_bilinear2x": _Drawing.bilinear,
     "rescale": _Drawing.rescale,
     "concat": _Drawing.concat,
+    "sub": lambda draw: draw.addition(Sub, "sub"),
+    "mul": _Drawing.product,
 }

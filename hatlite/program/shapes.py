@@ -9,10 +9,12 @@ from hatlite.program.ops import (
     Conv2d,
     Linear,
     MaxPool2d,
+    Mul,
     Operator,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
 )
 
 __all__ = ["Shape", "output_shape"]
@@ -45,6 +47,8 @@ SHAPES: dict[type[Operator], Callable[..., Shape]] = {
     Conv2d: _conv2d,
     Linear: lambda op, x: (*x[:2], len(op.weight.values)),
     Add: lambda op, a, b: a,
+    Sub: lambda op, a, b: a,
+    Mul: lambda op, a, b: a,
     MaxPool2d: _max_pool2d,
     ResizeNearest: lambda op, x: _resized(x, op.factor),
     ResizeBilinear2x: lambda op, x: _resized(x, 2),

@@ -8,7 +8,7 @@ from torch import nn
 
 from hatlite.errors import CaptureError
 from hatlite.graph import Capture, capture
-from hatlite.nn import Add, Concat, DeQuantStub, Interpolate, QuantStub
+from hatlite.nn import Add, Concat, DeQuantStub, Interpolate, Mul, QuantStub, Sub
 from hatlite.qparams import int_type
 from hatlite.quantization.fuse import FusedCall, fuse
 from hatlite.quantization.graph import FakeQuantGraph
@@ -23,9 +23,11 @@ from hatlite.quantization.sites import (
     ConvSite,
     InputSite,
     MaxPoolSite,
+    MulSite,
     NearestSite,
     RescaleSite,
     Site,
+    SubSite,
 )
 
 __all__ = ["SITE_RULES", "prepare"]
@@ -128,7 +130,7 @@ def _check_high_precision(stub: FusedCall, source: FusedCall, fused: list[FusedC
     dtype = stub.call.module.dtype
     if dtype == "int8":
         return
-    makers = (nn.Conv2d, nn.Linear) if dtype == "int32" else (nn.Conv2d, nn.Linear, Add)
+    makers = (nn.Conv2d, nn.Linear) if dtype == "int32" else (nn.Conv2d, nn.Linear, Add, Sub, Mul)
     if not isinstance(source.call.module, makers):
         raise _refusal(stub, f"{dtype} needs a convolution before the stub, not {type(source.call.module).__name__}")
     readers = [item for item in fused if source.call.name in item.inputs and item is not stub]
@@ -222,6 +224,8 @@ SITE_RULES: dict[type[nn.Module], Callable[[FusedCall, dict], Site]] = {
     nn.Linear: _conv,
     nn.ReLU: lambda item, settings: RescaleSite(**{**settings, "relu": True}),
     Add: lambda item, settings: AddSite(**settings),
+    Sub: lambda item, settings: SubSite(**settings),
+    Mul: lambda item, settings: MulSite(**settings),
     nn.MaxPool2d: _max_pool,
     nn.AvgPool2d: _avg_pool,
     nn.AdaptiveAvgPool2d: _global_avg_pool,

@@ -5,12 +5,18 @@ import torch
 from torch.nn import functional as F
 
 from hatlite.errors import BuildError
-from hatlite.nn.functional import Add, Concat, Interpolate
+from hatlite.nn.functional import Add, Concat, Interpolate, Mul, Sub
 
 
 def test_add():
     a, b = torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[[10.0, -2.0]]]])
     assert Add()(a, b).tolist() == [[[[11.0, 0.0]]]]
+
+
+def test_sub_and_mul():
+    a, b = torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[[10.0, -2.0]]]])
+    assert Sub()(a, b).tolist() == [[[[-9.0, 4.0]]]]
+    assert Mul()(a, b).tolist() == [[[[10.0, -4.0]]]]
 
 
 def test_concat():

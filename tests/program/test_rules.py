@@ -11,12 +11,14 @@ from hatlite.program import (
     IntProgram,
     Linear,
     MaxPool2d,
+    Mul,
     Operator,
     Port,
     Requantize,
     Rescale,
     ResizeNearest,
     Source,
+    Sub,
     TensorType,
     Weight,
     verify,
@@ -150,6 +152,26 @@ def test_what_is_joined_is_alike(program, inputs, y, text):
     op = Concat(name="join", inputs=inputs, output="y")
     with pytest.raises(ProgramError, match=text):
         verify(dataclasses.replace(program, ops=(*program.ops, op), values={**program.values, "y": y}))
+
+
+def test_unequal_factors_and_differences(program):
+    values = {name: program.values[name] for name in ("img", "a")} | {"y": TensorType((4, 3, 4), "uint8", 0.1)}
+    fields = {"name": "p", "inputs": ("a", "img"), "output": "y"}
+    mul = Mul(**fields, requantize=rule())
+    sub = Sub(**fields, requantize=rule(1), multipliers=(5, 7))
+    for op, text in (
+        (mul, r"multiplies \(4, 3, 4\) by \(7, 5, 2\); expected one shape, or \(1, 1, C\) for the second"),
+        (sub, r"subs \(4, 3, 4\) and \(7, 5, 2\); expected one shape"),
+    ):
+        broken = dataclasses.replace(program, ops=(program.ops[STEM], op), values=values)
+        with pytest.raises(ProgramError, match=text):
+            verify(dataclasses.replace(broken, outputs=(Port("out", "y", "uint8", 0.1),)))
+
+
+def test_a_product_has_the_odd_multipliers_of_the_march():
+    op = Mul(name="p", inputs=("x", "x"), output="y", requantize=rule(20000))
+    with pytest.raises(ProgramError, match="multiplier 20000 is not an odd number"):
+        verify(chain(op, value(1, "int8"), value(1, "uint8")))
 
 
 def test_raw_accumulators_are_only_rescaled(program):

@@ -8,6 +8,7 @@ while ``|acc| · M + 2^(s−1) < 2^53``, else in int64.
 Values are (N, C, H, W) float32 in channels_last memory; raw accumulators are float64.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -25,11 +26,13 @@ from hatlite.program import (
     IntProgram,
     Linear,
     MaxPool2d,
+    Mul,
     Operator,
     Requantize,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
 )
 from hatlite.program.bounds import accumulator_peak, add_peak
 from hatlite.qparams import int_type
@@ -110,8 +113,14 @@ def _linear(op: Linear, program: IntProgram) -> Kernel:
 def _add(op: Add, program: IntProgram) -> Kernel:
     peak = add_peak(op, *(program.values[name].dtype for name in op.inputs))
     finish = _requantizer(op.requantize, peak)
-    multiplier_a, multiplier_b = op.multipliers
+    multiplier_a, multiplier_b = op.signed_multipliers
     return lambda a, b: finish(a.double().mul_(multiplier_a).add_(b, alpha=multiplier_b))
+
+
+def _mul(op: Mul, program: IntProgram) -> Kernel:
+    peak = math.prod(int_type(program.values[name].dtype).magnitude for name in op.inputs)
+    dtype, finish = _exact_dtype(peak), _requantizer(op.requantize, peak)
+    return lambda a, b: finish(a.to(dtype) * b.to(dtype))
 
 
 def _max_pool2d(op: MaxPool2d, program: IntProgram) -> Kernel:
@@ -153,6 +162,8 @@ KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
     ResizeNearest: _resize_nearest,
     ResizeBilinear2x: _resize_bilinear2x,
     Rescale: _rescale,
+    Sub: _add,
+    Mul: _mul,
     Concat: _concat,
 }
 

@@ -15,11 +15,13 @@ from hatlite.program import (
     IntProgram,
     Linear,
     MaxPool2d,
+    Mul,
     Operator,
     Requantize,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
 )
 from hatlite.qparams import int_range
 
@@ -54,7 +56,7 @@ def _linear(op: Linear, x: Ints) -> Ints:
 def _add(op: Add, a: Ints, b: Ints) -> Ints:
     rule = op.requantize
     shift = int(rule.shift[0])
-    return reference.add(a, b, op.multipliers, shift, quant_min=rule.quant_min, quant_max=rule.quant_max)
+    return reference.add(a, b, op.signed_multipliers, shift, quant_min=rule.quant_min, quant_max=rule.quant_max)
 
 
 def _max_pool2d(op: MaxPool2d, x: Ints) -> Ints:
@@ -70,6 +72,8 @@ KERNELS: dict[type[Operator], Callable[..., Ints]] = {
     ResizeNearest: lambda op, x: reference.resize_nearest(x, op.factor),
     ResizeBilinear2x: lambda op, x: _finish(reference.bilinear2x_accumulate(x), op.requantize),
     Rescale: lambda op, x: _finish(x, op.requantize),
+    Sub: _add,
+    Mul: lambda op, a, b: _finish(reference.mul(a, b), op.requantize),
     Concat: lambda op, *parts: reference.concat(*parts),
 }
 

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from hatlite.ops.integer.fixed_point import requantize
 
-__all__ = ["add", "bilinear2x_accumulate", "concat", "conv2d", "linear", "max_pool2d", "output_side", "resize_nearest"]
+__all__ = [
+    "add",
+    "bilinear2x_accumulate",
+    "concat",
+    "conv2d",
+    "linear",
+    "max_pool2d",
+    "mul",
+    "output_side",
+    "resize_nearest",
+]
 
 Ints = NDArray[Any]
 Pair = tuple[int, int]
@@ -64,9 +74,14 @@ def linear(x_NHWI: Ints, w_OhwI: Ints, bias_O: Ints) -> NDArray[np.int64]:
 
 
 def add(a: Ints, b: Ints, multipliers: Pair, shift: int, *, quant_min: int, quant_max: int) -> NDArray[np.int64]:
-    """Return ``clamp((a · Ma + b · Mb + 2^(shift−1)) >> shift)`` for two arrays of one shape."""
+    """Return ``clamp((a · Ma + b · Mb + 2^(shift−1)) >> shift)`` for two arrays of one shape; Mb < 0 subtracts."""
     acc = a.astype(np.int64) * multipliers[0] + b.astype(np.int64) * multipliers[1]
     return requantize(acc, 1, shift, quant_min, quant_max)
+
+
+def mul(a_NHWC: Ints, b_NHWC: Ints) -> NDArray[np.int64]:
+    """Return the products, an accumulator; b has the shape of a, or one value per image and channel, (N, 1, 1, C)."""
+    return a_NHWC.astype(np.int64) * b_NHWC.astype(np.int64)
 
 
 def max_pool2d(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hatlite.ops.integer.certificate import agrees, agrees_on_pairs
-from hatlite.ops.integer.engine_rules import ADD_RULES, AddRule, ConvRule
+from hatlite.ops.integer.engine_rules import ADD_RULES, CONV_RULES, AddRule, ConvRule
 from hatlite.ops.integer.fixed_point import (
     ADD_MULTIPLIER_BITS,
     MAX_SHIFT,
@@ -19,7 +19,7 @@ from hatlite.ops.integer.fixed_point import (
     quantize_multiplier,
 )
 
-__all__ = ["ADD_CANDIDATES", "AddSnap", "Addition", "Snap", "snap", "snap_add", "tied_scale"]
+__all__ = ["ADD_CANDIDATES", "AddSnap", "Addition", "MulSnap", "Snap", "snap", "snap_add", "snap_mul", "tied_scale"]
 
 Pair = tuple[int, int]
 
@@ -125,11 +125,13 @@ class Addition:
         ranges: Smallest and largest a, smallest and largest b.
         clamp: (quant_min, quant_max) of the result.
         rules: The most wanted first; empty asks only for ratios that the multipliers hold.
+        signs: Of a and of b in the sum; (1, −1) is a subtraction.
     """
 
     ranges: tuple[Pair, Pair]
     clamp: Pair
     rules: Sequence[AddRule] = ADD_RULES
+    signs: Pair = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class AddSnap:
 
     Attributes:
         scale: Sy, a float32 value.
-        multipliers: (Ma, Mb).
+        multipliers: (Ma, Mb), without signs.
         shift: s.
         rank: How many rules agree, from the first on; −1 where fp32(Sa / Sy) or fp32(Sb / Sy) is not M · 2^−s.
     """
@@ -206,12 +208,60 @@ def tied_scale(
 def _prove_addition(scales: tuple[float | None, float | None], scale: np.float32, addition: Addition) -> AddSnap:
     ratio_a, ratio_b = (float(np.float32(scale if value is None else value) / scale) for value in scales)
     first, second, shift = quantize_add_multipliers(ratio_a, ratio_b)
+    signed = (first * addition.signs[0], second * addition.signs[1])
     rank = 0
     for rule in addition.rules:
-        if not agrees_on_pairs(rule, (first, second), shift, addition.ranges, addition.clamp):
+        if not agrees_on_pairs(rule, signed, shift, addition.ranges, addition.clamp):
             break
         rank += 1
     return AddSnap(float(scale), (first, second), shift, rank)
+
+
+@dataclass(frozen=True)
+class MulSnap:
+    """Scale and multiplier of a product.
+
+    Attributes:
+        scale: Sy, a float32 value.
+        multiplier: M, odd, 15 bits.
+        shift: s.
+        rank: How many rules agree, from the first on; −1 where fp32(fp32(Sa · Sb) / Sy) is not M · 2^−s.
+    """
+
+    scale: float
+    multiplier: int
+    shift: int
+    rank: int
+
+
+def snap_mul(
+    scales: tuple[float, float],
+    scale_out: float,
+    clamp: Pair,
+    rules: Sequence[ConvRule] = CONV_RULES,
+    candidates: int = ADD_CANDIDATES,
+) -> MulSnap:
+    """Return the scale nearest to `scale_out` for which a product, as accumulator, satisfies `rules`.
+
+    A candidate is a float32 neighbour of `scale_out` for which fp32(fp32(Sa · Sb) / Sy) is an odd number of 15 bits.
+    The proof covers every accumulator to 2^24, hence all 65,536 products of two 8-bit values.
+
+    Args:
+        scales: (Sa, Sb), float32 values.
+        scale_out: Ideal Sy.
+        clamp: (quant_min, quant_max).
+        rules: The most wanted first.
+        candidates: Neighbours looked at; 1 keeps the scale as it is.
+    """
+    near = _neighbours(scale_out, candidates)
+    ratios = (np.float32(scales[0]) * np.float32(scales[1]) / near).astype(np.float64)
+    multiplier, shift = quantize_multiplier(ratios)
+    held = np.flatnonzero(np.ldexp(multiplier.astype(np.float64), -shift) == ratios)[:ADD_TRIES]
+    if not held.size:
+        return MulSnap(float(near[0]), int(multiplier[0]), int(shift[0]), -1)
+    rank = _rank(rules, multiplier[held], shift[held], clamp)
+    best = held[rank.argmax()]
+    return MulSnap(float(near[best]), int(multiplier[best]), int(shift[best]), int(rank.max()))
 
 
 def _neighbours(scale: float, count: int) -> NDArray[np.float32]:

@@ -3,7 +3,6 @@
 from hatlite.quantization.sites.base import Site
 from hatlite.quantization.sites.conv import ConvSite
 from hatlite.quantization.sites.others import (
-    AddSite,
     AvgPoolSite,
     BilinearSite,
     ConcatSite,
@@ -13,6 +12,7 @@ from hatlite.quantization.sites.others import (
     PassingSite,
     RescaleSite,
 )
+from hatlite.quantization.sites.pairs import AddSite, MulSite, SubSite
 
 __all__ = [
     "AddSite",
@@ -22,8 +22,10 @@ __all__ = [
     "ConvSite",
     "InputSite",
     "MaxPoolSite",
+    "MulSite",
     "NearestSite",
     "PassingSite",
     "RescaleSite",
     "Site",
+    "SubSite",
 ]

@@ -1,4 +1,4 @@
-"""Sites without weights: the input, additions, rescales, pools, resizes and concatenations."""
+"""Sites without weights: the input, rescales, pools, resizes and concatenations."""
 
 import math
 
@@ -6,15 +6,13 @@ import torch
 from torch.nn import functional as F
 
 from hatlite.errors import QuantizationError
-from hatlite.ops.integer.engine_rules import ADD_RULES, FLOAT32_EXACT
-from hatlite.ops.integer.snap import ADD_CANDIDATES, Addition, AddSnap, snap_add
+from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
 from hatlite.qparams import int_type
 from hatlite.quantization.sites.base import Site
 from hatlite.quantization.sites.rounding import RoundingSite
 from hatlite.quantization.straight_through import requantize
 
 __all__ = [
-    "AddSite",
     "AvgPoolSite",
     "BilinearSite",
     "ConcatSite",
@@ -158,59 +156,6 @@ class AvgPoolSite(RescaleSite):
         found = self.snapped(torch.tensor([1 / math.prod(self.kernel)], dtype=torch.float64))
         self.store(found)
         self.weight_scale.copy_(torch.from_numpy(found.weight_scale))
-
-
-class AddSite(RoundingSite):
-    """``a + b`` and optionally a ReLU: (a·Ma + b·Mb + 2^(s−1)) >> s with 20-bit multipliers."""
-
-    NEEDED = len(ADD_RULES)
-
-    def __init__(self, **site: object) -> None:
-        super().__init__(1, **site)
-        self.multiplier = torch.ones(2, dtype=torch.int64)
-
-    @property
-    def nonnegative(self) -> bool:
-        return self.relu or all(site.nonnegative for site in self.inputs)
-
-    def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
-        y = inputs[0] + inputs[1]
-        return self.observe(y.relu() if self.relu else y)
-
-    def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
-        factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
-        return requantize(self.quant_min, self.quant_max, factors, *inputs, dtype=dtype)
-
-    def _factors(self) -> tuple[tuple[float, ...], torch.dtype]:
-        return tuple(math.ldexp(m, -int(self.shift)) for m in self.multiplier.tolist()), self.tail_dtype()
-
-    def finish_calibration(self) -> None:
-        """Take the scale from the observer, moved to where all pairs of inputs round alike everywhere."""
-        super().finish_calibration()
-        if not self.tied:
-            self.scale.fill_(self._snap(ADD_CANDIDATES).scale)
-
-    @torch.no_grad()
-    def refresh(self) -> None:
-        self.require_calibrated()
-        found = self._snap(1)
-        self.multiplier.copy_(torch.tensor(found.multipliers))
-        self.shift.fill_(found.shift)
-        self.proven.fill_(found.rank)
-
-    def addition(self) -> Addition:
-        """Return the integer facts that its certificate is about."""
-        eight_bits = all(int_type(dtype).bytes == 1 for dtype in (self.dtype, *(site.dtype for site in self.inputs)))
-        first, second = self.inputs
-        return Addition(
-            ranges=((first.quant_min, first.quant_max), (second.quant_min, second.quant_max)),
-            clamp=(self.quant_min, self.quant_max),
-            rules=ADD_RULES if eight_bits else (),
-        )
-
-    def _snap(self, candidates: int) -> AddSnap:
-        first, second = (float(site.scale) for site in self.inputs)
-        return snap_add((first, second), float(self.scale), self.addition(), candidates)
 
 
 class PassingSite(Site):

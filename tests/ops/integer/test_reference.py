@@ -125,3 +125,10 @@ def test_concat_by_hand():
     a, b = np.array([[[[1, 2]]]], np.int8), np.array([[[[3]]]], np.uint8)
     joined = reference.concat(a, b, a)
     assert joined.tolist() == [[[[1, 2, 3, 1, 2]]]] and joined.dtype == np.int64
+
+
+def test_differences_and_products_by_hand():
+    a, b = np.array([[[[100, -128]]]], np.int8), np.array([[[[3, 255]]]], np.uint8)
+    assert reference.add(a, b, (8, -4), 3, quant_min=-128, quant_max=127).tolist() == [[[[99, -128]]]]  # 98.5, −255.5
+    assert reference.mul(a, b).tolist() == [[[[300, -32640]]]]
+    assert reference.mul(np.tile(a, (1, 2, 2, 1)), b)[0, 1, 1].tolist() == [300, -32640]
