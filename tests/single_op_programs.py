@@ -10,6 +10,7 @@ from hatlite.program import (
     Concat,
     Conv2d,
     IntProgram,
+    Lut,
     MaxPool2d,
     Mul,
     Operator,
@@ -53,6 +54,7 @@ VECTOR_OPS = [
     (ResizeBilinear2x(name="b", inputs=("x",), output="y", requantize=requantize()), (16, 16, 1), 9),
     (Sub(name="s", inputs=("x", "z"), output="y", multipliers=(600000, 700000), requantize=requantize()), (8, 8, 4), 2),
     (Mul(name="p", inputs=("x", "z"), output="y", requantize=requantize()), (8, 8, 4), 2),
+    (Lut(name="l", inputs=("x",), output="y", table=np.arange(256) - 128), (8, 8, 4), 1),
     (Concat(name="j", inputs=("x", "z"), output="y"), (8, 4, 8), 1),
     (Rescale(name="r", inputs=("x",), output="y", requantize=requantize()), (8, 8, 4), 1),
 ]

@@ -24,6 +24,7 @@ from hatlite.program import (
     Conv2d,
     IntProgram,
     Linear,
+    Lut,
     MaxPool2d,
     Mul,
     Operator,
@@ -97,7 +98,7 @@ def layer_cost(op: Operator, program: IntProgram, march: March) -> LayerCost:
         raise ProgramError(f"{op.name} ({op.source}): no cost is known for {type(op).__name__}, only for {known}.")
     inputs = [program.values[name] for name in op.inputs]
     output = program.values[op.output]
-    loaded, stored = sum(map(_bytes, inputs)) + _constant_bytes(op), _bytes(output)
+    loaded, stored = sum(map(_bytes, inputs)) + _constant_bytes(op, output), _bytes(output)
     compute = CYCLES[type(op)](op, inputs[0], output, march)
     memory = math.ceil((loaded + stored) * march.clock_hz / march.dram_bytes_per_second)
     total = march.op_overhead_cycles + max(compute, memory)
@@ -122,10 +123,12 @@ def _bytes(value: TensorType) -> int:
     return math.prod(value.shape) * int_type(value.dtype).bytes
 
 
-def _constant_bytes(op: Operator) -> int:
+def _constant_bytes(op: Operator, output: TensorType) -> int:
     total = 0
     if isinstance(op, (Conv2d, Linear)):
         total += op.weight.values.nbytes + len(op.bias) * BIAS_BYTES
+    if isinstance(op, Lut):
+        total += len(op.table) * int_type(output.dtype).bytes
     requantize: Requantize | None = getattr(op, "requantize", None)
     if requantize is not None:
         total += len(requantize.multiplier) * (MULTIPLIER_BYTES + SHIFT_BYTES)
@@ -193,5 +196,6 @@ CYCLES: dict[type[Operator], Callable[[Any, TensorType, TensorType, March], int]
     Sub: _per_input,
     Mul: _per_input,
     Concat: _per_value,
+    Lut: _per_value,
 }
 """Compute cycles of an operator from (operator, first input, output, march)."""

@@ -11,6 +11,7 @@ from hatlite.program import (
     Conv2d,
     IntProgram,
     Linear,
+    Lut,
     MaxPool2d,
     Mul,
     Operator,
@@ -88,6 +89,7 @@ LIMITS: dict[type[Operator], Callable[[Any, OpLimits], Iterator[Measure]]] = {
     Sub: _unlimited,
     Mul: _unlimited,
     Concat: _unlimited,
+    Lut: _unlimited,
 }
 """What each operator is measured by, beside the size of the values that it reads and writes."""
 

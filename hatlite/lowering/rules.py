@@ -13,6 +13,7 @@ from hatlite.program import (
     Concat,
     Conv2d,
     Linear,
+    Lut,
     MaxPool2d,
     Mul,
     Operator,
@@ -30,6 +31,7 @@ from hatlite.quantization.sites import (
     BilinearSite,
     ConcatSite,
     ConvSite,
+    LutSite,
     MaxPoolSite,
     MulSite,
     NearestSite,
@@ -122,6 +124,7 @@ LOWERING_RULES: dict[type[Site], Callable[[Any, March], Operator]] = {
     BilinearSite: lambda site, march: ResizeBilinear2x(
         requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)
     ),
+    LutSite: lambda site, march: Lut(table=_numpy(site.table), **_common(site)),
     ConcatSite: lambda site, march: Concat(**_common(site)),
     RescaleSite: lambda site, march: Rescale(
         requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from hatlite.errors import BuildError
 
-__all__ = ["Add", "Concat", "Interpolate", "Mul", "Sub"]
+__all__ = ["Add", "Concat", "Exp", "Interpolate", "Mul", "Sub"]
 
 
 class Add(nn.Module):
@@ -42,6 +42,13 @@ class Concat(nn.Module):
 
     def forward(self, *parts: torch.Tensor) -> torch.Tensor:
         return torch.cat(parts, dim=1)
+
+
+class Exp(nn.Module):
+    """``e^x`` of every value."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.exp(x)
 
 
 class Interpolate(nn.Module):

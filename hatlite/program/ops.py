@@ -19,6 +19,7 @@ __all__ = [
     "Concat",
     "Conv2d",
     "Linear",
+    "Lut",
     "MaxPool2d",
     "Mul",
     "Operator",
@@ -182,6 +183,21 @@ class Concat(Operator):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Lut(Operator):
+    """Every 8-bit value is replaced by its entry of a table.
+
+    Attributes:
+        table: (256,) int32; the entry of −128 or, for an unsigned input, of 0 comes first.
+    """
+
+    kind: ClassVar[str] = "lut"
+    table: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "table", constant(self.table, "int32", f"{self.name}: table"))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Rescale(Operator):
     """Requantise a value to another scale or type."""
 
@@ -202,6 +218,7 @@ OPERATORS: dict[str, Any] = {
         Concat,
         Sub,
         Mul,
+        Lut,
     )
 }
 """Every operator, by kind."""

@@ -19,6 +19,7 @@ from hatlite.program.ops import (
     Concat,
     Conv2d,
     Linear,
+    Lut,
     MaxPool2d,
     Mul,
     Operator,
@@ -34,6 +35,7 @@ __all__ = ["OPERATOR_RULES", "Rule"]
 Types = list[TensorType]
 Rule = Callable[[Any, Types, TensorType, Arithmetic], Iterator[str]]
 
+TABLE_ENTRIES = 256
 WIDE_INPUTS = ("int16",)
 
 
@@ -105,6 +107,8 @@ def output_dtype(op: Operator, inputs: Types, output: TensorType, arithmetic: Ar
         for name, value in zip(op.inputs, inputs, strict=True):
             if (value.dtype, value.scale) != (output.dtype, output.scale):
                 yield f"must keep dtype and scale of {name!r}, but {op.output!r} differs"
+    elif isinstance(op, Lut):
+        yield from _table(op, inputs[0], output, arithmetic)
     elif (rule := getattr(op, "requantize", None)) is None:
         if output.dtype != "int32":
             yield f"leaves its accumulator, so {op.output!r} must be int32, not {output.dtype}"
@@ -114,6 +118,18 @@ def output_dtype(op: Operator, inputs: Types, output: TensorType, arithmetic: Ar
         facts = int_type(output.dtype)
         if rule.quant_min < facts.quant_min or rule.quant_max > facts.quant_max:
             yield f"clamps to {rule.quant_min}…{rule.quant_max}, beyond {output.dtype}"
+
+
+def _table(op: Lut, x: TensorType, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    if int_type(x.dtype).bytes != 1:
+        yield f"looks up {x.dtype}; a table of {TABLE_ENTRIES} entries takes int8 or uint8"
+    if op.table.shape != (TABLE_ENTRIES,):
+        yield f"table has shape {op.table.shape}; expected ({TABLE_ENTRIES},)"
+    facts = int_type(output.dtype)
+    if output.dtype not in arithmetic.activation_dtypes:
+        yield f"gives {output.dtype}; the march has {', '.join(arithmetic.activation_dtypes)}"
+    elif op.table.min() < facts.quant_min or op.table.max() > facts.quant_max:
+        yield f"table reaches from {op.table.min()} to {op.table.max()}, beyond {output.dtype}"
 
 
 def scale_length(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:

@@ -18,6 +18,7 @@ from hatlite.program.ops import (
     Concat,
     Conv2d,
     Linear,
+    Lut,
     MaxPool2d,
     Mul,
     Operator,
@@ -176,6 +177,15 @@ class _Drawing:
         rule = self.requantize(np.full(self.type.shape[2], int_type(self.type.dtype).magnitude), dtype)
         return self.append(Rescale(**self.common("rescale"), requantize=rule), dtype)
 
+    def table(self) -> str:
+        """Any table at all; behind 16 bits there is none."""
+        if int_type(self.type.dtype).bytes > 1:
+            return self.rescale()
+        dtype = self.dtype()
+        low, high = int_range(dtype)
+        table = self.rng.integers(low, high + 1, 256).astype(np.int32)
+        return self.append(Lut(**self.common("lut"), table=table), dtype)
+
     def concat(self) -> str:
         """The last value and others of its size and type, or itself; a convolution brings many channels back."""
         if self.type.shape[2] > CHANNELS:
@@ -200,4 +210,5 @@ DRAWS = {
     "concat": _Drawing.concat,
     "sub": lambda draw: draw.addition(Sub, "sub"),
     "mul": _Drawing.product,
+    "lut": _Drawing.table,
 }

@@ -16,12 +16,14 @@ from hatlite.quantization.observer import observer
 from hatlite.quantization.qconfig import QConfig
 from hatlite.quantization.scale_groups import can_be_tied
 from hatlite.quantization.sites import (
+    LUT_FUNCTIONS,
     AddSite,
     AvgPoolSite,
     BilinearSite,
     ConcatSite,
     ConvSite,
     InputSite,
+    LutSite,
     MaxPoolSite,
     MulSite,
     NearestSite,
@@ -130,7 +132,7 @@ def _check_high_precision(stub: FusedCall, source: FusedCall, fused: list[FusedC
     dtype = stub.call.module.dtype
     if dtype == "int8":
         return
-    makers = (nn.Conv2d, nn.Linear) if dtype == "int32" else (nn.Conv2d, nn.Linear, Add, Sub, Mul)
+    makers = (nn.Conv2d, nn.Linear) if dtype == "int32" else (nn.Conv2d, nn.Linear, Add, Sub, Mul, *LUT_FUNCTIONS)
     if not isinstance(source.call.module, makers):
         raise _refusal(stub, f"{dtype} needs a convolution before the stub, not {type(source.call.module).__name__}")
     readers = [item for item in fused if source.call.name in item.inputs and item is not stub]
@@ -181,6 +183,18 @@ def _avg_pool(item: FusedCall, settings: dict) -> Site:
     return AvgPoolSite(_pair(module.kernel_size), _pair(stride), padding, **settings)
 
 
+def _lut(item: FusedCall, settings: dict) -> Site:
+    (source,) = settings["inputs"]
+    if int_type(source.dtype).bytes > 1:
+        kind = type(item.call.module).__name__
+        raise _refusal(
+            item,
+            f"{kind} is a table of 256 entries and cannot take {source.dtype}; give its input, {source.path},"
+            " dtype int8 in the rules of the qconfig",
+        )
+    return LutSite(item.call.module, **settings)
+
+
 def _global_avg_pool(item: FusedCall, settings: dict) -> Site:
     if item.call.module.output_size not in (1, (1, 1), [1, 1]):
         raise _refusal(item, "AdaptiveAvgPool2d must have output_size=1; for windows use AvgPool2d")
@@ -229,6 +243,7 @@ SITE_RULES: dict[type[nn.Module], Callable[[FusedCall, dict], Site]] = {
     nn.MaxPool2d: _max_pool,
     nn.AvgPool2d: _avg_pool,
     nn.AdaptiveAvgPool2d: _global_avg_pool,
+    **dict.fromkeys(LUT_FUNCTIONS, _lut),
     Interpolate: _interpolate,
     Concat: _concat,
 }

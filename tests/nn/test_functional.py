@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from hatlite.errors import BuildError
-from hatlite.nn.functional import Add, Concat, Interpolate, Mul, Sub
+from hatlite.nn.functional import Add, Concat, Exp, Interpolate, Mul, Sub
 
 
 def test_add():
@@ -17,6 +17,10 @@ def test_sub_and_mul():
     a, b = torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[[10.0, -2.0]]]])
     assert Sub()(a, b).tolist() == [[[[-9.0, 4.0]]]]
     assert Mul()(a, b).tolist() == [[[[10.0, -4.0]]]]
+
+
+def test_exp():
+    assert Exp()(torch.tensor([[0.0, 1.0]])).tolist() == [[1.0, pytest.approx(2.7182817)]]
 
 
 def test_concat():

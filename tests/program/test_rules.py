@@ -10,6 +10,7 @@ from hatlite.program import (
     Concat,
     IntProgram,
     Linear,
+    Lut,
     MaxPool2d,
     Mul,
     Operator,
@@ -172,6 +173,21 @@ def test_a_product_has_the_odd_multipliers_of_the_march():
     op = Mul(name="p", inputs=("x", "x"), output="y", requantize=rule(20000))
     with pytest.raises(ProgramError, match="multiplier 20000 is not an odd number"):
         verify(chain(op, value(1, "int8"), value(1, "uint8")))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "entries", "text"),
+    [
+        ("int16", "int8", range(256), "looks up int16; a table of 256 entries takes int8 or uint8"),
+        ("int8", "int8", range(128), r"table has shape \(128,\); expected \(256,\)"),
+        ("int8", "int8", range(256), "table reaches from 0 to 255, beyond int8"),
+        ("int8", "int32", range(256), "gives int32; the march has int8, uint8, int16"),
+    ],
+)
+def test_a_table_fits_its_types(x, y, entries, text):
+    op = Lut(name="t", inputs=("x",), output="y", table=list(entries))
+    with pytest.raises(ProgramError, match=text):
+        verify(chain(op, value(1, x), value(1, y)))
 
 
 def test_raw_accumulators_are_only_rescaled(program):

@@ -191,6 +191,12 @@ def test_the_border_is_checked(case: str, message: str) -> None:
         prepared(Border(case))
 
 
+@pytest.mark.parametrize("last", [nn.Sigmoid(), nn.Tanh()])
+def test_a_table_may_leave_in_int16(last: nn.Module) -> None:
+    kinds = [site.dtype for site in prepared(Chain(nn.Conv2d(3, 4, 1), last, dtype="int16")).sites.values()]
+    assert kinds == ["int8", "int8", "int16"]
+
+
 def test_a_drop_path_leaves_no_site() -> None:
     sites = prepared(Chain(nn.Conv2d(3, 4, 1), DropPath(0.5)).train()).sites.values()
     assert [site.path for site in sites] == ["quant", "inner.0"]

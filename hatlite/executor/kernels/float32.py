@@ -25,6 +25,7 @@ from hatlite.program import (
     Conv2d,
     IntProgram,
     Linear,
+    Lut,
     MaxPool2d,
     Mul,
     Operator,
@@ -154,6 +155,12 @@ def _concat(op: Concat, program: IntProgram) -> Kernel:
     return lambda *parts: torch.cat(parts, dim=1)
 
 
+def _lut(op: Lut, program: IntProgram) -> Kernel:
+    table = torch.from_numpy(op.table.astype(np.float32))
+    lowest = int_type(program.values[op.inputs[0]].dtype).quant_min
+    return lambda x: table[(x.permute(0, 2, 3, 1) - lowest).long()].permute(0, 3, 1, 2)
+
+
 KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
     Conv2d: _conv2d,
     Linear: _linear,
@@ -165,6 +172,7 @@ KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
     Sub: _add,
     Mul: _mul,
     Concat: _concat,
+    Lut: _lut,
 }
 
 

@@ -14,6 +14,7 @@ from hatlite.program import (
     Conv2d,
     IntProgram,
     Linear,
+    Lut,
     MaxPool2d,
     Mul,
     Operator,
@@ -74,6 +75,7 @@ KERNELS: dict[type[Operator], Callable[..., Ints]] = {
     Rescale: lambda op, x: _finish(x, op.requantize),
     Sub: _add,
     Mul: lambda op, a, b: _finish(reference.mul(a, b), op.requantize),
+    Lut: lambda op, x: reference.lookup(x, op.table, int_range(x.dtype.name)[0]),
     Concat: lambda op, *parts: reference.concat(*parts),
 }
 

@@ -19,6 +19,7 @@ __all__ = [
     "concat",
     "conv2d",
     "linear",
+    "lookup",
     "max_pool2d",
     "mul",
     "output_side",
@@ -82,6 +83,11 @@ def add(a: Ints, b: Ints, multipliers: Pair, shift: int, *, quant_min: int, quan
 def mul(a_NHWC: Ints, b_NHWC: Ints) -> NDArray[np.int64]:
     """Return the products, an accumulator; b has the shape of a, or one value per image and channel, (N, 1, 1, C)."""
     return a_NHWC.astype(np.int64) * b_NHWC.astype(np.int64)
+
+
+def lookup(x_NHWC: Ints, table: Ints, lowest: int) -> NDArray[np.int64]:
+    """Return every value's entry of `table`, whose first one is that of `lowest`."""
+    return table.astype(np.int64)[x_NHWC.astype(np.int64) - lowest]
 
 
 def max_pool2d(

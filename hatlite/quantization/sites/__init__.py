@@ -2,6 +2,7 @@
 
 from hatlite.quantization.sites.base import Site
 from hatlite.quantization.sites.conv import ConvSite
+from hatlite.quantization.sites.lut import LUT_FUNCTIONS, LutSite
 from hatlite.quantization.sites.others import (
     AvgPoolSite,
     BilinearSite,
@@ -15,12 +16,14 @@ from hatlite.quantization.sites.others import (
 from hatlite.quantization.sites.pairs import AddSite, MulSite, SubSite
 
 __all__ = [
+    "LUT_FUNCTIONS",
     "AddSite",
     "AvgPoolSite",
     "BilinearSite",
     "ConcatSite",
     "ConvSite",
     "InputSite",
+    "LutSite",
     "MaxPoolSite",
     "MulSite",
     "NearestSite",

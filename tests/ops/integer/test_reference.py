@@ -132,3 +132,9 @@ def test_differences_and_products_by_hand():
     assert reference.add(a, b, (8, -4), 3, quant_min=-128, quant_max=127).tolist() == [[[[99, -128]]]]  # 98.5, −255.5
     assert reference.mul(a, b).tolist() == [[[[300, -32640]]]]
     assert reference.mul(np.tile(a, (1, 2, 2, 1)), b)[0, 1, 1].tolist() == [300, -32640]
+
+
+def test_a_lookup_by_hand():
+    table = np.arange(256)[::-1].astype(np.int32)
+    assert reference.lookup(np.array([[[[-128, 0, 127]]]], np.int8), table, -128).tolist() == [[[[255, 127, 0]]]]
+    assert reference.lookup(np.array([[[[0, 255]]]], np.uint8), table, 0).tolist() == [[[[255, 0]]]]
