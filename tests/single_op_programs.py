@@ -14,6 +14,7 @@ from hatlite.program import (
     MaxPool2d,
     Mul,
     Operator,
+    Pad,
     Port,
     Requantize,
     Rescale,
@@ -55,6 +56,7 @@ VECTOR_OPS = [
     (Sub(name="s", inputs=("x", "z"), output="y", multipliers=(600000, 700000), requantize=requantize()), (8, 8, 4), 2),
     (Mul(name="p", inputs=("x", "z"), output="y", requantize=requantize()), (8, 8, 4), 2),
     (Lut(name="l", inputs=("x",), output="y", table=np.arange(256) - 128), (8, 8, 4), 1),
+    (Pad(name="d", inputs=("x",), output="y", edges=(0, 8, 0, 0)), (16, 8, 2), 1),
     (Concat(name="j", inputs=("x", "z"), output="y"), (8, 4, 8), 1),
     (Rescale(name="r", inputs=("x",), output="y", requantize=requantize()), (8, 8, 4), 1),
 ]

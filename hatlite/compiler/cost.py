@@ -28,6 +28,7 @@ from hatlite.program import (
     MaxPool2d,
     Mul,
     Operator,
+    Pad,
     Requantize,
     Rescale,
     ResizeBilinear2x,
@@ -197,5 +198,6 @@ CYCLES: dict[type[Operator], Callable[[Any, TensorType, TensorType, March], int]
     Mul: _per_input,
     Concat: _per_value,
     Lut: _per_value,
+    Pad: _per_value,
 }
 """Compute cycles of an operator from (operator, first input, output, march)."""

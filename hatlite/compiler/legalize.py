@@ -15,6 +15,7 @@ from hatlite.program import (
     MaxPool2d,
     Mul,
     Operator,
+    Pad,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
@@ -90,6 +91,7 @@ LIMITS: dict[type[Operator], Callable[[Any, OpLimits], Iterator[Measure]]] = {
     Mul: _unlimited,
     Concat: _unlimited,
     Lut: _unlimited,
+    Pad: _unlimited,
 }
 """What each operator is measured by, beside the size of the values that it reads and writes."""
 

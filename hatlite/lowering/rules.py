@@ -17,6 +17,7 @@ from hatlite.program import (
     MaxPool2d,
     Mul,
     Operator,
+    Pad,
     Requantize,
     Rescale,
     ResizeBilinear2x,
@@ -35,6 +36,7 @@ from hatlite.quantization.sites import (
     MaxPoolSite,
     MulSite,
     NearestSite,
+    PadSite,
     RescaleSite,
     Site,
     SubSite,
@@ -125,6 +127,7 @@ LOWERING_RULES: dict[type[Site], Callable[[Any, March], Operator]] = {
         requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)
     ),
     LutSite: lambda site, march: Lut(table=_numpy(site.table), **_common(site)),
+    PadSite: lambda site, march: Pad(edges=site.edges, **_common(site)),
     ConcatSite: lambda site, march: Concat(**_common(site)),
     RescaleSite: lambda site, march: Rescale(
         requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)

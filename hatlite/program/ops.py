@@ -23,6 +23,7 @@ __all__ = [
     "MaxPool2d",
     "Mul",
     "Operator",
+    "Pad",
     "Rescale",
     "ResizeBilinear2x",
     "ResizeNearest",
@@ -183,6 +184,18 @@ class Concat(Operator):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Pad(Operator):
+    """Zeros around the picture. Keeps dtype and scale.
+
+    Attributes:
+        edges: Pixels added at (top, bottom, left, right).
+    """
+
+    kind: ClassVar[str] = "pad"
+    edges: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Lut(Operator):
     """Every 8-bit value is replaced by its entry of a table.
 
@@ -219,6 +232,7 @@ OPERATORS: dict[str, Any] = {
         Sub,
         Mul,
         Lut,
+        Pad,
     )
 }
 """Every operator, by kind."""

@@ -23,6 +23,7 @@ from hatlite.program.ops import (
     MaxPool2d,
     Mul,
     Operator,
+    Pad,
     ResizeBilinear2x,
     ResizeNearest,
 )
@@ -55,6 +56,8 @@ def whole_windows(op: Operator, inputs: Types, output: TensorType, arithmetic: A
             yield f"{field} is {pair}; expected two whole numbers of {smallest} or more"
     if isinstance(op, ResizeNearest) and (not isinstance(op.factor, int) or op.factor < 1):
         yield f"factor is {op.factor}; expected a whole number of 1 or more"
+    if isinstance(op, Pad) and (len(op.edges) != 4 or any(not isinstance(n, int) or n < 0 for n in op.edges)):
+        yield f"edges are {op.edges}; expected four whole numbers of 0 or more"
     if isinstance(op, MaxPool2d) and any(2 * p > k for p, k in zip(op.padding, op.kernel, strict=True)):
         yield f"padding {op.padding} is more than half the kernel {op.kernel}; a window could hold nothing else"
 
@@ -103,7 +106,7 @@ def inputs_are_activations(op: Operator, inputs: Types, output: TensorType, arit
 
 def output_dtype(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
     """The declared dtype holds every result; operators that only move values keep dtype and scale."""
-    if isinstance(op, (MaxPool2d, ResizeNearest, Concat)):
+    if isinstance(op, (MaxPool2d, ResizeNearest, Concat, Pad)):
         for name, value in zip(op.inputs, inputs, strict=True):
             if (value.dtype, value.scale) != (output.dtype, output.scale):
                 yield f"must keep dtype and scale of {name!r}, but {op.output!r} differs"

@@ -22,6 +22,7 @@ from hatlite.program.ops import (
     MaxPool2d,
     Mul,
     Operator,
+    Pad,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
@@ -186,6 +187,10 @@ class _Drawing:
         table = self.rng.integers(low, high + 1, 256).astype(np.int32)
         return self.append(Lut(**self.common("lut"), table=table), dtype)
 
+    def pad(self) -> str:
+        edges = (0, 1, 2, 0) if max(self.type.shape[:2]) < 16 else (0, 0, 0, 0)
+        return self.append(Pad(**self.common("pad"), edges=edges), self.type.dtype)
+
     def concat(self) -> str:
         """The last value and others of its size and type, or itself; a convolution brings many channels back."""
         if self.type.shape[2] > CHANNELS:
@@ -211,4 +216,5 @@ DRAWS = {
     "sub": lambda draw: draw.addition(Sub, "sub"),
     "mul": _Drawing.product,
     "lut": _Drawing.table,
+    "pad": _Drawing.pad,
 }

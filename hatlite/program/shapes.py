@@ -12,6 +12,7 @@ from hatlite.program.ops import (
     MaxPool2d,
     Mul,
     Operator,
+    Pad,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
@@ -44,11 +45,17 @@ def _resized(x: Shape, factor: int) -> Shape:
     return x[0] * factor, x[1] * factor, x[2]
 
 
+def _padded(op: Pad, x: Shape) -> Shape:
+    top, bottom, left, right = op.edges
+    return x[0] + top + bottom, x[1] + left + right, x[2]
+
+
 SHAPES: dict[type[Operator], Callable[..., Shape]] = {
     Conv2d: _conv2d,
     Linear: lambda op, x: (*x[:2], len(op.weight.values)),
     Add: lambda op, a, b: a,
     Lut: lambda op, x: x,
+    Pad: _padded,
     Sub: lambda op, a, b: a,
     Mul: lambda op, a, b: a,
     MaxPool2d: _max_pool2d,

@@ -27,6 +27,7 @@ from hatlite.quantization.sites import (
     MaxPoolSite,
     MulSite,
     NearestSite,
+    PadSite,
     RescaleSite,
     Site,
     SubSite,
@@ -201,6 +202,13 @@ def _global_avg_pool(item: FusedCall, settings: dict) -> Site:
     return AvgPoolSite(None, **settings)
 
 
+def _pad(item: FusedCall, settings: dict) -> Site:
+    left, right, top, bottom = item.call.module.padding
+    if min(left, right, top, bottom) < 0:
+        raise _refusal(item, "ZeroPad2d must not cut pixels off; padding is 0 or more on every side")
+    return PadSite((top, bottom, left, right), **_keeping_type(settings))
+
+
 def _interpolate(item: FusedCall, settings: dict) -> Site:
     if item.call.module.mode == "bilinear":
         return BilinearSite(**_keeping_type(settings))
@@ -243,6 +251,7 @@ SITE_RULES: dict[type[nn.Module], Callable[[FusedCall, dict], Site]] = {
     nn.MaxPool2d: _max_pool,
     nn.AvgPool2d: _avg_pool,
     nn.AdaptiveAvgPool2d: _global_avg_pool,
+    nn.ZeroPad2d: _pad,
     **dict.fromkeys(LUT_FUNCTIONS, _lut),
     Interpolate: _interpolate,
     Concat: _concat,

@@ -14,6 +14,7 @@ from hatlite.program import (
     MaxPool2d,
     Mul,
     Operator,
+    Pad,
     Port,
     Requantize,
     Rescale,
@@ -188,6 +189,13 @@ def test_a_table_fits_its_types(x, y, entries, text):
     op = Lut(name="t", inputs=("x",), output="y", table=list(entries))
     with pytest.raises(ProgramError, match=text):
         verify(chain(op, value(1, x), value(1, y)))
+
+
+@pytest.mark.parametrize("edges", [(0, 1, 2), (0, -1, 0, 0), (0, 1.5, 0, 0)])
+def test_edges_are_four_whole_numbers(edges):
+    op = Pad(name="p", inputs=("x",), output="y", edges=edges)
+    with pytest.raises(ProgramError, match=r"edges are \(.*\); expected four whole numbers of 0 or more"):
+        verify(chain(op, value(1, "int8"), value(1, "int8")))
 
 
 def test_raw_accumulators_are_only_rescaled(program):

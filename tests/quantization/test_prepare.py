@@ -146,6 +146,7 @@ def test_integers_need_scales() -> None:
         (Chain(nn.AvgPool2d(3, padding=1, count_include_pad=False)), "AvgPool2d must have .* count padded pixels"),
         (Chain(nn.AvgPool2d(3, divisor_override=4)), "AvgPool2d must have ceil_mode=False, no divisor_override"),
         (Chain(nn.AdaptiveAvgPool2d((1, 2))), "AdaptiveAvgPool2d must have output_size=1; for windows use AvgPool2d"),
+        (Chain(nn.ZeroPad2d((0, -1, 0, 0))), "ZeroPad2d must not cut pixels off; padding is 0 or more on every side"),
         (Chain(nn.MaxPool2d(2), dtype="int32"), "int32 needs a convolution before the stub, not MaxPool2d"),
     ],
 )

@@ -29,6 +29,7 @@ from hatlite.program import (
     MaxPool2d,
     Mul,
     Operator,
+    Pad,
     Requantize,
     Rescale,
     ResizeBilinear2x,
@@ -161,6 +162,11 @@ def _lut(op: Lut, program: IntProgram) -> Kernel:
     return lambda x: table[(x.permute(0, 2, 3, 1) - lowest).long()].permute(0, 3, 1, 2)
 
 
+def _pad(op: Pad, program: IntProgram) -> Kernel:
+    top, bottom, left, right = op.edges
+    return lambda x: F.pad(x, (left, right, top, bottom))
+
+
 KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
     Conv2d: _conv2d,
     Linear: _linear,
@@ -173,6 +179,7 @@ KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
     Mul: _mul,
     Concat: _concat,
     Lut: _lut,
+    Pad: _pad,
 }
 
 

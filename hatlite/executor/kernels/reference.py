@@ -18,6 +18,7 @@ from hatlite.program import (
     MaxPool2d,
     Mul,
     Operator,
+    Pad,
     Requantize,
     Rescale,
     ResizeBilinear2x,
@@ -76,6 +77,7 @@ KERNELS: dict[type[Operator], Callable[..., Ints]] = {
     Sub: _add,
     Mul: lambda op, a, b: _finish(reference.mul(a, b), op.requantize),
     Lut: lambda op, x: reference.lookup(x, op.table, int_range(x.dtype.name)[0]),
+    Pad: lambda op, x: reference.pad(x, op.edges),
     Concat: lambda op, *parts: reference.concat(*parts),
 }
 

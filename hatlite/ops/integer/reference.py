@@ -23,6 +23,7 @@ __all__ = [
     "max_pool2d",
     "mul",
     "output_side",
+    "pad",
     "resize_nearest",
 ]
 
@@ -97,6 +98,12 @@ def max_pool2d(
     x_NHWC = _padded(x_NHWC, padding, lowest)
     windows = [window for _, window in _windows(x_NHWC, kernel, stride, (1, 1))]
     return np.maximum.reduce(windows)
+
+
+def pad(x_NHWC: Ints, edges: tuple[int, int, int, int]) -> NDArray[np.int64]:
+    """Return the picture with zeros at (top, bottom, left, right)."""
+    top, bottom, left, right = edges
+    return np.pad(x_NHWC.astype(np.int64), ((0, 0), (top, bottom), (left, right), (0, 0)))
 
 
 def resize_nearest(x_NHWC: Ints, factor: int) -> NDArray[np.int64]:

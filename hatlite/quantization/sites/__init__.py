@@ -10,6 +10,7 @@ from hatlite.quantization.sites.others import (
     InputSite,
     MaxPoolSite,
     NearestSite,
+    PadSite,
     PassingSite,
     RescaleSite,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "MaxPoolSite",
     "MulSite",
     "NearestSite",
+    "PadSite",
     "PassingSite",
     "RescaleSite",
     "Site",

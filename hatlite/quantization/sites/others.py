@@ -19,6 +19,7 @@ __all__ = [
     "InputSite",
     "MaxPoolSite",
     "NearestSite",
+    "PadSite",
     "PassingSite",
     "RescaleSite",
 ]
@@ -212,3 +213,20 @@ class ConcatSite(PassingSite):
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         return torch.cat(inputs, dim=1)
+
+
+class PadSite(PassingSite):
+    """Zeros around the picture.
+
+    Args:
+        edges: (top, bottom, left, right), in pixels.
+        site: What :class:`Site` takes.
+    """
+
+    def __init__(self, edges: tuple[int, int, int, int], **site: object) -> None:
+        super().__init__(**site)  # type: ignore[arg-type]
+        self.edges = edges
+
+    def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
+        top, bottom, left, right = self.edges
+        return F.pad(inputs[0], (left, right, top, bottom))

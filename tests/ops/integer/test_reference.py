@@ -138,3 +138,8 @@ def test_a_lookup_by_hand():
     table = np.arange(256)[::-1].astype(np.int32)
     assert reference.lookup(np.array([[[[-128, 0, 127]]]], np.int8), table, -128).tolist() == [[[[255, 127, 0]]]]
     assert reference.lookup(np.array([[[[0, 255]]]], np.uint8), table, 0).tolist() == [[[[255, 0]]]]
+
+
+def test_pad_by_hand():
+    padded = reference.pad(np.array([[[[5]]]], np.uint8), (0, 1, 2, 0))
+    assert padded[0, :, :, 0].tolist() == [[0, 0, 5], [0, 0, 0]]
