@@ -68,7 +68,12 @@ class FakeQuantGraph(nn.Module):
     def refresh(self) -> None:
         """Take weight scales, multipliers and shifts from the current parameters, in order."""
         for site in self.sites.values():
-            site.refresh()
+            try:
+                site.refresh()
+            except QuantizationError as problem:
+                if site.path in str(problem):
+                    raise
+                raise QuantizationError(f"{site.path} ({site.line}): {problem}") from None
 
     def forward(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the named outputs as real values, (N, C, H, W) float32.

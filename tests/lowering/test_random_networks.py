@@ -57,6 +57,8 @@ class RandomNetwork(nn.Module):
         for index in range(1, length + 1):
             kind = str(rng.choice(["single", "single", "pair", "concat", "gate"]))
             first, second = int(rng.integers(max(0, index - 3), index)), int(rng.integers(0, index))
+            if kind == "pair" and first == second:  # x − x would be 0 for good
+                kind = "concat"
             self.plan.append((kind, first, second))
             self.steps.append(self._step(kind, rng))
 

@@ -219,6 +219,32 @@ def test_calibration_refuses_values_that_are_no_numbers(wrong: float) -> None:
         graph(IMG)
 
 
+def silent(*last: nn.Module) -> FakeQuantGraph:
+    """Nothing positive reaches the last module."""
+    network = Chain(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2), *last)
+    nn.init.constant_(network.inner[0].bias, -9.0)
+    graph = prepared(network)
+    with torch.no_grad():
+        graph(IMG)
+    return graph
+
+
+def test_a_relu_that_was_never_positive_has_a_scale_that_multipliers_reach() -> None:
+    graph = silent(nn.ReLU())
+    graph.finish_calibration()
+    first, last = graph.sites["inner_0"], graph.sites["inner_2"]
+    assert float(first.scale) / float(last.scale) == 2.0**12
+    assert not graph.integers(IMG)["inner_2"].any()
+
+
+def test_a_refresh_that_fails_names_the_site() -> None:
+    graph = silent(nn.ReLU())
+    graph.finish_calibration()
+    graph.sites["inner_2"].scale.fill_(1e-12)
+    with pytest.raises(QuantizationError, match=r"inner.2 \(.*:\d+\): a real multiplier is .*, too large"):
+        graph.refresh()
+
+
 def calibrated() -> FakeQuantGraph:
     graph = prepared()
     with torch.no_grad():

@@ -66,6 +66,9 @@ class RescaleSite(RoundingSite):
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         return self.observe(inputs[0].relu() if self.relu else inputs[0])
 
+    def unit(self) -> float:
+        return float(self.inputs[0].scale)
+
     def accumulate(self, q: torch.Tensor) -> torch.Tensor:
         """Return the integers that the multiplier takes."""
         return q

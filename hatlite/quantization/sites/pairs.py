@@ -54,6 +54,9 @@ class AddSite(RoundingSite):
         self.shift.fill_(found.shift)
         self.proven.fill_(found.rank)
 
+    def unit(self) -> float:
+        return max(float(site.scale) for site in self.inputs)
+
     def addition(self) -> Addition:
         """Return the integer facts that its certificate is about."""
         eight_bits = all(int_type(dtype).bytes == 1 for dtype in (self.dtype, *(site.dtype for site in self.inputs)))
@@ -98,6 +101,9 @@ class MulSite(RoundingSite):
         factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
         a, b = inputs if self._exact_in_float32() else (q.double() for q in inputs)
         return requantize(self.quant_min, self.quant_max, factors, a * b, dtype=dtype)
+
+    def unit(self) -> float:
+        return math.prod(float(site.scale) for site in self.inputs)
 
     def _factors(self) -> tuple[tuple[float, ...], torch.dtype]:
         return (math.ldexp(int(self.multiplier), -int(self.shift)),), self.tail_dtype()
