@@ -7,16 +7,21 @@ import numpy as np
 from hatlite.march import get_march
 from hatlite.program import (
     Add,
+    Concat,
     Conv2d,
     IntProgram,
+    Lut,
     MaxPool2d,
+    Mul,
     Operator,
+    Pad,
     Port,
     Requantize,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
     Source,
+    Sub,
     TensorType,
     Weight,
 )
@@ -48,6 +53,11 @@ VECTOR_OPS = [
     (MaxPool2d(name="m", inputs=("x",), output="y", kernel=(3, 3), stride=(2, 2), padding=(1, 1)), (4, 4, 16), 9),
     (ResizeNearest(name="n", inputs=("x",), output="y", factor=2), (16, 16, 1), 1),
     (ResizeBilinear2x(name="b", inputs=("x",), output="y", requantize=requantize()), (16, 16, 1), 9),
+    (Sub(name="s", inputs=("x", "z"), output="y", multipliers=(600000, 700000), requantize=requantize()), (8, 8, 4), 2),
+    (Mul(name="p", inputs=("x", "z"), output="y", requantize=requantize()), (8, 8, 4), 2),
+    (Lut(name="l", inputs=("x",), output="y", table=np.arange(256) - 128), (8, 8, 4), 1),
+    (Pad(name="d", inputs=("x",), output="y", edges=(0, 8, 0, 0)), (16, 8, 2), 1),
+    (Concat(name="j", inputs=("x", "z"), output="y"), (8, 4, 8), 1),
     (Rescale(name="r", inputs=("x",), output="y", requantize=requantize()), (8, 8, 4), 1),
 ]
 """(operator on (8, 8, 4), its output shape, cycles of the vector unit for 256 output values)"""

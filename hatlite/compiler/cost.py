@@ -20,15 +20,20 @@ from hatlite.errors import ProgramError
 from hatlite.march import March
 from hatlite.program import (
     Add,
+    Concat,
     Conv2d,
     IntProgram,
     Linear,
+    Lut,
     MaxPool2d,
+    Mul,
     Operator,
+    Pad,
     Requantize,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
     TensorType,
 )
 from hatlite.qparams import int_type
@@ -94,7 +99,7 @@ def layer_cost(op: Operator, program: IntProgram, march: March) -> LayerCost:
         raise ProgramError(f"{op.name} ({op.source}): no cost is known for {type(op).__name__}, only for {known}.")
     inputs = [program.values[name] for name in op.inputs]
     output = program.values[op.output]
-    loaded, stored = sum(map(_bytes, inputs)) + _constant_bytes(op), _bytes(output)
+    loaded, stored = sum(map(_bytes, inputs)) + _constant_bytes(op, output), _bytes(output)
     compute = CYCLES[type(op)](op, inputs[0], output, march)
     memory = math.ceil((loaded + stored) * march.clock_hz / march.dram_bytes_per_second)
     total = march.op_overhead_cycles + max(compute, memory)
@@ -119,10 +124,12 @@ def _bytes(value: TensorType) -> int:
     return math.prod(value.shape) * int_type(value.dtype).bytes
 
 
-def _constant_bytes(op: Operator) -> int:
+def _constant_bytes(op: Operator, output: TensorType) -> int:
     total = 0
     if isinstance(op, (Conv2d, Linear)):
         total += op.weight.values.nbytes + len(op.bias) * BIAS_BYTES
+    if isinstance(op, Lut):
+        total += len(op.table) * int_type(output.dtype).bytes
     requantize: Requantize | None = getattr(op, "requantize", None)
     if requantize is not None:
         total += len(requantize.multiplier) * (MULTIPLIER_BYTES + SHIFT_BYTES)
@@ -187,5 +194,10 @@ CYCLES: dict[type[Operator], Callable[[Any, TensorType, TensorType, March], int]
     ResizeNearest: _per_value,
     ResizeBilinear2x: _bilinear_cycles,
     Rescale: _per_value,
+    Sub: _per_input,
+    Mul: _per_input,
+    Concat: _per_value,
+    Lut: _per_value,
+    Pad: _per_value,
 }
 """Compute cycles of an operator from (operator, first input, output, march)."""

@@ -7,14 +7,19 @@ from typing import Any
 from hatlite.march import March, OpLimits
 from hatlite.program import (
     Add,
+    Concat,
     Conv2d,
     IntProgram,
     Linear,
+    Lut,
     MaxPool2d,
+    Mul,
     Operator,
+    Pad,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
 )
 
 __all__ = ["LIMITS", "Finding", "legalize"]
@@ -82,6 +87,11 @@ LIMITS: dict[type[Operator], Callable[[Any, OpLimits], Iterator[Measure]]] = {
     ResizeNearest: _resize,
     ResizeBilinear2x: _unlimited,
     Rescale: _unlimited,
+    Sub: _unlimited,
+    Mul: _unlimited,
+    Concat: _unlimited,
+    Lut: _unlimited,
+    Pad: _unlimited,
 }
 """What each operator is measured by, beside the size of the values that it reads and writes."""
 

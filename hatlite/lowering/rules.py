@@ -10,25 +10,36 @@ from torch import nn
 from hatlite.march import March
 from hatlite.program import (
     Add,
+    Concat,
     Conv2d,
     Linear,
+    Lut,
     MaxPool2d,
+    Mul,
     Operator,
+    Pad,
     Requantize,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
     Source,
+    Sub,
     Weight,
 )
 from hatlite.quantization.sites import (
     AddSite,
+    AvgPoolSite,
     BilinearSite,
+    ConcatSite,
     ConvSite,
+    LutSite,
     MaxPoolSite,
+    MulSite,
     NearestSite,
+    PadSite,
     RescaleSite,
     Site,
+    SubSite,
 )
 
 __all__ = ["LOWERING_RULES"]
@@ -81,22 +92,43 @@ def _weight(site: ConvSite, values_ohwi: np.ndarray) -> Weight:
 
 def _add(site: AddSite, march: March) -> Operator:
     first, second = (int(m) for m in site.multiplier)
+    kind = Sub if isinstance(site, SubSite) else Add
     requantize = _requantize(site, torch.ones(1, dtype=torch.int64), site.shift, march)
-    return Add(multipliers=(first, second), requantize=requantize, **_common(site))
+    return kind(multipliers=(first, second), requantize=requantize, **_common(site))
 
 
 def _max_pool(site: MaxPoolSite, march: March) -> Operator:
     return MaxPool2d(kernel=site.kernel_size, stride=site.stride, padding=site.padding, **_common(site))
 
 
+def _avg_pool(site: AvgPoolSite, march: March) -> Operator:
+    channels = site.shape[0]
+    scale = _numpy(site.weight_scale).repeat(channels)
+    return Conv2d(
+        weight=Weight(values=np.ones((channels, *site.kernel, 1), np.int8), scale=scale),
+        bias=np.zeros(channels, np.int32),
+        requantize=_requantize(site, site.multiplier, site.shift, march),
+        stride=site.stride,
+        padding=site.padding,
+        groups=channels,
+        **_common(site),
+    )
+
+
 LOWERING_RULES: dict[type[Site], Callable[[Any, March], Operator]] = {
     ConvSite: _conv,
     AddSite: _add,
+    SubSite: _add,
+    MulSite: lambda site, march: Mul(requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)),
     MaxPoolSite: _max_pool,
+    AvgPoolSite: _avg_pool,
     NearestSite: lambda site, march: ResizeNearest(factor=site.factor, **_common(site)),
     BilinearSite: lambda site, march: ResizeBilinear2x(
         requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)
     ),
+    LutSite: lambda site, march: Lut(table=_numpy(site.table), **_common(site)),
+    PadSite: lambda site, march: Pad(edges=site.edges, **_common(site)),
+    ConcatSite: lambda site, march: Concat(**_common(site)),
     RescaleSite: lambda site, march: Rescale(
         requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)
     ),

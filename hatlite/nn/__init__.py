@@ -2,7 +2,7 @@
 
 from hatlite.nn.conv import conv_bn
 from hatlite.nn.drop_path import DropPath
-from hatlite.nn.functional import Add, Interpolate
+from hatlite.nn.functional import Add, Concat, Exp, Interpolate, Mul, Sub
 from hatlite.nn.stubs import DeQuantStub, QuantStub
 
-__all__ = ["Add", "DeQuantStub", "DropPath", "Interpolate", "QuantStub", "conv_bn"]
+__all__ = ["Add", "Concat", "DeQuantStub", "DropPath", "Exp", "Interpolate", "Mul", "QuantStub", "Sub", "conv_bn"]

@@ -14,7 +14,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "swish": nn.SiLU}
 
 
 def make_activation(name: str) -> nn.Module:
-    """Return a new activation module; only ``relu`` has an integer form on every march.
+    """Return a new activation module; ``relu`` costs nothing in integers, the others become tables.
 
     Raises:
         BuildError: The name is none of :data:`ACTIVATIONS`.

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from hatlite.errors import BuildError
 
-__all__ = ["Add", "Interpolate"]
+__all__ = ["Add", "Concat", "Exp", "Interpolate", "Mul", "Sub"]
 
 
 class Add(nn.Module):
@@ -18,6 +18,37 @@ class Add(nn.Module):
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return a + b
+
+
+class Sub(nn.Module):
+    """``a − b`` of two tensors of one shape (N, C, H, W)."""
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return a - b
+
+
+class Mul(nn.Module):
+    """``a · b`` of two tensors of one shape (N, C, H, W); b may also have one value per channel, (N, C, 1, 1)."""
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return a * b
+
+
+class Concat(nn.Module):
+    """Tensors (N, C, H, W) of one height and width, one after the other along the channels.
+
+    As integers the parts share one scale, the largest that any of them needs.
+    """
+
+    def forward(self, *parts: torch.Tensor) -> torch.Tensor:
+        return torch.cat(parts, dim=1)
+
+
+class Exp(nn.Module):
+    """``e^x`` of every value."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.exp(x)
 
 
 class Interpolate(nn.Module):

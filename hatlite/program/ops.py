@@ -16,13 +16,18 @@ from hatlite.program.constants import UNKNOWN_SOURCE, Requantize, Source, Weight
 __all__ = [
     "OPERATORS",
     "Add",
+    "Concat",
     "Conv2d",
     "Linear",
+    "Lut",
     "MaxPool2d",
+    "Mul",
     "Operator",
+    "Pad",
     "Rescale",
     "ResizeBilinear2x",
     "ResizeNearest",
+    "Sub",
 ]
 
 Pair = tuple[int, int]
@@ -40,7 +45,8 @@ class Operator:
     """
 
     kind: ClassVar[str] = ""
-    arity: ClassVar[int] = 1
+    arity: ClassVar[int | None] = 1
+    """Values that it reads; None for any number from 1 on."""
 
     name: str
     inputs: tuple[str, ...]
@@ -105,8 +111,35 @@ class Add(Operator):
     """
 
     kind: ClassVar[str] = "add"
-    arity: ClassVar[int] = 2
+    arity: ClassVar[int | None] = 2
+    signs: ClassVar[Pair] = (1, 1)
     multipliers: Pair
+    requantize: Requantize
+
+    @property
+    def signed_multipliers(self) -> Pair:
+        """(Ma, Mb) as the sum takes them."""
+        return self.multipliers[0] * self.signs[0], self.multipliers[1] * self.signs[1]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sub(Add):
+    """``clamp((a · Ma − b · Mb + 2^(s−1)) >> s)`` of two values of one shape; its fields are those of an add."""
+
+    kind: ClassVar[str] = "sub"
+    signs: ClassVar[Pair] = (1, -1)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Mul(Operator):
+    """``clamp((a · b · M + 2^(s−1)) >> s)`` of two values of one shape; b may also be (1, 1, C), one value per channel.
+
+    Attributes:
+        requantize: One odd multiplier M, shift s, and clamp.
+    """
+
+    kind: ClassVar[str] = "mul"
+    arity: ClassVar[int | None] = 2
     requantize: Requantize
 
 
@@ -143,6 +176,41 @@ class ResizeBilinear2x(Operator):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Concat(Operator):
+    """The channels of all inputs, one after the other. Keeps dtype and scale, which all inputs share."""
+
+    kind: ClassVar[str] = "concat"
+    arity: ClassVar[int | None] = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pad(Operator):
+    """Zeros around the picture. Keeps dtype and scale.
+
+    Attributes:
+        edges: Pixels added at (top, bottom, left, right).
+    """
+
+    kind: ClassVar[str] = "pad"
+    edges: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Lut(Operator):
+    """Every 8-bit value is replaced by its entry of a table.
+
+    Attributes:
+        table: (256,) int32; the entry of −128 or, for an unsigned input, of 0 comes first.
+    """
+
+    kind: ClassVar[str] = "lut"
+    table: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "table", constant(self.table, "int32", f"{self.name}: table"))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Rescale(Operator):
     """Requantise a value to another scale or type."""
 
@@ -151,6 +219,20 @@ class Rescale(Operator):
 
 
 OPERATORS: dict[str, Any] = {
-    op.kind: op for op in (Conv2d, Linear, Add, MaxPool2d, ResizeNearest, ResizeBilinear2x, Rescale)
+    op.kind: op
+    for op in (
+        Conv2d,
+        Linear,
+        Add,
+        MaxPool2d,
+        ResizeNearest,
+        ResizeBilinear2x,
+        Rescale,
+        Concat,
+        Sub,
+        Mul,
+        Lut,
+        Pad,
+    )
 }
 """Every operator, by kind."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hatlite.program.ops import Add, Conv2d, Linear, MaxPool2d, Operator, ResizeNearest
+from hatlite.program.ops import Add, Conv2d, Linear, MaxPool2d, Operator, Pad, ResizeNearest
 from hatlite.program.program import IntProgram, Port, Scale, TensorType
 
 __all__ = ["format_program"]
@@ -56,6 +56,8 @@ def _window(op: Operator) -> str:
         return " ".join(filter(None, words))
     if isinstance(op, ResizeNearest):
         return f"x{op.factor}"
+    if isinstance(op, Pad):
+        return "x".join(map(str, op.edges))
     return f"Ma={op.multipliers[0]} Mb={op.multipliers[1]}" if isinstance(op, Add) else ""
 
 

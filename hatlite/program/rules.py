@@ -13,7 +13,20 @@ from hatlite.march import Arithmetic
 from hatlite.ops.integer.fixed_point import check_headroom
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program.bounds import accumulator_peak, add_peak
-from hatlite.program.ops import OPERATORS, Add, Conv2d, Linear, MaxPool2d, Operator, ResizeBilinear2x, ResizeNearest
+from hatlite.program.ops import (
+    OPERATORS,
+    Add,
+    Concat,
+    Conv2d,
+    Linear,
+    Lut,
+    MaxPool2d,
+    Mul,
+    Operator,
+    Pad,
+    ResizeBilinear2x,
+    ResizeNearest,
+)
 from hatlite.program.program import TensorType
 from hatlite.program.shapes import output_shape
 from hatlite.qparams import int_type
@@ -23,6 +36,7 @@ __all__ = ["OPERATOR_RULES", "Rule"]
 Types = list[TensorType]
 Rule = Callable[[Any, Types, TensorType, Arithmetic], Iterator[str]]
 
+TABLE_ENTRIES = 256
 WIDE_INPUTS = ("int16",)
 
 
@@ -30,8 +44,8 @@ def known_operator(op: Operator, inputs: Types, output: TensorType, arithmetic: 
     """The operator exists and reads as many values as it should."""
     if OPERATORS.get(op.kind) is not type(op):
         yield f"operator {type(op).__name__!r} is unknown; this version has {', '.join(OPERATORS)}"
-    elif len(inputs) != op.arity:
-        yield f"reads {len(inputs)} values; expected {op.arity}"
+    elif len(inputs) != op.arity if op.arity is not None else not inputs:
+        yield f"reads {len(inputs)} values; expected {op.arity or '1 or more'}"
 
 
 def whole_windows(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
@@ -42,6 +56,8 @@ def whole_windows(op: Operator, inputs: Types, output: TensorType, arithmetic: A
             yield f"{field} is {pair}; expected two whole numbers of {smallest} or more"
     if isinstance(op, ResizeNearest) and (not isinstance(op.factor, int) or op.factor < 1):
         yield f"factor is {op.factor}; expected a whole number of 1 or more"
+    if isinstance(op, Pad) and (len(op.edges) != 4 or any(not isinstance(n, int) or n < 0 for n in op.edges)):
+        yield f"edges are {op.edges}; expected four whole numbers of 0 or more"
     if isinstance(op, MaxPool2d) and any(2 * p > k for p, k in zip(op.padding, op.kernel, strict=True)):
         yield f"padding {op.padding} is more than half the kernel {op.kernel}; a window could hold nothing else"
 
@@ -70,7 +86,11 @@ def weights_fit(op: Operator, inputs: Types, output: TensorType, arithmetic: Ari
 def shapes_agree(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
     """The output has the shape that the operator gives, and the two values of an add are alike."""
     if isinstance(op, Add) and inputs[0].shape != inputs[1].shape:
-        yield f"adds {inputs[0].shape} and {inputs[1].shape}; expected one shape"
+        yield f"{op.kind}s {inputs[0].shape} and {inputs[1].shape}; expected one shape"
+    if isinstance(op, Mul) and inputs[1].shape not in (inputs[0].shape, (1, 1, inputs[0].shape[2])):
+        yield f"multiplies {inputs[0].shape} by {inputs[1].shape}; expected one shape, or (1, 1, C) for the second"
+    if isinstance(op, Concat) and len({value.shape[:2] for value in inputs}) > 1:
+        yield f"joins {', '.join(str(value.shape) for value in inputs)}; expected one height and one width"
     shape = output_shape(op, *(value.shape for value in inputs))
     if shape != output.shape:
         yield f"gives {shape}, but {op.output!r} is declared as {output.shape}"
@@ -86,9 +106,12 @@ def inputs_are_activations(op: Operator, inputs: Types, output: TensorType, arit
 
 def output_dtype(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
     """The declared dtype holds every result; operators that only move values keep dtype and scale."""
-    if isinstance(op, (MaxPool2d, ResizeNearest)):
-        if (inputs[0].dtype, inputs[0].scale) != (output.dtype, output.scale):
-            yield f"must keep dtype and scale of {op.inputs[0]!r}, but {op.output!r} differs"
+    if isinstance(op, (MaxPool2d, ResizeNearest, Concat, Pad)):
+        for name, value in zip(op.inputs, inputs, strict=True):
+            if (value.dtype, value.scale) != (output.dtype, output.scale):
+                yield f"must keep dtype and scale of {name!r}, but {op.output!r} differs"
+    elif isinstance(op, Lut):
+        yield from _table(op, inputs[0], output, arithmetic)
     elif (rule := getattr(op, "requantize", None)) is None:
         if output.dtype != "int32":
             yield f"leaves its accumulator, so {op.output!r} must be int32, not {output.dtype}"
@@ -98,6 +121,18 @@ def output_dtype(op: Operator, inputs: Types, output: TensorType, arithmetic: Ar
         facts = int_type(output.dtype)
         if rule.quant_min < facts.quant_min or rule.quant_max > facts.quant_max:
             yield f"clamps to {rule.quant_min}…{rule.quant_max}, beyond {output.dtype}"
+
+
+def _table(op: Lut, x: TensorType, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    if int_type(x.dtype).bytes != 1:
+        yield f"looks up {x.dtype}; a table of {TABLE_ENTRIES} entries takes int8 or uint8"
+    if op.table.shape != (TABLE_ENTRIES,):
+        yield f"table has shape {op.table.shape}; expected ({TABLE_ENTRIES},)"
+    facts = int_type(output.dtype)
+    if output.dtype not in arithmetic.activation_dtypes:
+        yield f"gives {output.dtype}; the march has {', '.join(arithmetic.activation_dtypes)}"
+    elif op.table.min() < facts.quant_min or op.table.max() > facts.quant_max:
+        yield f"table reaches from {op.table.min()} to {op.table.max()}, beyond {output.dtype}"
 
 
 def scale_length(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
@@ -167,6 +202,8 @@ def _peak(op: Operator, inputs: Types) -> Any:
         return accumulator_peak(op, inputs[0].dtype)
     if isinstance(op, Add):
         return add_peak(op, inputs[0].dtype, inputs[1].dtype)
+    if isinstance(op, Mul):
+        return int_type(inputs[0].dtype).magnitude * int_type(inputs[1].dtype).magnitude
     gain = int(BILINEAR_KERNEL.sum()) if isinstance(op, ResizeBilinear2x) else 1
     return int_type(inputs[0].dtype).magnitude * gain
 

@@ -4,6 +4,7 @@ Drawn to be hard: odd sizes, dead channels, saturating inputs, unsigned and sign
 raw accumulators at the end.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,18 @@ from hatlite.program.bounds import accumulator_peak
 from hatlite.program.constants import Requantize, Source, Weight
 from hatlite.program.ops import (
     Add,
+    Concat,
     Conv2d,
     Linear,
+    Lut,
     MaxPool2d,
+    Mul,
     Operator,
+    Pad,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
 )
 from hatlite.program.program import IntProgram, Port, TensorType
 from hatlite.program.shapes import output_shape
@@ -32,16 +38,17 @@ SCALE = 1 / 128
 CHANNELS = 6  # divisible by 2 and 3, so that groups can be drawn
 
 
-def random_program(seed: int, *, length: int = 8, side: int = 13) -> IntProgram:
+def random_program(seed: int, *, length: int = 8, side: int = 13, kinds: Sequence[str] = ()) -> IntProgram:
     """Return a valid program of about `length` operators with the outputs ``features`` and ``raw`` (int32).
 
     Args:
         seed: The same seed gives the same program.
         length: Number of operators before the two at the end.
         side: Largest height and width of the input, in pixels.
+        kinds: Operators to draw from; none means all.
     """
     draw = _Drawing(np.random.default_rng(seed), side)
-    for kind in draw.rng.choice(list(DRAWS), size=length):
+    for kind in draw.rng.choice(list(kinds or DRAWS), size=length):
         DRAWS[kind](draw)
     features = draw.last
     raw = draw.convolution("raw", raw=True)
@@ -113,6 +120,7 @@ class _Drawing:
     def convolution(self, kind: str = "conv2d", *, raw: bool = False, linear: bool = False) -> str:
         groups = 1 if linear else int(self.rng.choice([1, 2, CHANNELS]))
         kernel = 1 if linear else int(self.rng.choice([1, 3]))
+        channels = self.type.shape[2]
         window = {
             "stride": (1, 1) if min(self.type.shape[:2]) < 4 else tuple(self.rng.integers(1, 3, 2).tolist()),
             "dilation": (int(self.rng.integers(1, 3)), 1),
@@ -122,7 +130,7 @@ class _Drawing:
         fields = {
             **self.common(kind),
             **({} if linear else window),
-            **self.weights(CHANNELS, kernel, kernel, CHANNELS // groups),
+            **self.weights(CHANNELS, kernel, kernel, channels // groups),
         }
         cls = Linear if linear else Conv2d
         if raw:
@@ -131,15 +139,25 @@ class _Drawing:
         peak = accumulator_peak(cls(**fields, requantize=None), self.type.dtype)
         return self.append(cls(**fields, requantize=self.requantize(peak, dtype)), dtype)
 
-    def addition(self) -> str:
+    def addition(self, kind: Callable[..., Add] = Add, name: str = "add") -> str:
         """The last value and another of its shape, or itself."""
         partners = [name for name, value in self.values.items() if value.shape == self.type.shape]
         partner = str(self.rng.choice(partners))
         multiplier_a, multiplier_b, shift = quantize_add_multipliers(*self.rng.uniform(0.01, 3, 2))
         dtype = self.dtype()
         rule = Requantize(np.array([1]), np.array([shift]), *int_range(dtype))
-        fields = self.common("add", self.last, partner)
-        return self.append(Add(**fields, multipliers=(multiplier_a, multiplier_b), requantize=rule), dtype)
+        fields = self.common(name, self.last, partner)
+        return self.append(kind(**fields, multipliers=(multiplier_a, multiplier_b), requantize=rule), dtype)
+
+    def product(self) -> str:
+        """The last value and another of its shape, or one with a value per channel."""
+        channels = self.type.shape[2]
+        partners = [n for n, value in self.values.items() if value.shape in (self.type.shape, (1, 1, channels))]
+        partner = str(self.rng.choice(partners))
+        dtype = self.dtype()
+        peak = int_type(self.type.dtype).magnitude * int_type(self.values[partner].dtype).magnitude
+        fields = self.common("mul", self.last, partner)
+        return self.append(Mul(**fields, requantize=self.requantize(np.array([peak]), dtype)), dtype)
 
     def max_pool(self) -> str:
         op = MaxPool2d(**self.common("max_pool2d"), kernel=(3, 2), stride=(1, 2), padding=(1, 1))
@@ -158,8 +176,33 @@ class _Drawing:
 
     def rescale(self) -> str:
         dtype = self.dtype()
-        rule = self.requantize(np.full(CHANNELS, int_type(self.type.dtype).magnitude), dtype)
+        rule = self.requantize(np.full(self.type.shape[2], int_type(self.type.dtype).magnitude), dtype)
         return self.append(Rescale(**self.common("rescale"), requantize=rule), dtype)
+
+    def table(self) -> str:
+        """Any table at all; behind 16 bits there is none."""
+        if int_type(self.type.dtype).bytes > 1:
+            return self.rescale()
+        dtype = self.dtype()
+        low, high = int_range(dtype)
+        table = self.rng.integers(low, high + 1, 256).astype(np.int32)
+        return self.append(Lut(**self.common("lut"), table=table), dtype)
+
+    def pad(self) -> str:
+        edges = (0, 1, 2, 0) if max(self.type.shape[:2]) < 16 else (0, 0, 0, 0)
+        return self.append(Pad(**self.common("pad"), edges=edges), self.type.dtype)
+
+    def concat(self) -> str:
+        """The last value and others of its size and type, or itself; a convolution brings many channels back."""
+        if self.type.shape[2] > CHANNELS:
+            return self.convolution()
+        partners = [
+            name
+            for name, value in self.values.items()
+            if (value.shape, value.dtype) == (self.type.shape, self.type.dtype)
+        ]
+        chosen = self.rng.choice(partners, self.rng.integers(1, 3)).tolist()
+        return self.append(Concat(**self.common("concat", self.last, *chosen)), self.type.dtype)
 
 
 DRAWS = {
@@ -170,4 +213,9 @@ DRAWS = {
     "resize_nearest": _Drawing.nearest,
     "resize_bilinear2x": _Drawing.bilinear,
     "rescale": _Drawing.rescale,
+    "concat": _Drawing.concat,
+    "sub": lambda draw: draw.addition(Sub, "sub"),
+    "mul": _Drawing.product,
+    "lut": _Drawing.table,
+    "pad": _Drawing.pad,
 }

@@ -5,13 +5,18 @@ from collections.abc import Callable
 from hatlite.ops.integer.reference import output_side
 from hatlite.program.ops import (
     Add,
+    Concat,
     Conv2d,
     Linear,
+    Lut,
     MaxPool2d,
+    Mul,
     Operator,
+    Pad,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
 )
 
 __all__ = ["Shape", "output_shape"]
@@ -40,14 +45,24 @@ def _resized(x: Shape, factor: int) -> Shape:
     return x[0] * factor, x[1] * factor, x[2]
 
 
+def _padded(op: Pad, x: Shape) -> Shape:
+    top, bottom, left, right = op.edges
+    return x[0] + top + bottom, x[1] + left + right, x[2]
+
+
 SHAPES: dict[type[Operator], Callable[..., Shape]] = {
     Conv2d: _conv2d,
     Linear: lambda op, x: (*x[:2], len(op.weight.values)),
     Add: lambda op, a, b: a,
+    Lut: lambda op, x: x,
+    Pad: _padded,
+    Sub: lambda op, a, b: a,
+    Mul: lambda op, a, b: a,
     MaxPool2d: _max_pool2d,
     ResizeNearest: lambda op, x: _resized(x, op.factor),
     ResizeBilinear2x: lambda op, x: _resized(x, 2),
     Rescale: lambda op, x: x,
+    Concat: lambda op, *parts: (*parts[0][:2], sum(part[2] for part in parts)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Which calls run as one: conv or linear [+ batch norm] [+ ReLU], add [+ ReLU]."""
+"""Which calls run as one: conv or linear [+ batch norm] [+ ReLU], add, sub or mul [+ ReLU]."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from torch import nn
 
 from hatlite.errors import CaptureError
 from hatlite.graph import Call, Capture
-from hatlite.nn import Add
+from hatlite.nn import Add, Mul, Sub
 
 __all__ = ["FusedCall", "fuse"]
 
@@ -65,7 +65,7 @@ def _take_along(item: FusedCall, only_reader: dict[str, Call], holder: dict[str,
         if follower is not None and isinstance(follower.module, nn.BatchNorm2d):
             last, item = follower, replace(item, batch_norm=follower.module)
             holder[last.name] = item.call.name
-    if isinstance(item.call.module, (nn.Conv2d, nn.Linear, Add)):
+    if isinstance(item.call.module, (nn.Conv2d, nn.Linear, Add, Sub, Mul)):
         follower = only_reader.get(last.name)
         if follower is not None and isinstance(follower.module, nn.ReLU):
             item = replace(item, relu=True)

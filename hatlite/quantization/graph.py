@@ -7,6 +7,7 @@ from torch import nn
 
 from hatlite.errors import QuantizationError
 from hatlite.ops.exact import exact_float32
+from hatlite.quantization.scale_groups import tie_scales
 from hatlite.quantization.sites import Site
 
 __all__ = ["FakeQuantGraph"]
@@ -29,6 +30,7 @@ class FakeQuantGraph(nn.Module):
         for name, child in network.named_children():
             self.add_module(name, child)
         self.sites = nn.ModuleDict(sites)
+        self.scale_groups = tie_scales(sites.values())
         self.outputs = dict(outputs)
         self.mode = "calibrate"
         self.batches_observed = 0
@@ -48,15 +50,30 @@ class FakeQuantGraph(nn.Module):
         """Turn what the observers saw into scales, refresh all constants and go to integer mode."""
         if not self.batches_observed:
             raise QuantizationError("Calibration saw no image; run at least one batch in calibrate mode first.")
-        for site in self.sites.values():
-            site.finish_calibration()
+        self._take_scales()
         self.refresh()
         self.integer_mode()
+
+    def _take_scales(self) -> None:
+        """In order, a group when its first member comes: what an addition reads is then decided before it is."""
+        for site in self.sites.values():
+            if site.observer is not None:
+                site.scale.fill_(torch.nan)
+        settle = {group.members[0].name: group.settle for group in self.scale_groups}
+        for name, site in self.sites.items():
+            if name in settle:
+                settle[name]()
+            site.finish_calibration()
 
     def refresh(self) -> None:
         """Take weight scales, multipliers and shifts from the current parameters, in order."""
         for site in self.sites.values():
-            site.refresh()
+            try:
+                site.refresh()
+            except QuantizationError as problem:
+                if site.path in str(problem):
+                    raise
+                raise QuantizationError(f"{site.path} ({site.line}): {problem}") from None
 
     def forward(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the named outputs as real values, (N, C, H, W) float32.

@@ -1,5 +1,6 @@
 """A float network becomes a fake-quant graph: capture, fuse, make a site of every call."""
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -7,20 +8,29 @@ from torch import nn
 
 from hatlite.errors import CaptureError
 from hatlite.graph import Capture, capture
-from hatlite.nn import Add, DeQuantStub, Interpolate, QuantStub
+from hatlite.nn import Add, Concat, DeQuantStub, Interpolate, Mul, QuantStub, Sub
+from hatlite.qparams import int_type
 from hatlite.quantization.fuse import FusedCall, fuse
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.observer import observer
 from hatlite.quantization.qconfig import QConfig
+from hatlite.quantization.scale_groups import can_be_tied
 from hatlite.quantization.sites import (
+    LUT_FUNCTIONS,
     AddSite,
+    AvgPoolSite,
     BilinearSite,
+    ConcatSite,
     ConvSite,
     InputSite,
+    LutSite,
     MaxPoolSite,
+    MulSite,
     NearestSite,
+    PadSite,
     RescaleSite,
     Site,
+    SubSite,
 )
 
 __all__ = ["SITE_RULES", "prepare"]
@@ -50,7 +60,9 @@ def prepare(network: nn.Module, qconfig: QConfig, example_inputs: torch.Tensor) 
         if isinstance(item.call.module, DeQuantStub):
             aliases[item.call.name] = item.inputs[0]
             continue
-        sites[item.call.name] = _make_site(item, sites, qconfig, wanted.get(item.call.name), captured)
+        site = _make_site(item, sites, qconfig, wanted.get(item.call.name), captured)
+        sites.update((part.name, part) for part in site.inputs)  # a rescale may have come between
+        sites[item.call.name] = site
     outputs = {name: aliases[holder[call]] for name, call in captured.outputs.items()}
     graph = FakeQuantGraph(network, sites, outputs)
     graph.record_shapes(example_inputs)
@@ -121,7 +133,7 @@ def _check_high_precision(stub: FusedCall, source: FusedCall, fused: list[FusedC
     dtype = stub.call.module.dtype
     if dtype == "int8":
         return
-    makers = (nn.Conv2d, nn.Linear) if dtype == "int32" else (nn.Conv2d, nn.Linear, Add)
+    makers = (nn.Conv2d, nn.Linear) if dtype == "int32" else (nn.Conv2d, nn.Linear, Add, Sub, Mul, *LUT_FUNCTIONS)
     if not isinstance(source.call.module, makers):
         raise _refusal(stub, f"{dtype} needs a convolution before the stub, not {type(source.call.module).__name__}")
     readers = [item for item in fused if source.call.name in item.inputs and item is not stub]
@@ -163,10 +175,64 @@ def _max_pool(item: FusedCall, settings: dict) -> Site:
     return MaxPoolSite(**shape, **_keeping_type(settings))
 
 
+def _avg_pool(item: FusedCall, settings: dict) -> Site:
+    module = item.call.module
+    padding = _pair(module.padding)
+    if module.ceil_mode or module.divisor_override or (padding != (0, 0) and not module.count_include_pad):
+        raise _refusal(item, "AvgPool2d must have ceil_mode=False, no divisor_override and count padded pixels")
+    stride = module.stride if module.stride is not None else module.kernel_size
+    return AvgPoolSite(_pair(module.kernel_size), _pair(stride), padding, **settings)
+
+
+def _lut(item: FusedCall, settings: dict) -> Site:
+    (source,) = settings["inputs"]
+    if int_type(source.dtype).bytes > 1:
+        kind = type(item.call.module).__name__
+        raise _refusal(
+            item,
+            f"{kind} is a table of 256 entries and cannot take {source.dtype}; give its input, {source.path},"
+            " dtype int8 in the rules of the qconfig",
+        )
+    return LutSite(item.call.module, **settings)
+
+
+def _global_avg_pool(item: FusedCall, settings: dict) -> Site:
+    if item.call.module.output_size not in (1, (1, 1), [1, 1]):
+        raise _refusal(item, "AdaptiveAvgPool2d must have output_size=1; for windows use AvgPool2d")
+    return AvgPoolSite(None, **settings)
+
+
+def _pad(item: FusedCall, settings: dict) -> Site:
+    left, right, top, bottom = item.call.module.padding
+    if min(left, right, top, bottom) < 0:
+        raise _refusal(item, "ZeroPad2d must not cut pixels off; padding is 0 or more on every side")
+    return PadSite((top, bottom, left, right), **_keeping_type(settings))
+
+
 def _interpolate(item: FusedCall, settings: dict) -> Site:
     if item.call.module.mode == "bilinear":
         return BilinearSite(**_keeping_type(settings))
     return NearestSite(item.call.module.scale_factor, **_keeping_type(settings))
+
+
+def _concat(item: FusedCall, settings: dict) -> Site:
+    """Parts of several sources share a scale; one whose own scale is fixed or of another width is rescaled."""
+    if not settings["inputs"]:
+        raise _refusal(item, "Concat takes one tensor or more")
+    dtype = max((part.dtype for part in settings["inputs"]), key=lambda dtype: int_type(dtype).bytes)
+    one_source = len({part.source.name for part in settings["inputs"]}) == 1
+    parts = tuple(
+        part if one_source or can_be_tied(part, dtype) else _rescaled(part, index, {**settings, "dtype": dtype})
+        for index, part in enumerate(settings["inputs"])
+    )
+    return ConcatSite(**_keeping_type({**settings, "inputs": parts}))
+
+
+def _rescaled(part: Site, index: int, settings: dict) -> Site:
+    dtype = "int8" if int_type(settings["dtype"]).bytes == 1 else settings["dtype"]
+    name = f"{settings['name']}_rescale_{index}"
+    fields = {"name": name, "inputs": (part,), "dtype": dtype, "observer": copy.deepcopy(settings["observer"])}
+    return _settle_dtype(RescaleSite(**{**settings, **fields}))
 
 
 def _keeping_type(settings: dict) -> dict:
@@ -180,7 +246,14 @@ SITE_RULES: dict[type[nn.Module], Callable[[FusedCall, dict], Site]] = {
     nn.Linear: _conv,
     nn.ReLU: lambda item, settings: RescaleSite(**{**settings, "relu": True}),
     Add: lambda item, settings: AddSite(**settings),
+    Sub: lambda item, settings: SubSite(**settings),
+    Mul: lambda item, settings: MulSite(**settings),
     nn.MaxPool2d: _max_pool,
+    nn.AvgPool2d: _avg_pool,
+    nn.AdaptiveAvgPool2d: _global_avg_pool,
+    nn.ZeroPad2d: _pad,
+    **dict.fromkeys(LUT_FUNCTIONS, _lut),
     Interpolate: _interpolate,
+    Concat: _concat,
 }
 """One row per module type: how its site is made."""

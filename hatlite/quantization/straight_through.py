@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["requantize"]
+__all__ = ["lookup", "requantize"]
 
 
 class _Requantize(torch.autograd.Function):
@@ -58,3 +58,33 @@ def requantize(
         Integer-valued float32 of the shape of the first value.
     """
     return _Requantize.apply(low, high, dtype, factors, *values)
+
+
+class _Lookup(torch.autograd.Function):
+    """``table[q − lowest]`` with the gradient ``slope[q − lowest]``."""
+
+    @staticmethod
+    def forward(ctx: Any, lowest: int, table: torch.Tensor, slope: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        index = (q - lowest).long()
+        ctx.save_for_backward(index, slope)
+        return table[index]
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
+        index, slope = ctx.saved_tensors
+        return None, None, None, grad * slope[index]
+
+
+def lookup(lowest: int, table: torch.Tensor, slope: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """Replace every integer by its entry of a table.
+
+    Args:
+        lowest: The integer of the first entry.
+        table: (L,) integer-valued float32.
+        slope: (L,) float32: what the gradient is multiplied by at each entry.
+        q: Integer-valued float32 of any shape.
+
+    Returns:
+        Integer-valued float32 of the shape of `q`.
+    """
+    return _Lookup.apply(lowest, table, slope, q)

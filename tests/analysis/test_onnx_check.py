@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import onnx
 import pytest
+from networks import ONNX_KINDS
 from onnx import numpy_helper
 
 from hatlite.analysis.onnx_check import verify_onnx
@@ -29,7 +30,7 @@ def changed(model, operator, index, change):
 
 @pytest.mark.parametrize("real", [False, True])
 def test_a_golden_file_is_equal(tmp_path, real):
-    program = random_program(SEED)
+    program = random_program(SEED, kinds=ONNX_KINDS)
     path = tmp_path / "model.onnx"
     onnx.save(to_onnx(program, real=real), path)
     report = verify_onnx(path, program, [random_inputs(program, 1, 1), random_inputs(program, 2, 3)])
@@ -46,7 +47,7 @@ def test_a_golden_file_is_equal(tmp_path, real):
 
 @pytest.mark.parametrize("real", [False, True])
 def test_one_wrong_bias_is_found(real):
-    program = random_program(SEED)
+    program = random_program(SEED, kinds=ONNX_KINDS)
     model = changed(to_onnx(program, real=real), "QLinearConv", 8, lambda bias: bias + 40000)
     report = verify_onnx(model, program, [random_inputs(program, 1, 1)])
     assert not report.passed
@@ -56,7 +57,7 @@ def test_one_wrong_bias_is_found(real):
 
 
 def test_the_portable_form_is_checked_with_the_options_that_fuse_it():
-    program = random_program(SEED)
+    program = random_program(SEED, kinds=ONNX_KINDS)
     report = verify_onnx(to_onnx(program, "qdq"), program, [random_inputs(program, 1, 1)])
     assert {row.options for row in report.outputs} == {"default"}
     assert [row.promised for row in report.outputs[:2]] == [False, False]
@@ -64,14 +65,14 @@ def test_the_portable_form_is_checked_with_the_options_that_fuse_it():
 
 
 def test_without_inputs_the_thresholds_alone_are_checked():
-    program = random_program(SEED)
+    program = random_program(SEED, kinds=ONNX_KINDS)
     report = verify_onnx(to_onnx(program), program)
     assert report.passed and sum(row.elements for row in report.outputs[:4]) == 0
     assert sum(row.elements for row in report.outputs) > 500
 
 
 def test_thresholds_ask_for_both_sides_of_every_level():
-    program = random_program(SEED)
+    program = random_program(SEED, kinds=ONNX_KINDS)
     probe = verify(probe_program(program))
     asked = [op for op in program.ops if is_convolution(op, x := program.values[op.inputs[0]])
              and certified(as_convolution(op, x), x, program.values[op.output])]  # fmt: skip
@@ -85,7 +86,7 @@ def test_thresholds_ask_for_both_sides_of_every_level():
 
 
 def test_full_scale_sums_are_beyond_what_16_bits_hold():
-    probe = probe_program(dataclasses.replace(random_program(0), ops=()))
+    probe = probe_program(dataclasses.replace(random_program(0, kinds=ONNX_KINDS), ops=()))
     middle = Executor(probe, "reference").run(probe_inputs(probe))[FULL_SCALE][0, 2, 2]
     assert middle.tolist() == [127, -127, 0]
 
@@ -94,20 +95,20 @@ def test_a_file_that_is_no_model(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no model")
     with pytest.raises(ProgramError, match=r"model\.onnx: ONNX Runtime cannot load it \("):
-        verify_onnx(path, random_program(0))
+        verify_onnx(path, random_program(0, kinds=ONNX_KINDS))
 
 
 def test_a_model_of_another_origin():
-    model = to_onnx(random_program(0))
+    model = to_onnx(random_program(0, kinds=ONNX_KINDS))
     del model.metadata_props[:]
     with pytest.raises(
         ProgramError, match=r"does not say in which form hatlite wrote it; make it with hatlite\.export"
     ):
-        verify_onnx(model, random_program(0))
+        verify_onnx(model, random_program(0, kinds=ONNX_KINDS))
 
 
 def test_a_model_of_another_program():
     with pytest.raises(
         ProgramError, match=r"The model has \{'img': .*\}, random has \{'img': .*\}; export the program"
     ):
-        verify_onnx(to_onnx(random_program(0)), random_program(1))
+        verify_onnx(to_onnx(random_program(0, kinds=ONNX_KINDS)), random_program(1, kinds=ONNX_KINDS))

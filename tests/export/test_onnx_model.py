@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import ONNX_KINDS
 from single_op_programs import program as one_op
 
 from hatlite.errors import ProgramError
@@ -58,7 +59,7 @@ def test_golden_equals_the_executor_on_the_proof_network(proof_programs, dtype, 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(list(LEVELS)), st.sampled_from([1, 3]))
 def test_golden_equals_the_definition_value_by_value(seed, level, batch):
-    program = with_all_values(random_program(seed))
+    program = with_all_values(random_program(seed, kinds=ONNX_KINDS))
     inputs = random_inputs(program, seed, batch)
     require_equal(run(to_onnx(program), inputs, level), Executor(program, "reference").run(inputs))
 
@@ -130,11 +131,11 @@ def test_nodes_and_metadata_say_where_they_come_from(proof_programs):
 
 def test_an_unknown_form():
     with pytest.raises(ProgramError, match=r"ONNX form is 'golde'; expected one of golden, qdq\.(.|\n)*'golden'"):
-        to_onnx(random_program(0), "golde")
+        to_onnx(random_program(0, kinds=ONNX_KINDS), "golde")
 
 
 def test_an_input_and_an_output_of_one_name():
-    program = random_program(0)
+    program = random_program(0, kinds=ONNX_KINDS)
     outputs = (dataclasses.replace(program.outputs[0], name="img"),)
     with pytest.raises(ProgramError, match="random: 'img' is an input and an output; ONNX needs two names"):
         to_onnx(dataclasses.replace(program, outputs=outputs))

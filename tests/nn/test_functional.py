@@ -5,12 +5,27 @@ import torch
 from torch.nn import functional as F
 
 from hatlite.errors import BuildError
-from hatlite.nn.functional import Add, Interpolate
+from hatlite.nn.functional import Add, Concat, Exp, Interpolate, Mul, Sub
 
 
 def test_add():
     a, b = torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[[10.0, -2.0]]]])
     assert Add()(a, b).tolist() == [[[[11.0, 0.0]]]]
+
+
+def test_sub_and_mul():
+    a, b = torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[[10.0, -2.0]]]])
+    assert Sub()(a, b).tolist() == [[[[-9.0, 4.0]]]]
+    assert Mul()(a, b).tolist() == [[[[10.0, -4.0]]]]
+
+
+def test_exp():
+    assert Exp()(torch.tensor([[0.0, 1.0]])).tolist() == [[1.0, pytest.approx(2.7182817)]]
+
+
+def test_concat():
+    a, b = torch.ones(2, 1, 3, 4), torch.zeros(2, 2, 3, 4)
+    assert Concat()(a, b, a).mean((0, 2, 3)).tolist() == [1.0, 0.0, 0.0, 1.0]
 
 
 def test_bilinear_of_one_row_by_hand():

@@ -2,6 +2,7 @@ import dataclasses
 
 from hatlite.program import (
     Linear,
+    Pad,
     Requantize,
     ResizeNearest,
     Source,
@@ -44,3 +45,8 @@ def test_the_other_operators(program):
     assert "%1 = resize_nearest %0 x2 [" in text
     assert "%2 = linear %1 [14,10,1] int8 s=0.5  # head.fc\n" in text
     assert "conv2d %0 3x3 /1x2 p1 d2 g2 relu [" in text
+
+
+def test_a_pad_shows_its_edges(program):
+    ops = (Pad(name="p", inputs=("img",), output="a", edges=(0, 1, 2, 3)),)
+    assert " = pad %0 0x1x2x3 [" in format_program(dataclasses.replace(program, ops=ops, outputs=()))

@@ -7,15 +7,20 @@ import pytest
 
 from hatlite.errors import ProgramError
 from hatlite.program import (
+    Concat,
     IntProgram,
     Linear,
+    Lut,
     MaxPool2d,
+    Mul,
     Operator,
+    Pad,
     Port,
     Requantize,
     Rescale,
     ResizeNearest,
     Source,
+    Sub,
     TensorType,
     Weight,
     verify,
@@ -134,6 +139,63 @@ def test_unequal_summands(program):
     )
     with pytest.raises(ProgramError, match=r"adds \(4, 3, 4\) and \(7, 5, 2\); expected one shape"):
         verify(dataclasses.replace(broken, outputs=(Port("out", "b", "int8", 1 / 128),)))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "y", "text"),
+    [
+        ((), TensorType((4, 3, 8), "uint8", 0.1), "reads 0 values; expected 1 or more"),
+        (("a", "img"), TensorType((4, 3, 6), "uint8", 0.1), r"joins \(4, 3, 4\), \(7, 5, 2\); expected one height"),
+        (("a", "a"), TensorType((4, 3, 4), "uint8", 0.1), r"gives \(4, 3, 8\), but 'y' is declared as \(4, 3, 4\)"),
+        (("a", "b"), TensorType((4, 3, 8), "uint8", 0.1), "must keep dtype and scale of 'b', but 'y' differs"),
+    ],
+)
+def test_what_is_joined_is_alike(program, inputs, y, text):
+    op = Concat(name="join", inputs=inputs, output="y")
+    with pytest.raises(ProgramError, match=text):
+        verify(dataclasses.replace(program, ops=(*program.ops, op), values={**program.values, "y": y}))
+
+
+def test_unequal_factors_and_differences(program):
+    values = {name: program.values[name] for name in ("img", "a")} | {"y": TensorType((4, 3, 4), "uint8", 0.1)}
+    fields = {"name": "p", "inputs": ("a", "img"), "output": "y"}
+    mul = Mul(**fields, requantize=rule())
+    sub = Sub(**fields, requantize=rule(1), multipliers=(5, 7))
+    for op, text in (
+        (mul, r"multiplies \(4, 3, 4\) by \(7, 5, 2\); expected one shape, or \(1, 1, C\) for the second"),
+        (sub, r"subs \(4, 3, 4\) and \(7, 5, 2\); expected one shape"),
+    ):
+        broken = dataclasses.replace(program, ops=(program.ops[STEM], op), values=values)
+        with pytest.raises(ProgramError, match=text):
+            verify(dataclasses.replace(broken, outputs=(Port("out", "y", "uint8", 0.1),)))
+
+
+def test_a_product_has_the_odd_multipliers_of_the_march():
+    op = Mul(name="p", inputs=("x", "x"), output="y", requantize=rule(20000))
+    with pytest.raises(ProgramError, match="multiplier 20000 is not an odd number"):
+        verify(chain(op, value(1, "int8"), value(1, "uint8")))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "entries", "text"),
+    [
+        ("int16", "int8", range(256), "looks up int16; a table of 256 entries takes int8 or uint8"),
+        ("int8", "int8", range(128), r"table has shape \(128,\); expected \(256,\)"),
+        ("int8", "int8", range(256), "table reaches from 0 to 255, beyond int8"),
+        ("int8", "int32", range(256), "gives int32; the march has int8, uint8, int16"),
+    ],
+)
+def test_a_table_fits_its_types(x, y, entries, text):
+    op = Lut(name="t", inputs=("x",), output="y", table=list(entries))
+    with pytest.raises(ProgramError, match=text):
+        verify(chain(op, value(1, x), value(1, y)))
+
+
+@pytest.mark.parametrize("edges", [(0, 1, 2), (0, -1, 0, 0), (0, 1.5, 0, 0)])
+def test_edges_are_four_whole_numbers(edges):
+    op = Pad(name="p", inputs=("x",), output="y", edges=edges)
+    with pytest.raises(ProgramError, match=r"edges are \(.*\); expected four whole numbers of 0 or more"):
+        verify(chain(op, value(1, "int8"), value(1, "int8")))
 
 
 def test_raw_accumulators_are_only_rescaled(program):

@@ -79,7 +79,7 @@ def test_another_kind_of_file(tmp_path):
     [
         (
             {"class": "Softmax", "fields": {}},
-            "holds a 'Softmax', which this version does not know; it knows Add, Conv2d",
+            "holds a 'Softmax', which this version does not know; it knows Add, Concat, Conv2d",
         ),
         ({"class": "Source", "fields": {}}, "holds no program"),
         ({"class": "Source", "fields": {"colour": 1}}, "the structure is invalid .*colour"),

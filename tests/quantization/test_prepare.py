@@ -137,11 +137,16 @@ def test_integers_need_scales() -> None:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (Chain(nn.Sigmoid()), r"inner.0 \(.*\): Sigmoid has no integer form; supported are Add, BatchNorm2d, Conv2d"),
+        (Chain(nn.Softmax(1)), r"inner.0 \(.*\): Softmax has no integer form; supported are AdaptiveAvgPool2d, Add, "),
         (Chain(nn.MaxPool2d(2), nn.BatchNorm2d(3)), "this BatchNorm2d is not the only reader of a convolution"),
         (Chain(nn.Conv2d(3, 3, 3, padding="same")), "padding must be numbers, filled with zeros"),
         (Chain(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect")), "padding must be numbers, filled with zeros"),
         (Chain(nn.MaxPool2d(2, ceil_mode=True)), "MaxPool2d must have ceil_mode=False"),
+        (Chain(nn.AvgPool2d(2, ceil_mode=True)), "AvgPool2d must have ceil_mode=False, no divisor_override and count"),
+        (Chain(nn.AvgPool2d(3, padding=1, count_include_pad=False)), "AvgPool2d must have .* count padded pixels"),
+        (Chain(nn.AvgPool2d(3, divisor_override=4)), "AvgPool2d must have ceil_mode=False, no divisor_override"),
+        (Chain(nn.AdaptiveAvgPool2d((1, 2))), "AdaptiveAvgPool2d must have output_size=1; for windows use AvgPool2d"),
+        (Chain(nn.ZeroPad2d((0, -1, 0, 0))), "ZeroPad2d must not cut pixels off; padding is 0 or more on every side"),
         (Chain(nn.MaxPool2d(2), dtype="int32"), "int32 needs a convolution before the stub, not MaxPool2d"),
     ],
 )
@@ -187,6 +192,12 @@ def test_the_border_is_checked(case: str, message: str) -> None:
         prepared(Border(case))
 
 
+@pytest.mark.parametrize("last", [nn.Sigmoid(), nn.Tanh()])
+def test_a_table_may_leave_in_int16(last: nn.Module) -> None:
+    kinds = [site.dtype for site in prepared(Chain(nn.Conv2d(3, 4, 1), last, dtype="int16")).sites.values()]
+    assert kinds == ["int8", "int8", "int16"]
+
+
 def test_a_drop_path_leaves_no_site() -> None:
     sites = prepared(Chain(nn.Conv2d(3, 4, 1), DropPath(0.5)).train()).sites.values()
     assert [site.path for site in sites] == ["quant", "inner.0"]
@@ -206,6 +217,32 @@ def test_calibration_refuses_values_that_are_no_numbers(wrong: float) -> None:
     nn.init.constant_(network.inner[0].bias, wrong)
     with pytest.raises(QuantizationError, match=r"inner.0 \(.*:\d+\): calibration met a value that is NaN or infinite"):
         graph(IMG)
+
+
+def silent(*last: nn.Module) -> FakeQuantGraph:
+    """Nothing positive reaches the last module."""
+    network = Chain(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2), *last)
+    nn.init.constant_(network.inner[0].bias, -9.0)
+    graph = prepared(network)
+    with torch.no_grad():
+        graph(IMG)
+    return graph
+
+
+def test_a_relu_that_was_never_positive_has_a_scale_that_multipliers_reach() -> None:
+    graph = silent(nn.ReLU())
+    graph.finish_calibration()
+    first, last = graph.sites["inner_0"], graph.sites["inner_2"]
+    assert float(first.scale) / float(last.scale) == 2.0**12
+    assert not graph.integers(IMG)["inner_2"].any()
+
+
+def test_a_refresh_that_fails_names_the_site() -> None:
+    graph = silent(nn.ReLU())
+    graph.finish_calibration()
+    graph.sites["inner_2"].scale.fill_(1e-12)
+    with pytest.raises(QuantizationError, match=r"inner.2 \(.*:\d+\): a real multiplier is .*, too large"):
+        graph.refresh()
 
 
 def calibrated() -> FakeQuantGraph:

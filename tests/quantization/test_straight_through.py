@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hatlite.ops.integer import fixed_point
 from hatlite.ops.integer.engine_rules import CONV_RULES
-from hatlite.ops.integer.snap import snap, snap_add
+from hatlite.ops.integer.snap import Addition, snap, snap_add
 from hatlite.quantization.straight_through import requantize
 
 ODD = st.integers(2**13, 2**14 - 1).map(lambda half: 2 * half + 1)
@@ -68,7 +68,7 @@ def test_float32_addition_of_all_pairs_equals_the_definition_where_it_is_proven(
     scale_a: float, scale_b: float, headroom: float
 ) -> None:
     scale = (scale_a + scale_b) * headroom
-    found = snap_add((scale_a, scale_b), scale, ((-128, 127), (0, 255)), (-128, 127), candidates=2**12)
+    found = snap_add((scale_a, scale_b), scale, Addition(((-128, 127), (0, 255)), (-128, 127)), candidates=2**12)
     if found.rank < 2:
         return
     a, b = (grid.flatten() for grid in np.meshgrid(np.arange(-128, 128), np.arange(256)))

@@ -8,6 +8,7 @@ while ``|acc| · M + 2^(s−1) < 2^53``, else in int64.
 Values are (N, C, H, W) float32 in channels_last memory; raw accumulators are float64.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,15 +22,20 @@ from hatlite.ops.exact import exact_float32
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program import (
     Add,
+    Concat,
     Conv2d,
     IntProgram,
     Linear,
+    Lut,
     MaxPool2d,
+    Mul,
     Operator,
+    Pad,
     Requantize,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
 )
 from hatlite.program.bounds import accumulator_peak, add_peak
 from hatlite.qparams import int_type
@@ -111,8 +117,14 @@ def _linear(op: Linear, program: IntProgram) -> Kernel:
 def _add(op: Add, program: IntProgram) -> Kernel:
     peak = add_peak(op, *(program.values[name].dtype for name in op.inputs))
     finish = _requantizer(op.requantize, peak)
-    multiplier_a, multiplier_b = op.multipliers
+    multiplier_a, multiplier_b = op.signed_multipliers
     return lambda a, b: finish(a.double().mul_(multiplier_a).add_(b, alpha=multiplier_b))
+
+
+def _mul(op: Mul, program: IntProgram) -> Kernel:
+    peak = math.prod(int_type(program.values[name].dtype).magnitude for name in op.inputs)
+    dtype, finish = _exact_dtype(peak), _requantizer(op.requantize, peak)
+    return lambda a, b: finish(a.to(dtype) * b.to(dtype))
 
 
 def _max_pool2d(op: MaxPool2d, program: IntProgram) -> Kernel:
@@ -142,6 +154,21 @@ def _rescale(op: Rescale, program: IntProgram) -> Kernel:
     return lambda x: finish(x.to(torch.float64, copy=True))
 
 
+def _concat(op: Concat, program: IntProgram) -> Kernel:
+    return lambda *parts: torch.cat(parts, dim=1)
+
+
+def _lut(op: Lut, program: IntProgram) -> Kernel:
+    table = torch.from_numpy(op.table.astype(np.float32))
+    lowest = int_type(program.values[op.inputs[0]].dtype).quant_min
+    return lambda x: table[(x.permute(0, 2, 3, 1) - lowest).long()].permute(0, 3, 1, 2)
+
+
+def _pad(op: Pad, program: IntProgram) -> Kernel:
+    top, bottom, left, right = op.edges
+    return lambda x: F.pad(x, (left, right, top, bottom))
+
+
 KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
     Conv2d: _conv2d,
     Linear: _linear,
@@ -150,6 +177,11 @@ KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
     ResizeNearest: _resize_nearest,
     ResizeBilinear2x: _resize_bilinear2x,
     Rescale: _rescale,
+    Sub: _add,
+    Mul: _mul,
+    Concat: _concat,
+    Lut: _lut,
+    Pad: _pad,
 }
 
 

@@ -11,15 +11,20 @@ from hatlite.ops.integer import reference
 from hatlite.ops.integer.fixed_point import requantize
 from hatlite.program import (
     Add,
+    Concat,
     Conv2d,
     IntProgram,
     Linear,
+    Lut,
     MaxPool2d,
+    Mul,
     Operator,
+    Pad,
     Requantize,
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Sub,
 )
 from hatlite.qparams import int_range
 
@@ -54,7 +59,7 @@ def _linear(op: Linear, x: Ints) -> Ints:
 def _add(op: Add, a: Ints, b: Ints) -> Ints:
     rule = op.requantize
     shift = int(rule.shift[0])
-    return reference.add(a, b, op.multipliers, shift, quant_min=rule.quant_min, quant_max=rule.quant_max)
+    return reference.add(a, b, op.signed_multipliers, shift, quant_min=rule.quant_min, quant_max=rule.quant_max)
 
 
 def _max_pool2d(op: MaxPool2d, x: Ints) -> Ints:
@@ -70,6 +75,11 @@ KERNELS: dict[type[Operator], Callable[..., Ints]] = {
     ResizeNearest: lambda op, x: reference.resize_nearest(x, op.factor),
     ResizeBilinear2x: lambda op, x: _finish(reference.bilinear2x_accumulate(x), op.requantize),
     Rescale: lambda op, x: _finish(x, op.requantize),
+    Sub: _add,
+    Mul: lambda op, a, b: _finish(reference.mul(a, b), op.requantize),
+    Lut: lambda op, x: reference.lookup(x, op.table, int_range(x.dtype.name)[0]),
+    Pad: lambda op, x: reference.pad(x, op.edges),
+    Concat: lambda op, *parts: reference.concat(*parts),
 }
 
 

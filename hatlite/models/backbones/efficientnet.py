@@ -72,8 +72,8 @@ class EfficientNet(nn.Module):
         model_type: ``b0`` … ``b4``.
         num_classes: Width of the classifier; used with `include_top` only.
         include_top: Add the 1×1 convolution, pooling and classifier; :meth:`forward` then returns logits.
-        activation: ``relu`` (the only one with an integer form), ``relu6`` or ``swish``.
-        use_se_block: Squeeze and excitation in every block. It has no integer form yet: float only.
+        activation: ``relu``, which integers have for nothing, or ``relu6`` or ``swish``, which become tables.
+        use_se_block: Squeeze and excitation in every block.
         bn_kwargs: Further arguments of every ``nn.BatchNorm2d``.
         width_coefficient: Replaces the width of `model_type`; 0.5 halves all channels.
         depth_coefficient: Replaces the depth of `model_type`.

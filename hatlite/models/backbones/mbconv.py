@@ -8,13 +8,13 @@ from torch import nn
 
 from hatlite.nn.conv import conv_bn, make_activation
 from hatlite.nn.drop_path import DropPath
-from hatlite.nn.functional import Add
+from hatlite.nn.functional import Add, Mul
 
 __all__ = ["MBConv", "SqueezeExcite"]
 
 
 class SqueezeExcite(nn.Module):
-    """Weigh every channel by a gate in 0…1 computed from its mean; float only. Hu et al., CVPR 2018.
+    """Weigh every channel by a gate in 0…1 computed from its mean. Hu et al., CVPR 2018.
 
     Args:
         channels: Channels of the input (N, C, H, W).
@@ -29,9 +29,10 @@ class SqueezeExcite(nn.Module):
         self.activation = make_activation(activation)
         self.expand = nn.Conv2d(squeezed, channels, 1)
         self.gate = nn.Sigmoid()
+        self.mul = Mul()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.gate(self.expand(self.activation(self.reduce(self.pool(x)))))
+        return self.mul(x, self.gate(self.expand(self.activation(self.reduce(self.pool(x))))))
 
 
 class MBConv(nn.Module):

@@ -13,7 +13,19 @@ from numpy.typing import NDArray
 
 from hatlite.ops.integer.fixed_point import requantize
 
-__all__ = ["add", "bilinear2x_accumulate", "conv2d", "linear", "max_pool2d", "output_side", "resize_nearest"]
+__all__ = [
+    "add",
+    "bilinear2x_accumulate",
+    "concat",
+    "conv2d",
+    "linear",
+    "lookup",
+    "max_pool2d",
+    "mul",
+    "output_side",
+    "pad",
+    "resize_nearest",
+]
 
 Ints = NDArray[Any]
 Pair = tuple[int, int]
@@ -64,9 +76,19 @@ def linear(x_NHWI: Ints, w_OhwI: Ints, bias_O: Ints) -> NDArray[np.int64]:
 
 
 def add(a: Ints, b: Ints, multipliers: Pair, shift: int, *, quant_min: int, quant_max: int) -> NDArray[np.int64]:
-    """Return ``clamp((a · Ma + b · Mb + 2^(shift−1)) >> shift)`` for two arrays of one shape."""
+    """Return ``clamp((a · Ma + b · Mb + 2^(shift−1)) >> shift)`` for two arrays of one shape; Mb < 0 subtracts."""
     acc = a.astype(np.int64) * multipliers[0] + b.astype(np.int64) * multipliers[1]
     return requantize(acc, 1, shift, quant_min, quant_max)
+
+
+def mul(a_NHWC: Ints, b_NHWC: Ints) -> NDArray[np.int64]:
+    """Return the products, an accumulator; b has the shape of a, or one value per image and channel, (N, 1, 1, C)."""
+    return a_NHWC.astype(np.int64) * b_NHWC.astype(np.int64)
+
+
+def lookup(x_NHWC: Ints, table: Ints, lowest: int) -> NDArray[np.int64]:
+    """Return every value's entry of `table`, whose first one is that of `lowest`."""
+    return table.astype(np.int64)[x_NHWC.astype(np.int64) - lowest]
 
 
 def max_pool2d(
@@ -76,6 +98,12 @@ def max_pool2d(
     x_NHWC = _padded(x_NHWC, padding, lowest)
     windows = [window for _, window in _windows(x_NHWC, kernel, stride, (1, 1))]
     return np.maximum.reduce(windows)
+
+
+def pad(x_NHWC: Ints, edges: tuple[int, int, int, int]) -> NDArray[np.int64]:
+    """Return the picture with zeros at (top, bottom, left, right)."""
+    top, bottom, left, right = edges
+    return np.pad(x_NHWC.astype(np.int64), ((0, 0), (top, bottom), (left, right), (0, 0)))
 
 
 def resize_nearest(x_NHWC: Ints, factor: int) -> NDArray[np.int64]:
@@ -94,6 +122,11 @@ def bilinear2x_accumulate(x_NHWC: Ints) -> NDArray[np.int64]:
     for tap, window in _windows(doubled, (3, 3), (1, 1), (1, 1)):
         acc += BILINEAR_KERNEL[tap] * window
     return acc
+
+
+def concat(*parts_NHWC: Ints) -> NDArray[np.int64]:
+    """Return (N, H, W, C1 + C2 + …): channels of integers that share one scale, one after the other."""
+    return np.concatenate(parts_NHWC, axis=-1).astype(np.int64)
 
 
 def _padded(x_NHWC: Ints, padding: Pair, value: int) -> NDArray[np.int64]:

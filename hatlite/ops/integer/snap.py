@@ -10,10 +10,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hatlite.ops.integer.certificate import agrees, agrees_on_pairs
-from hatlite.ops.integer.engine_rules import ADD_RULES, FLOAT32_EXACT, AddRule, ConvRule
-from hatlite.ops.integer.fixed_point import MAX_SHIFT, MULTIPLIER_BITS, quantize_add_multipliers, quantize_multiplier
+from hatlite.ops.integer.engine_rules import ADD_RULES, CONV_RULES, FLOAT32_EXACT, AddRule, ConvRule
+from hatlite.ops.integer.fixed_point import (
+    ADD_MULTIPLIER_BITS,
+    MAX_SHIFT,
+    MULTIPLIER_BITS,
+    quantize_add_multipliers,
+    quantize_multiplier,
+)
 
-__all__ = ["ADD_CANDIDATES", "AddSnap", "Snap", "nearest_weight_scale", "snap", "snap_add"]
+__all__ = [
+    "ADD_CANDIDATES",
+    "AddSnap",
+    "Addition",
+    "MulSnap",
+    "Snap",
+    "nearest_weight_scale",
+    "snap",
+    "snap_add",
+    "snap_mul",
+    "tied_scale",
+]
 
 Pair = tuple[int, int]
 
@@ -131,12 +148,29 @@ def nearest_weight_scale(
 
 
 @dataclass(frozen=True)
+class Addition:
+    """What the certificate of an addition is about.
+
+    Attributes:
+        ranges: Smallest and largest a, smallest and largest b.
+        clamp: (quant_min, quant_max) of the result.
+        rules: The most wanted first; empty asks only for ratios that the multipliers hold.
+        signs: Of a and of b in the sum; (1, −1) is a subtraction.
+    """
+
+    ranges: tuple[Pair, Pair]
+    clamp: Pair
+    rules: Sequence[AddRule] = ADD_RULES
+    signs: Pair = (1, 1)
+
+
+@dataclass(frozen=True)
 class AddSnap:
     """Scale and multipliers of an addition.
 
     Attributes:
         scale: Sy, a float32 value.
-        multipliers: (Ma, Mb).
+        multipliers: (Ma, Mb), without signs.
         shift: s.
         rank: How many rules agree, from the first on; −1 where fp32(Sa / Sy) or fp32(Sb / Sy) is not M · 2^−s.
     """
@@ -148,14 +182,9 @@ class AddSnap:
 
 
 def snap_add(
-    scales: tuple[float, float],
-    scale_out: float,
-    ranges: tuple[Pair, Pair],
-    clamp: Pair,
-    rules: Sequence[AddRule] = ADD_RULES,
-    candidates: int = ADD_CANDIDATES,
+    scales: tuple[float, float], scale_out: float, addition: Addition, candidates: int = ADD_CANDIDATES
 ) -> AddSnap:
-    """Return the scale nearest to `scale_out` for which all pairs of inputs satisfy `rules`.
+    """Return the scale nearest to `scale_out` for which all pairs of inputs satisfy the rules.
 
     A candidate is a float32 neighbour of `scale_out` whose two ratios, as float32, have no more bits than the
     multipliers; the first few are enumerated completely.
@@ -163,23 +192,15 @@ def snap_add(
     Args:
         scales: (Sa, Sb), float32 values.
         scale_out: Ideal Sy.
-        ranges: Smallest and largest a, smallest and largest b.
-        clamp: (quant_min, quant_max).
-        rules: The most wanted first.
+        addition: Ranges, clamp and rules.
         candidates: Neighbours looked at; 1 keeps the scale as it is.
     """
     best: AddSnap | None = None
-    for scale in _add_candidates(scales, scale_out, candidates)[:ADD_TRIES]:
-        ratio_a, ratio_b = (float(np.float32(value) / scale) for value in scales)
-        first, second, shift = quantize_add_multipliers(ratio_a, ratio_b)
-        rank = 0
-        for rule in rules:
-            if not agrees_on_pairs(rule, (first, second), shift, ranges, clamp):
-                break
-            rank += 1
-        if best is None or rank > best.rank:
-            best = AddSnap(float(scale), (first, second), shift, rank)
-        if rank == len(rules):
+    for scale in _held(scales, _neighbours(scale_out, candidates))[:ADD_TRIES]:
+        found = _prove_addition(scales, scale, addition)
+        if best is None or found.rank > best.rank:
+            best = found
+        if found.rank == len(addition.rules):
             break
     if best is not None:
         return best
@@ -187,13 +208,104 @@ def snap_add(
     return AddSnap(float(np.float32(scale_out)), (first, second), shift, -1)
 
 
-def _add_candidates(scales: tuple[float, float], scale_out: float, count: int) -> NDArray[np.float32]:
-    """Return the neighbours of `scale_out`, nearest first, whose float32 ratios the 20-bit multipliers hold exactly."""
+def tied_scale(
+    additions: Sequence[tuple[Addition, tuple[float | None, float | None]]],
+    scale_out: float,
+    candidates: int = ADD_CANDIDATES,
+) -> float:
+    """Return the scale nearest to `scale_out` that several additions can have as theirs, each with its proof.
+
+    Where the candidates cannot serve all of them, the last ones are left without a proof.
+
+    Args:
+        additions: Each with the scales (Sa, Sb) of its inputs; None stands for the scale that is looked for.
+        scale_out: Ideal scale of all results.
+        candidates: Neighbours looked at.
+    """
+    near = _neighbours(scale_out, candidates)
+    served = []
+    for addition, scales in additions:
+        held = _held(scales, near)
+        if held.size:
+            near = held
+            served.append((addition, scales))
+    for scale in near[:ADD_TRIES]:
+        if all(_prove_addition(scales, scale, item).rank == len(item.rules) for item, scales in served):
+            return float(scale)
+    return float(near[0])
+
+
+def _prove_addition(scales: tuple[float | None, float | None], scale: np.float32, addition: Addition) -> AddSnap:
+    ratio_a, ratio_b = (float(np.float32(scale if value is None else value) / scale) for value in scales)
+    first, second, shift = quantize_add_multipliers(ratio_a, ratio_b)
+    signed = (first * addition.signs[0], second * addition.signs[1])
+    rank = 0
+    for rule in addition.rules:
+        if not agrees_on_pairs(rule, signed, shift, addition.ranges, addition.clamp):
+            break
+        rank += 1
+    return AddSnap(float(scale), (first, second), shift, rank)
+
+
+@dataclass(frozen=True)
+class MulSnap:
+    """Scale and multiplier of a product.
+
+    Attributes:
+        scale: Sy, a float32 value.
+        multiplier: M, odd, 15 bits.
+        shift: s.
+        rank: How many rules agree, from the first on; −1 where fp32(fp32(Sa · Sb) / Sy) is not M · 2^−s.
+    """
+
+    scale: float
+    multiplier: int
+    shift: int
+    rank: int
+
+
+def snap_mul(
+    scales: tuple[float, float],
+    scale_out: float,
+    clamp: Pair,
+    rules: Sequence[ConvRule] = CONV_RULES,
+    candidates: int = ADD_CANDIDATES,
+) -> MulSnap:
+    """Return the scale nearest to `scale_out` for which a product, as accumulator, satisfies `rules`.
+
+    A candidate is a float32 neighbour of `scale_out` for which fp32(fp32(Sa · Sb) / Sy) is an odd number of 15 bits.
+    The proof covers every accumulator to 2^24, hence all 65,536 products of two 8-bit values.
+
+    Args:
+        scales: (Sa, Sb), float32 values.
+        scale_out: Ideal Sy.
+        clamp: (quant_min, quant_max).
+        rules: The most wanted first.
+        candidates: Neighbours looked at; 1 keeps the scale as it is.
+    """
+    near = _neighbours(scale_out, candidates)
+    ratios = (np.float32(scales[0]) * np.float32(scales[1]) / near).astype(np.float64)
+    multiplier, shift = quantize_multiplier(ratios)
+    held = np.flatnonzero(np.ldexp(multiplier.astype(np.float64), -shift) == ratios)[:ADD_TRIES]
+    if not held.size:
+        return MulSnap(float(near[0]), int(multiplier[0]), int(shift[0]), -1)
+    alone = np.array([[0.0], [np.inf]]).repeat(held.size, axis=1)  # no bias, any accumulator
+    rank = _rank(rules, multiplier[held], shift[held], clamp, alone)
+    best = held[rank.argmax()]
+    return MulSnap(float(near[best]), int(multiplier[best]), int(shift[best]), int(rank.max()))
+
+
+def _neighbours(scale: float, count: int) -> NDArray[np.float32]:
+    """Return `count` float32 values around `scale`, nearest first."""
     steps = np.arange(count, dtype=np.int32)
     ulps = (steps + 1) // 2 * np.where(steps % 2, 1, -1).astype(np.int32)
-    near = (np.float32(scale_out).view(np.int32) + ulps).view(np.float32)
-    near = near[near > 0]
-    ratios = np.stack([np.float32(value) / near for value in scales]).astype(np.float64)
-    shift = 20 - np.frexp(ratios.max(axis=0))[1]
+    near = (np.float32(scale).view(np.int32) + ulps).view(np.float32)
+    return near[near > 0]
+
+
+def _held(scales: tuple[float | None, float | None], near: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return those of the candidates `near` whose float32 ratios the 20-bit multipliers hold exactly."""
+    ratios = np.stack([(near if value is None else np.float32(value)) / near for value in scales]).astype(np.float64)
+    shift = ADD_MULTIPLIER_BITS - np.frexp(ratios.max(axis=0))[1]
     scaled = np.ldexp(ratios, shift)
     return near[(scaled == np.floor(scaled)).all(axis=0) & (shift >= 1)]

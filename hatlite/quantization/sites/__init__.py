@@ -2,24 +2,35 @@
 
 from hatlite.quantization.sites.base import Site
 from hatlite.quantization.sites.conv import ConvSite
+from hatlite.quantization.sites.lut import LUT_FUNCTIONS, LutSite
 from hatlite.quantization.sites.others import (
-    AddSite,
+    AvgPoolSite,
     BilinearSite,
+    ConcatSite,
     InputSite,
     MaxPoolSite,
     NearestSite,
+    PadSite,
     PassingSite,
     RescaleSite,
 )
+from hatlite.quantization.sites.pairs import AddSite, MulSite, SubSite
 
 __all__ = [
+    "LUT_FUNCTIONS",
     "AddSite",
+    "AvgPoolSite",
     "BilinearSite",
+    "ConcatSite",
     "ConvSite",
     "InputSite",
+    "LutSite",
     "MaxPoolSite",
+    "MulSite",
     "NearestSite",
+    "PadSite",
     "PassingSite",
     "RescaleSite",
     "Site",
+    "SubSite",
 ]

@@ -29,6 +29,7 @@ class Site(nn.Module):
     Attributes:
         scale: float64 scalar buffer that holds a float32 value, real = scale · q; NaN until calibrated.
         shape: (C, H, W) of the result for the example input, without the batch.
+        tied: Whether the scale belongs to a group of sites (:mod:`hatlite.quantization.scale_groups`), which sets it.
     """
 
     scale: torch.Tensor
@@ -51,6 +52,7 @@ class Site(nn.Module):
         self.relu = relu
         self.observer = observer
         self.shape: tuple[int, ...] = ()
+        self.tied = False
         self.register_buffer("scale", torch.tensor(float("nan"), dtype=torch.float64))
 
     @property
@@ -68,6 +70,11 @@ class Site(nn.Module):
         """Whether the result is provably ≥ 0."""
         return self.relu
 
+    @property
+    def source(self) -> "Site":
+        """The site whose scale and type the result has: this one, unless it only selects among integers."""
+        return self
+
     def observe(self, y: torch.Tensor) -> torch.Tensor:
         """Hand a float result to the observer and return it.
 
@@ -83,9 +90,12 @@ class Site(nn.Module):
 
     def finish_calibration(self) -> None:
         """Turn what the observer saw into the scale."""
-        if self.observer is not None:
-            scale = self.observer.absmax(self.quant_max) / self.quant_max
-            self.scale.copy_(torch.tensor(scale, dtype=torch.float32))  # what ONNX and every engine can carry
+        if self.observer is not None and not self.tied:
+            self.scale.fill_(self.ideal_scale())
+
+    def ideal_scale(self) -> float:
+        """Return the scale that the observer asks for, a float32 value: what ONNX and every engine can carry."""
+        return float(torch.tensor(self.observer.absmax(self.quant_max) / self.quant_max, dtype=torch.float32))
 
     def refresh(self) -> None:
         """Recompute constants from the current parameters and scales; nothing to do for most sites."""

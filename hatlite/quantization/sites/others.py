@@ -1,18 +1,30 @@
-"""Sites without weights: the input, additions, rescales, pools and resizes."""
+"""Sites without weights: the input, rescales, pools, resizes and concatenations."""
 
 import math
 
 import torch
 from torch.nn import functional as F
 
-from hatlite.ops.integer.engine_rules import ADD_RULES
-from hatlite.ops.integer.snap import ADD_CANDIDATES, AddSnap, snap_add
+from hatlite.errors import QuantizationError
+from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
 from hatlite.qparams import int_type
 from hatlite.quantization.sites.base import Site
 from hatlite.quantization.sites.rounding import RoundingSite
 from hatlite.quantization.straight_through import requantize
 
-__all__ = ["AddSite", "BilinearSite", "InputSite", "MaxPoolSite", "NearestSite", "PassingSite", "RescaleSite"]
+__all__ = [
+    "AvgPoolSite",
+    "BilinearSite",
+    "ConcatSite",
+    "InputSite",
+    "MaxPoolSite",
+    "NearestSite",
+    "PadSite",
+    "PassingSite",
+    "RescaleSite",
+]
+
+Pair = tuple[int, int]
 
 
 class InputSite(Site):
@@ -47,8 +59,15 @@ class RescaleSite(RoundingSite):
     def __init__(self, **site: object) -> None:
         super().__init__(1, **site)
 
+    @property
+    def nonnegative(self) -> bool:
+        return self.relu or self.inputs[0].nonnegative
+
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         return self.observe(inputs[0].relu() if self.relu else inputs[0])
+
+    def unit(self) -> float:
+        return float(self.inputs[0].scale)
 
     def accumulate(self, q: torch.Tensor) -> torch.Tensor:
         """Return the integers that the multiplier takes."""
@@ -80,8 +99,8 @@ class BilinearSite(RescaleSite):
         self.scale.copy_(self.inputs[0].scale)
 
     @property
-    def nonnegative(self) -> bool:
-        return self.inputs[0].nonnegative
+    def source(self) -> Site:
+        return self.inputs[0].source
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         return F.interpolate(inputs[0], scale_factor=2, mode="bilinear", align_corners=False)
@@ -90,65 +109,72 @@ class BilinearSite(RescaleSite):
         return self.forward_float(q) * self.WEIGHT_SUM
 
 
-class AddSite(RoundingSite):
-    """``a + b`` and optionally a ReLU: (a·Ma + b·Mb + 2^(s−1)) >> s with 20-bit multipliers."""
+class AvgPoolSite(RescaleSite):
+    """Mean of each window: a depthwise convolution with weights 1, requantised by Sx / (Sy · taps). Padding counts.
 
-    NEEDED = 2  # float32, with and without a fused multiply-add
+    Args:
+        kernel_size: (height, width); None takes the whole picture, of the size that the network was prepared with.
+        stride: (vertical, horizontal).
+        padding: (vertical, horizontal).
+        site: What :class:`Site` takes.
 
-    def __init__(self, **site: object) -> None:
-        super().__init__(1, **site)
-        self.multiplier = torch.ones(2, dtype=torch.int64)
+    Attributes:
+        weight_scale: (1,) float64 buffer: what the weight 1 stands for, 1 / taps before it was snapped.
+    """
+
+    weight_scale: torch.Tensor
+
+    def __init__(self, kernel_size: Pair | None, stride: Pair = (1, 1), padding: Pair = (0, 0), **site: object) -> None:
+        super().__init__(**site)
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.register_buffer("weight_scale", torch.full((1,), float("nan"), dtype=torch.float64))
 
     @property
-    def nonnegative(self) -> bool:
-        return self.relu or all(site.nonnegative for site in self.inputs)
+    def kernel(self) -> Pair:
+        """(height, width) of the window."""
+        return self.kernel_size or self.inputs[0].shape[1:]  # type: ignore[return-value]
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
-        y = inputs[0] + inputs[1]
-        return self.observe(y.relu() if self.relu else y)
+        kernel = self.kernel_size or inputs[0].shape[2:]
+        return self.observe(F.avg_pool2d(inputs[0], kernel, self.stride, self.padding))
 
-    def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
-        factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
-        return requantize(self.quant_min, self.quant_max, factors, *inputs, dtype=dtype)
+    def tail_dtype(self) -> torch.dtype:
+        return super().tail_dtype() if self._exact_in_float32() else torch.float64
 
-    def _factors(self) -> tuple[tuple[float, ...], torch.dtype]:
-        return tuple(math.ldexp(m, -int(self.shift)) for m in self.multiplier.tolist()), self.tail_dtype()
+    def _exact_in_float32(self) -> bool:
+        return math.prod(self.kernel) * int_type(self.inputs[0].dtype).magnitude < FLOAT32_EXACT
 
-    def finish_calibration(self) -> None:
-        """Take the scale from the observer, moved to where all pairs of inputs round alike everywhere."""
-        super().finish_calibration()
-        self.scale.fill_(self._snap(ADD_CANDIDATES).scale)
+    def accumulate(self, q: torch.Tensor) -> torch.Tensor:
+        if self.kernel_size is None and q.shape[2:] != self.kernel:
+            sizes = ["×".join(map(str, size)) for size in (self.kernel, q.shape[2:])]
+            raise QuantizationError(
+                f"{self.path} ({self.line}) averages a whole picture of {sizes[0]}, but met {sizes[1]}; prepare the"
+                " network with example inputs of the size that it will run on."
+            )
+        exact = q if self._exact_in_float32() else q.double()
+        return F.avg_pool2d(exact, self.kernel, self.stride, self.padding, divisor_override=1)
 
     @torch.no_grad()
     def refresh(self) -> None:
         self.require_calibrated()
-        found = self._snap(1)
-        self.multiplier.copy_(torch.tensor(found.multipliers))
-        self.shift.fill_(found.shift)
-        self.proven.fill_(found.rank)
-
-    def _snap(self, candidates: int) -> AddSnap:
-        eight_bits = all(int_type(dtype).bytes == 1 for dtype in (self.dtype, *(site.dtype for site in self.inputs)))
-        first, second = self.inputs
-        return snap_add(
-            (float(first.scale), float(second.scale)),
-            float(self.scale),
-            ((first.quant_min, first.quant_max), (second.quant_min, second.quant_max)),
-            (self.quant_min, self.quant_max),
-            ADD_RULES if eight_bits else (),
-            candidates,
-        )
+        found = self.snapped(torch.tensor([1 / math.prod(self.kernel)], dtype=torch.float64))
+        self.store(found)
+        self.weight_scale.copy_(torch.from_numpy(found.weight_scale))
 
 
 class PassingSite(Site):
     """An operation that selects among its input's integers: it keeps their scale and type."""
+
+    @property
+    def source(self) -> Site:
+        return self.inputs[0].source
 
     def finish_calibration(self) -> None:
         self.scale.copy_(self.inputs[0].scale)
 
     @property
     def nonnegative(self) -> bool:
-        return self.inputs[0].nonnegative
+        return all(site.nonnegative for site in self.inputs)
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         return self.forward_float(*inputs)
@@ -183,3 +209,27 @@ class NearestSite(PassingSite):
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         return F.interpolate(inputs[0], scale_factor=self.factor, mode="nearest")
+
+
+class ConcatSite(PassingSite):
+    """Channels one after the other; all inputs have one scale and one type (see ``quantization/scale_groups.py``)."""
+
+    def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return torch.cat(inputs, dim=1)
+
+
+class PadSite(PassingSite):
+    """Zeros around the picture.
+
+    Args:
+        edges: (top, bottom, left, right), in pixels.
+        site: What :class:`Site` takes.
+    """
+
+    def __init__(self, edges: tuple[int, int, int, int], **site: object) -> None:
+        super().__init__(**site)  # type: ignore[arg-type]
+        self.edges = edges
+
+    def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
+        top, bottom, left, right = self.edges
+        return F.pad(inputs[0], (left, right, top, bottom))

@@ -14,6 +14,9 @@ __all__ = ["RoundingSite"]
 
 T = TypeVar("T")
 
+LARGEST_GAIN = 2.0**12
+"""No result has more steps than this per step of its input: where calibration saw next to nothing, for example a ReLU
+that was never positive, its scale would otherwise be too fine for any multiplier."""
 BITS_WITHOUT_TIES = 8
 """Up to here every way to round a half is one function, so that rules of float engines can be proven."""
 
@@ -44,6 +47,16 @@ class RoundingSite(Site):
         for name, value in (("multiplier", 1), ("shift", 1), ("proven", -1)):
             self.register_buffer(name, torch.full((channels,), value, dtype=torch.int64))
         self._memory: tuple[tuple, object] | None = None
+
+    def unit(self) -> float:
+        """Return the largest real value that one step of an input stands for in the result; 0 where weights decide."""
+        return 0.0
+
+    def finish_calibration(self) -> None:
+        """Turn what the observer saw into the scale, no finer than multipliers can reach."""
+        super().finish_calibration()
+        if self.observer is not None and not self.tied:
+            self.scale.clamp_(min=float(torch.tensor(self.unit() / LARGEST_GAIN, dtype=torch.float32)))
 
     def rules(self) -> tuple[ConvRule, ...]:
         """Return the rules worth proving for this result."""

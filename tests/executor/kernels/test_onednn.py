@@ -12,7 +12,7 @@ from hatlite.executor.kernels import onednn
 from hatlite.executor.self_test import threshold_program
 from hatlite.ops.integer.certificate import agrees
 from hatlite.ops.integer.engine_rules import ADD_RULES, CONV_RULES
-from hatlite.ops.integer.snap import snap, snap_add
+from hatlite.ops.integer.snap import Addition, snap, snap_add
 from hatlite.program import Add, Conv2d, IntProgram, MaxPool2d, Port, Requantize, Rescale, TensorType, Weight
 from hatlite.program.bounds import accumulator_peak
 from hatlite.program.samples import random_inputs, random_program
@@ -74,7 +74,7 @@ def test_sixteen_bits_go_to_the_float32_engine_and_narrow_clamps_to_exact_accumu
 def test_a_certified_addition_is_fused_and_all_pairs_are_equal(kinds):
     a, b, out = kinds
     ranges = tuple((int(np.iinfo(kind).min), int(np.iinfo(kind).max)) for kind in (a, b))
-    found = snap_add((0.03125, 0.0217), 0.05, ranges, CLAMPS[out])
+    found = snap_add((0.03125, 0.0217), 0.05, Addition(ranges, CLAMPS[out]))
     assert found.rank == len(ADD_RULES)
     rule = Requantize([1], [found.shift], *CLAMPS[out])
     op = Add(name="s", inputs=("a", "b"), output="y", multipliers=found.multipliers, requantize=rule)

@@ -119,3 +119,27 @@ def taps(position, side):
 @pytest.mark.parametrize(("side", "options", "expected"), [(5, {"stride": 2}, 2), (5, {"padding": 1}, 5), (2, {}, 0)])
 def test_output_side(side, options, expected):
     assert reference.output_side(side, 3, **options) == expected
+
+
+def test_concat_by_hand():
+    a, b = np.array([[[[1, 2]]]], np.int8), np.array([[[[3]]]], np.uint8)
+    joined = reference.concat(a, b, a)
+    assert joined.tolist() == [[[[1, 2, 3, 1, 2]]]] and joined.dtype == np.int64
+
+
+def test_differences_and_products_by_hand():
+    a, b = np.array([[[[100, -128]]]], np.int8), np.array([[[[3, 255]]]], np.uint8)
+    assert reference.add(a, b, (8, -4), 3, quant_min=-128, quant_max=127).tolist() == [[[[99, -128]]]]  # 98.5, −255.5
+    assert reference.mul(a, b).tolist() == [[[[300, -32640]]]]
+    assert reference.mul(np.tile(a, (1, 2, 2, 1)), b)[0, 1, 1].tolist() == [300, -32640]
+
+
+def test_a_lookup_by_hand():
+    table = np.arange(256)[::-1].astype(np.int32)
+    assert reference.lookup(np.array([[[[-128, 0, 127]]]], np.int8), table, -128).tolist() == [[[[255, 127, 0]]]]
+    assert reference.lookup(np.array([[[[0, 255]]]], np.uint8), table, 0).tolist() == [[[[255, 0]]]]
+
+
+def test_pad_by_hand():
+    padded = reference.pad(np.array([[[[5]]]], np.uint8), (0, 1, 2, 0))
+    assert padded[0, :, :, 0].tolist() == [[0, 0, 5], [0, 0, 0]]

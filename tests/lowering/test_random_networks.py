@@ -1,0 +1,94 @@
+"""Networks drawn from all operators: the fake-quant forward and both engines agree at 0 LSB."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import images
+from operator_networks import SIZE, calibrated, conv, differing, train_a_little
+from torch import nn
+
+from hatlite.nn import Add, Concat, Exp, Interpolate, Mul, Sub
+from hatlite.quantization import QConfig
+from hatlite.quantization.sites import LUT_FUNCTIONS
+
+CHANNELS = 4
+
+
+def narrow() -> nn.Module:
+    return nn.Conv2d(2 * CHANNELS, CHANNELS, 1)
+
+
+def one_row_less() -> nn.Module:
+    return nn.Conv2d(CHANNELS, CHANNELS, (2, 1))
+
+
+def gate() -> nn.Module:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(CHANNELS, CHANNELS, 1), nn.Sigmoid())
+
+
+SINGLE: tuple[Callable[[], nn.Module], ...] = (
+    lambda: conv(CHANNELS, CHANNELS),
+    lambda: conv(CHANNELS, CHANNELS, nn.ReLU()),
+    lambda: nn.Conv2d(CHANNELS, CHANNELS, 3, padding=2, dilation=2, groups=2),
+    lambda: nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, groups=CHANNELS),
+    lambda: nn.MaxPool2d(3, 1, 1),
+    lambda: nn.AvgPool2d(3, 1, 1),
+    lambda: nn.Sequential(nn.MaxPool2d(1, 2), Interpolate(2, "nearest"), one_row_less()),
+    lambda: nn.Sequential(
+        nn.ZeroPad2d((0, 0, 0, 1)), nn.MaxPool2d(2), Interpolate(), nn.Conv2d(CHANNELS, CHANNELS, (2, 1))
+    ),
+    nn.ReLU,
+    *(kind for kind in LUT_FUNCTIONS if kind is not Exp),
+)
+PAIRS = (Add, Sub, Mul)
+
+
+class RandomNetwork(nn.Module):
+    """`length` operations on values of one shape; each reads values drawn from those before it."""
+
+    def __init__(self, seed: int, length: int = 9) -> None:
+        super().__init__()
+        rng = np.random.default_rng(seed)
+        self.stem = conv(3, CHANNELS)
+        self.steps, self.plan = nn.ModuleList(), []
+        for index in range(1, length + 1):
+            kind = str(rng.choice(["single", "single", "pair", "concat", "gate"]))
+            first, second = int(rng.integers(max(0, index - 3), index)), int(rng.integers(0, index))
+            if kind == "pair" and first == second:  # x − x would be 0 for good
+                kind = "concat"
+            self.plan.append((kind, first, second))
+            self.steps.append(self._step(kind, rng))
+
+    def _step(self, kind: str, rng: np.random.Generator) -> nn.ModuleDict:
+        if kind == "single":
+            return nn.ModuleDict({"do": SINGLE[rng.integers(len(SINGLE))]()})
+        if kind == "pair":
+            return nn.ModuleDict({"do": PAIRS[rng.integers(len(PAIRS))]()})
+        return nn.ModuleDict({"do": Mul(), "gate": gate()} if kind == "gate" else {"do": Concat(), "narrow": narrow()})
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        values = [self.stem(x)]
+        for step, (kind, first, second) in zip(self.steps, self.plan, strict=True):
+            a, b = values[first], values[second]
+            if kind == "single":
+                values.append(step["do"](a))
+            elif kind == "gate":
+                values.append(step["do"](a, step["gate"](b)))
+            elif kind == "pair":
+                values.append(step["do"](a, b))
+            else:
+                values.append(step["narrow"](step["do"](a, b)))
+        return {"last": values[-1], "middle": values[len(values) // 2]}
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(["min_max", "percentile", "mse"]))
+def test_every_value_is_equal(seed: int, observer: str) -> None:
+    graph = calibrated(lambda: RandomNetwork(seed), seed, QConfig(activation=dict(observer=observer)))
+    assert differing(graph, images(2, *SIZE, seed=seed, full_scale=seed % 2 == 0)) == 0
+    train_a_little(graph, images(2, *SIZE, seed=seed + 1))
+    graph.refresh()
+    assert differing(graph, images(1, *SIZE, seed=seed + 2)) == 0
