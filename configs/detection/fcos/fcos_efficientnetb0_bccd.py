@@ -18,7 +18,7 @@ the last (moving average) checkpoint of each stage was evaluated on `test` (72 p
 | int_infer   | 0.5615 | 0.8780 | 0.6365 | 54      | equal to qat       |
 
 Wanted were 0.5 points for calibration and 0.3 for qat: both miss, by 0.28 and 0.24. Two earlier runs of calibration and
-qat from the same float checkpoint came to −0.54 and +0.02 points (multipliers not yet snapped, qat_epochs=2 qat_lr=5e-5)
+qat from the same float checkpoint came to −0.54 and +0.02 points (not yet snapped, qat_epochs=2 qat_lr=5e-5)
 and to −0.65 and −0.55 (snapped for float32 rounding only, the same two options).
 
 Chosen on `train` → `val` (--opts train_split=train val_split=val): lr=1e-3 num_epochs=40 had AP50 0.458 after 10
