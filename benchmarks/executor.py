@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hatlite.export import to_onnx
 from networks import NETWORKS, build, images
 
 from hatlite.engine.allocator import keep_freed_memory
 from hatlite.executor import Executor
+from hatlite.export import to_onnx
 from hatlite.lowering import lower
 from hatlite.march import get_march
 from hatlite.quantization import QConfig, prepare
