@@ -10,8 +10,8 @@ python tools/train.py --stage calibration --config configs/detection/fcos/fcos_e
 python tools/train.py --stage qat --config configs/detection/fcos/fcos_efficientnetb0_shapes.py
 python tools/train.py --stage int_infer --config configs/detection/fcos/fcos_efficientnetb0_shapes.py
 
-Measured with `make demo` on 2026-11-21 on 2 cores of a Xeon at 2.50 GHz, torch 2.15; 8.6 minutes from the first image
-drawn to the end. mAP 0.5346 float (268 s), 0.5361 calibration (31 s), 0.5409 qat (111 s), 0.5409 int_infer (18 s).
+Measured with `make demo` on 2026-11-21 on 2 cores of a Xeon at 2.50 GHz, torch 2.15; 6.7 minutes from the first image
+drawn to the end. mAP 0.5346 float (234 s), 0.5366 calibration (13 s), 0.5414 qat (69 s), 0.5414 int_infer (14 s).
 """
 
 import copy
