@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from hatlite.errors import ProgramError
 from hatlite.export.onnx_graph import OnnxGraph
 from hatlite.export.proof import BYTES, Convolution, as_convolution, golden_scales, is_convolution
+from hatlite.ops.integer.engine_rules import zero_point
 from hatlite.program import (
     Add,
     Conv2d,
@@ -29,7 +30,7 @@ from hatlite.program import (
 )
 from hatlite.qparams import int_range, int_type
 
-__all__ = ["OPSET", "RULES", "STORAGE", "edge_pad", "nearest_resize", "pool_window", "zero_point"]
+__all__ = ["OPSET", "RULES", "STORAGE", "edge_pad", "nearest_resize", "pool_window"]
 
 OPSET = 13
 
@@ -37,11 +38,6 @@ STORAGE: dict[str, type[np.generic]] = {"int8": np.uint8, "uint8": np.uint8, "in
 """Type of a value of the program → type of the tensor that carries it."""
 
 LOW_BYTE = 256
-
-
-def zero_point(dtype: str) -> int:
-    """Return what is added to a value of `dtype` where a tensor carries it."""
-    return 128 if dtype == "int8" else 0
 
 
 def nearest_resize(graph: OnnxGraph, x: str, factor: int) -> str:

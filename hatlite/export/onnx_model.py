@@ -17,8 +17,8 @@ from onnx import ModelProto, ValueInfoProto, checker, helper
 from hatlite import __version__
 from hatlite.errors import ProgramError
 from hatlite.export import golden, qdq
-from hatlite.export.golden import zero_point
 from hatlite.export.onnx_graph import OnnxGraph
+from hatlite.ops.integer.engine_rules import zero_point
 from hatlite.program import IntProgram, Port, verify
 from hatlite.qparams import int_range
 from hatlite.registry import nearest

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hatlite.ops.integer.certificate import agrees
-from hatlite.ops.integer.engine_rules import CONV_RULES
+from hatlite.ops.integer.engine_rules import BYTES, CONV_RULES
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.ops.integer.snap import nearest_weight_scale
 from hatlite.program import (
@@ -30,7 +30,6 @@ from hatlite.program import (
 from hatlite.program.bounds import accumulator_range
 
 __all__ = [
-    "BYTES",
     "Convolution",
     "Scales",
     "as_convolution",
@@ -42,7 +41,6 @@ __all__ = [
 ]
 
 (QLINEAR_CONV,) = (rule for rule in CONV_RULES if rule.name == "float32")
-BYTES = ("int8", "uint8")
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hatlite.export.golden import edge_pad, nearest_resize, pool_window, zero_point
+from hatlite.export.golden import edge_pad, nearest_resize, pool_window
 from hatlite.export.onnx_graph import OnnxGraph
 from hatlite.export.proof import Scales, as_convolution, is_convolution, shared_scales
+from hatlite.ops.integer.engine_rules import zero_point
 from hatlite.program import (
     Add,
     Conv2d,

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
+
 __all__ = ["BIAS_LIMIT", "BIAS_MAX", "WEIGHT_MAX", "ConvConstants", "fold", "integer_conv"]
 
 WEIGHT_MAX = 127
@@ -18,8 +20,6 @@ BIAS_MAX = 2**22
 """A weight scale keeps its bias below this, so that bias and products share the accumulator."""
 BIAS_LIMIT = 2 * BIAS_MAX
 """Where a bias saturates when training moves it on between two refreshes of the scales."""
-EXACT_FLOAT32 = 2**24
-"""Integers up to here are exact in float32, in whatever order they are summed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +95,10 @@ def _centred(constants: ConvConstants, bias: torch.Tensor | None) -> torch.Tenso
 def _is_exact_in_float32(folded: _Folded, magnitude: int) -> bool:
     """Return whether Σ|w| · max|x| + |b| stays below 2^24 in every channel; from sizes alone where that suffices."""
     taps = folded.weight[0].numel()
-    if taps * WEIGHT_MAX * magnitude + BIAS_LIMIT < EXACT_FLOAT32:
+    if taps * WEIGHT_MAX * magnitude + BIAS_LIMIT < FLOAT32_EXACT:
         return True
     sums = folded.weight.abs().sum(dim=(1, 2, 3)).double()
-    return bool((sums * magnitude + folded.bias.abs()).max() < EXACT_FLOAT32)
+    return bool((sums * magnitude + folded.bias.abs()).max() < FLOAT32_EXACT)
 
 
 class _IntegerConv(torch.autograd.Function):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from hatlite.ops.exact import exact_float32
+from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program import (
     Add,
@@ -44,7 +45,6 @@ __all__ = ["KERNELS", "Engine", "finisher"]
 
 Kernel = Callable[..., torch.Tensor]
 
-FLOAT32_EXACT = 2**24
 FLOAT64_EXACT = 2**53
 CACHED_VALUES = 2**15  # float64 values per thread that stay in a core's cache
 NHWC = torch.channels_last

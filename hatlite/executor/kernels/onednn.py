@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from hatlite.executor.kernels import float32
 from hatlite.ops.exact import exact_float32
 from hatlite.ops.integer.certificate import agrees
-from hatlite.ops.integer.engine_rules import CONV_RULES, FLOAT32_EXACT, ZERO_POINT
+from hatlite.ops.integer.engine_rules import BYTES, CONV_RULES, FLOAT32_EXACT, ZERO_POINT, zero_point
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program import (
     Add,
@@ -37,15 +37,9 @@ from hatlite.program.bounds import accumulator_range
 __all__ = ["Engine", "pointwise_add"]
 
 Kernel = Callable[..., torch.Tensor]
-BYTES = ("int8", "uint8")
 NHWC = torch.channels_last
 RULE = next(rule for rule in CONV_RULES if rule.name == "onednn")
 POINTWISE = {"stride": [1, 1], "padding": [0, 0], "dilation": [1, 1]}
-
-
-def zero_point(dtype: str) -> int:
-    """Return what stands for 0 in the uint8 tensor of a value."""
-    return ZERO_POINT if dtype == "int8" else 0
 
 
 class _Convolution:

@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ADD_RULES", "CONV_RULES", "FLOAT32_EXACT", "AddRule", "Channels", "ConvRule"]
+__all__ = [
+    "ADD_RULES",
+    "BYTES",
+    "CONV_RULES",
+    "FLOAT32_EXACT",
+    "ZERO_POINT",
+    "AddRule",
+    "Channels",
+    "ConvRule",
+    "zero_point",
+]
 
 FLOAT32_EXACT = 2**24
 """Integers up to here are exact in float32, and so are their sums in whatever order."""
@@ -21,6 +31,14 @@ Ints = NDArray[Any]
 
 ZERO_POINT = 128
 """Where engines that only know unsigned activations put the 0 of a signed one."""
+
+BYTES = ("int8", "uint8")
+"""Types that such engines carry as uint8."""
+
+
+def zero_point(dtype: str) -> int:
+    """Return what stands for the integer 0 of `dtype` where a value is carried as uint8; 0 for wider types."""
+    return ZERO_POINT if dtype == "int8" else 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from hatlite.executor import Executor
 from hatlite.executor.kernels import onednn
 from hatlite.executor.self_test import threshold_program
 from hatlite.ops.integer.certificate import agrees
-from hatlite.ops.integer.engine_rules import ADD_RULES, CONV_RULES
+from hatlite.ops.integer.engine_rules import ADD_RULES, CONV_RULES, zero_point
 from hatlite.ops.integer.snap import Addition, snap, snap_add
 from hatlite.program import Add, Conv2d, IntProgram, MaxPool2d, Port, Requantize, Rescale, TensorType, Weight
 from hatlite.program.bounds import accumulator_peak
@@ -154,4 +154,4 @@ def test_max_pool_on_bytes(dtype, kernel, stride, padding):
 
 
 def test_the_zero_point_is_that_of_the_type():
-    assert [onednn.zero_point(dtype) for dtype in ("int8", "uint8")] == [128, 0]
+    assert [zero_point(dtype) for dtype in ("int8", "uint8")] == [128, 0]
