@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hatlite.errors import ProgramError
 from hatlite.export.onnx_graph import OnnxGraph
-from hatlite.export.proof import BYTES, Convolution, as_convolution, golden_scales, is_convolution
-from hatlite.ops.integer.engine_rules import zero_point
+from hatlite.export.proof import Convolution, as_convolution, golden_scales, is_convolution
+from hatlite.ops.integer.engine_rules import BYTES, zero_point
 from hatlite.program import (
     Add,
     Conv2d,
