@@ -8,6 +8,7 @@ import torch
 from hatlite.engine.loop import Callback, Loop
 from hatlite.errors import ConfigError
 from hatlite.log import get_logger
+from hatlite.quantization import equalize as equalize_channels
 from hatlite.quantization import format_ranges, site_ranges
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -25,6 +26,8 @@ class Calibrator(Loop):
         data_loader: Images as evaluation sees them, without random augmentation; the stage derives it if left out.
         num_steps: Batches to look at; the loader may have fewer.
         batch_processor: Ignored: calibration needs no losses. Accepted because configs of this format name one.
+        equalize: Balance of cross-layer equalisation, 0…1, which the first batch decides before any range is observed
+            (:func:`hatlite.quantization.equalize`); None leaves the weights as they are.
         device, callbacks, val_metrics, seed, channels_last: As for the trainer; callbacks usually are ``Validation``
             and ``Checkpoint``.
     """
@@ -36,6 +39,7 @@ class Calibrator(Loop):
         num_steps: int = 100,
         batch_processor: Any = None,
         *,
+        equalize: float | None = 0.6,
         device: str | torch.device | None = None,
         callbacks: Sequence[Callback] = (),
         val_metrics: Any = None,
@@ -44,6 +48,8 @@ class Calibrator(Loop):
     ) -> None:
         if num_steps < 1:
             raise ConfigError(f"Calibrator: num_steps is {num_steps}; expected at least 1 batch.")
+        if equalize is not None and not 0.0 <= equalize <= 1.0:
+            raise ConfigError(f"Calibrator: equalize is {equalize}; expected a balance of 0…1, or None for none.")
         super().__init__(
             model,
             data_loader,
@@ -54,6 +60,7 @@ class Calibrator(Loop):
             channels_last=channels_last,
         )
         self.num_steps = num_steps
+        self.balance = equalize
 
     resumable = False
 
@@ -71,6 +78,9 @@ class Calibrator(Loop):
     @torch.no_grad()
     def run_step(self) -> None:
         """Let the observers see ``self.batch``; after the last batch, fix the scales."""
+        if self.step == 0 and self.balance is not None:
+            pairs = equalize_channels(self.model.network, self.batch["img"], self.balance)
+            logger.info("Equalised the channels between %d pairs of layers.", len(pairs))
         self.model.network(self.batch["img"])
         if self.step_in_epoch + 1 == self.steps_per_epoch:
             self.model.network.finish_calibration()

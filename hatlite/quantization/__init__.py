@@ -1,8 +1,9 @@
 """Float networks become fake-quant graphs whose forward is the integer arithmetic itself."""
 
+from hatlite.quantization.equalize import equalize
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.prepare import prepare
 from hatlite.quantization.qconfig import QConfig
 from hatlite.quantization.report import SiteRange, format_ranges, site_ranges
 
-__all__ = ["FakeQuantGraph", "QConfig", "SiteRange", "format_ranges", "prepare", "site_ranges"]
+__all__ = ["FakeQuantGraph", "QConfig", "SiteRange", "equalize", "format_ranges", "prepare", "site_ranges"]

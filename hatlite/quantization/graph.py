@@ -1,12 +1,13 @@
 """The fake-quant graph: the module that QAT trains and that is lowered to integers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
 
 from hatlite.errors import QuantizationError
 from hatlite.ops.exact import exact_float32
+from hatlite.quantization.observer import Observer
 from hatlite.quantization.scale_groups import tie_scales
 from hatlite.quantization.sites import Site
 
@@ -93,17 +94,34 @@ class FakeQuantGraph(nn.Module):
         return self._run(img, keep=set(self.sites))
 
     @torch.no_grad()
-    def record_shapes(self, example: torch.Tensor) -> None:
-        """Give every site the shape of its result for `example`, without touching observers."""
-        observers = {name: site.observer for name, site in self.sites.items()}
+    def watch(
+        self, img: torch.Tensor, observers: Mapping[str, Observer], keep: Iterable[str] = ()
+    ) -> dict[str, torch.Tensor]:
+        """Show real values to other observers than the sites' own; this counts as no calibration.
+
+        Args:
+            img: (N, C, H, W) float32.
+            observers: Site name → observer; all other sites are watched by none.
+            keep: Names of the sites whose results are wanted.
+
+        Returns:
+            Site name → real result, for the names in `keep` and for sites that nothing reads.
+        """
+        own = {name: site.observer for name, site in self.sites.items()}
         mode, self.mode = self.mode, "calibrate"
-        for site in self.sites.values():
-            site.observer = None
-        values = self._run(example, keep=set(self.sites))
-        for name, site in self.sites.items():
-            site.shape = tuple(values[name].shape[1:])
-            site.observer = observers[name]
-        self.mode = mode
+        try:
+            for name, site in self.sites.items():
+                site.observer = observers.get(name)
+            return self._run(img, keep=set(keep))
+        finally:
+            self.mode = mode
+            for name, site in self.sites.items():
+                site.observer = own[name]
+
+    def record_shapes(self, example: torch.Tensor) -> None:
+        """Give every site the shape of its result for `example`."""
+        for name, value in self.watch(example, {}, keep=self.sites).items():
+            self.sites[name].shape = tuple(value.shape[1:])
 
     def _run(self, img: torch.Tensor, keep: set[str]) -> dict[str, torch.Tensor]:
         """Run all sites; a value is dropped behind its last reader unless it is in `keep`."""
