@@ -40,20 +40,33 @@ def fuse(capture: Capture) -> tuple[list[FusedCall], dict[str, str]]:
     Raises:
         CaptureError: A batch norm does not follow a convolution.
     """
-    readers = Counter(name for call in capture.calls for name in call.inputs) + Counter(capture.outputs.values())
-    only_reader = {name: call for call in capture.calls for name in call.inputs if readers[name] == 1}
+    behind = _behind_identities(capture)
+    calls = [
+        replace(call, inputs=tuple(behind[name] for name in call.inputs))
+        for call in capture.calls
+        if not isinstance(call.module, nn.Identity)
+    ]
+    readers = Counter(name for call in calls for name in call.inputs)
+    readers += Counter(behind[name] for name in capture.outputs.values())
+    only_reader = {name: call for call in calls for name in call.inputs if readers[name] == 1}
     holder = {capture.input: capture.input}
     fused: list[FusedCall] = []
-    for call in capture.calls:
+    for call in calls:
         if call.name in holder:  # was taken along
-            continue
-        if isinstance(call.module, nn.Identity):
-            holder[call.name] = holder[call.inputs[0]]
             continue
         _refuse_lone_batch_norm(call)
         item = FusedCall(call, tuple(holder[name] for name in call.inputs))
         fused.append(_take_along(item, only_reader, holder))
+    holder.update({name: holder[source] for name, source in behind.items()})
     return fused, holder
+
+
+def _behind_identities(capture: Capture) -> dict[str, str]:
+    """Return for every value the one it is a copy of: itself, unless an Identity made it."""
+    behind = {capture.input: capture.input}
+    for call in capture.calls:
+        behind[call.name] = behind[call.inputs[0]] if isinstance(call.module, nn.Identity) else call.name
+    return behind
 
 
 def _take_along(item: FusedCall, only_reader: dict[str, Call], holder: dict[str, str]) -> FusedCall:

@@ -271,3 +271,15 @@ def test_autocast_and_other_precisions_of_the_caller_cannot_get_inside() -> None
         cast = graph.integers(IMG)
     for name, value in plain.items():
         torch.testing.assert_close(cast[name], value, rtol=0, atol=0)
+
+
+def test_an_identity_hides_neither_batch_norm_nor_relu() -> None:
+    graph = prepared(
+        Chain(nn.Conv2d(3, 4, 1), nn.Identity(), nn.BatchNorm2d(4), nn.Identity(), nn.ReLU(), nn.Identity())
+    )
+    assert [(type(site).__name__, site.relu) for site in graph.sites.values()] == [
+        ("InputSite", False),
+        ("ConvSite", True),
+    ]
+    with torch.no_grad():
+        graph(IMG)

@@ -25,6 +25,9 @@ class FocalLoss(nn.Module):
         gamma: How strongly easy examples are discounted, ≥ 0.
         loss_weight: Factor of the whole.
         reduction: ``none``, ``mean`` or ``sum``.
+
+    Raises:
+        BuildError: `alpha` or `gamma` is outside its range.
     """
 
     def __init__(
@@ -38,6 +41,10 @@ class FocalLoss(nn.Module):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
+        if not 0.0 <= alpha <= 1.0:
+            raise BuildError(f"FocalLoss: alpha is {alpha}; expected 0…1, the weight of the target class.")
+        if not gamma >= 0.0:
+            raise BuildError(f"FocalLoss: gamma is {gamma}; expected 0 or more, 0 being plain cross entropy.")
         self.loss_name, self.num_classes, self.loss_weight = loss_name, num_classes, loss_weight
         self.alpha, self.gamma = alpha, gamma
         self.reduction = check_reduction(reduction, "FocalLoss")

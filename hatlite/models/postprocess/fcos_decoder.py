@@ -37,7 +37,7 @@ class FCOSDecoder(nn.Module):
             stand outside `nms` too.
 
     Raises:
-        BuildError: `test_cfg` has an unknown key or two different `max_per_img`.
+        BuildError: `test_cfg` has an unknown key, a value outside its range or two different `max_per_img`.
     """
 
     def __init__(
@@ -73,6 +73,10 @@ class FCOSDecoder(nn.Module):
         outside = ("test_cfg['max_per_img']", cfg.get("max_per_img"))
         given = agree("how many objects are kept", inside, outside)
         self.max_per_img = 100 if given is None else given
+        _check_range("['score_thr']", self.score_threshold, 0.0, 1.0)
+        _check_range("['nms']['iou_threshold']", self.iou_threshold, 0.0, 1.0)
+        _check_range("['nms_pre']", self.nms_pre, 1, float("inf"))
+        _check_range("['max_per_img']", self.max_per_img, 1, float("inf"))
 
     def bind(self, num_classes: int, strides: Sequence[int]) -> None:
         """Take the number of classes and the strides from the head, or compare them.
@@ -127,6 +131,12 @@ class FCOSDecoder(nn.Module):
         boxes, scores, labels = boxes[real], scores[real], labels[real]
         kept = class_aware_nms(boxes, scores, labels, self.iou_threshold, self.max_per_img)
         return Detections(boxes[kept], scores[kept], labels[kept])
+
+
+def _check_range(key: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        expected = f"{low:g} or more" if high == float("inf") else f"{low:g}…{high:g}"
+        raise BuildError(f"FCOSDecoder: test_cfg{key} is {value}; expected {expected}.")
 
 
 def _check_keys(place: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:

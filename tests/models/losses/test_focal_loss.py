@@ -56,3 +56,16 @@ def test_counts_classes_with_or_without_background(given):
 def test_another_number_of_classes_names_both_places():
     with pytest.raises(BuildError, match=r"loss_cls.num_classes is 20, but head.num_classes is 80; expected 80, or 81"):
         FocalLoss(num_classes=20).bind(80, "loss_cls")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"alpha": 25}, r"FocalLoss: alpha is 25; expected 0…1, the weight of the target class\."),
+        ({"gamma": -1.0}, r"FocalLoss: gamma is -1\.0; expected 0 or more"),
+        ({"gamma": float("nan")}, r"FocalLoss: gamma is nan; expected 0 or more"),
+    ],
+)
+def test_refuses_values_outside_their_range(wrong, message):
+    with pytest.raises(BuildError, match=message):
+        FocalLoss(**wrong)

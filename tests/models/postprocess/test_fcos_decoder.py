@@ -146,3 +146,17 @@ def test_refuses_a_test_cfg_it_does_not_understand():
         BuildError, match=r"test_cfg\['max_per_img'\] is 5, but test_cfg\['nms'\]\['max_per_img'\] is 4"
     ):
         FCOSDecoder(test_cfg={"max_per_img": 5, "nms": {"max_per_img": 4}})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"score_thr": 5}, r"test_cfg\['score_thr'\] is 5; expected 0…1\."),
+        ({"nms": {"iou_threshold": -0.1}}, r"test_cfg\['nms'\]\['iou_threshold'\] is -0\.1; expected 0…1\."),
+        ({"nms_pre": 0}, r"test_cfg\['nms_pre'\] is 0; expected 1 or more\."),
+        ({"max_per_img": 0}, r"test_cfg\['max_per_img'\] is 0; expected 1 or more\."),
+    ],
+)
+def test_refuses_values_outside_their_range(wrong, message):
+    with pytest.raises(BuildError, match=message):
+        FCOSDecoder(test_cfg=wrong)
