@@ -86,26 +86,35 @@ def count(network: nn.Module, shape: Sequence[int], method: str = "hook") -> Cou
     return Counts(tuple(layers), sum(parameter.numel() for parameter in network.parameters()))
 
 
-def _conv_macs(module: nn.Conv2d, output: torch.Tensor) -> int:
+def _conv_macs(module: nn.Conv2d, x: torch.Tensor, output: torch.Tensor) -> int:
     return output.numel() * module.weight[0].numel()
 
 
-def _linear_macs(module: nn.Linear, output: torch.Tensor) -> int:
+def _conv_transpose_macs(module: nn.ConvTranspose2d, x: torch.Tensor, output: torch.Tensor) -> int:
+    return x.numel() * module.weight[0].numel()  # every input value meets every tap, those beyond the edge included
+
+
+def _linear_macs(module: nn.Linear, x: torch.Tensor, output: torch.Tensor) -> int:
     return output.numel() * module.in_features
 
 
-MACS: dict[type[nn.Module], Callable[[Any, torch.Tensor], int]] = {nn.Conv2d: _conv_macs, nn.Linear: _linear_macs}
+MACS: dict[type[nn.Module], Callable[[Any, torch.Tensor, torch.Tensor], int]] = {
+    nn.Conv2d: _conv_macs,
+    nn.ConvTranspose2d: _conv_transpose_macs,
+    nn.Linear: _linear_macs,
+}
+"""MACs of a call from (module, input, output)."""
 
 
-def _macs(module: nn.Module, output: torch.Tensor) -> int | None:
-    return next((row(module, output) for kind, row in MACS.items() if isinstance(module, kind)), None)
+def _macs(module: nn.Module, x: torch.Tensor, output: torch.Tensor) -> int | None:
+    return next((row(module, x, output) for kind, row in MACS.items() if isinstance(module, kind)), None)
 
 
 def _by_hook(network: nn.Module, image: torch.Tensor) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
 
     def watch(path: str) -> Callable:
-        return lambda module, inputs, output: found.append((path, _macs(module, output) or 0))
+        return lambda module, inputs, output: found.append((path, _macs(module, *inputs, output) or 0))
 
     counted = [(path, module) for path, module in network.named_modules() if isinstance(module, tuple(MACS))]
     handles = [module.register_forward_hook(watch(path)) for path, module in counted]
@@ -121,8 +130,9 @@ def _by_fx(network: nn.Module, image: torch.Tensor) -> list[tuple[str, int]]:
     graph = capture(network)
     values, found = {graph.input: image}, []
     for call in graph.calls:
-        values[call.name] = call.module(*(values[name] for name in call.inputs))
-        macs = _macs(call.module, values[call.name])
+        inputs = [values[name] for name in call.inputs]
+        values[call.name] = call.module(*inputs)
+        macs = _macs(call.module, inputs[0], values[call.name]) if inputs else None
         if macs is not None:
             found.append((call.path, macs))
     return found

@@ -22,6 +22,7 @@ from hatlite.program import (
     Add,
     Concat,
     Conv2d,
+    DepthToSpace,
     IntProgram,
     Linear,
     Lut,
@@ -33,6 +34,7 @@ from hatlite.program import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
     Sub,
     TensorType,
 )
@@ -199,5 +201,7 @@ CYCLES: dict[type[Operator], Callable[[Any, TensorType, TensorType, March], int]
     Concat: _per_value,
     Lut: _per_value,
     Pad: _per_value,
+    Slice: _per_value,
+    DepthToSpace: _per_value,
 }
 """Compute cycles of an operator from (operator, first input, output, march)."""

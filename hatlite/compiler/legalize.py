@@ -9,6 +9,7 @@ from hatlite.program import (
     Add,
     Concat,
     Conv2d,
+    DepthToSpace,
     IntProgram,
     Linear,
     Lut,
@@ -19,6 +20,7 @@ from hatlite.program import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
     Sub,
 )
 
@@ -92,6 +94,8 @@ LIMITS: dict[type[Operator], Callable[[Any, OpLimits], Iterator[Measure]]] = {
     Concat: _unlimited,
     Lut: _unlimited,
     Pad: _unlimited,
+    Slice: _unlimited,
+    DepthToSpace: _unlimited,
 }
 """What each operator is measured by, beside the size of the values that it reads and writes."""
 

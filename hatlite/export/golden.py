@@ -19,6 +19,7 @@ from hatlite.ops.integer.engine_rules import BYTES, zero_point
 from hatlite.program import (
     Add,
     Conv2d,
+    DepthToSpace,
     IntProgram,
     Linear,
     MaxPool2d,
@@ -27,10 +28,11 @@ from hatlite.program import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
 )
 from hatlite.qparams import int_range, int_type
 
-__all__ = ["OPSET", "RULES", "STORAGE", "edge_pad", "nearest_resize", "pool_window"]
+__all__ = ["OPSET", "RULES", "STORAGE", "depth_to_space", "edge_pad", "nearest_resize", "pool_window", "sliced"]
 
 OPSET = 13
 
@@ -50,6 +52,22 @@ def nearest_resize(graph: OnnxGraph, x: str, factor: int) -> str:
 def edge_pad(graph: OnnxGraph, x: str) -> str:
     """Repeat the outermost pixels once."""
     return graph.node("Pad", x, np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64), mode="edge")
+
+
+def sliced(graph: OnnxGraph, x: str, op: Slice) -> str:
+    """Take rows, columns and channels."""
+    ends = (np.array([axes[2], axes[0], axes[1]], np.int64) for axes in (op.start, op.stop, op.step))
+    start, stop, step = ends
+    return graph.node("Slice", x, start, stop, np.array([1, 2, 3], np.int64), step)
+
+
+def depth_to_space(graph: OnnxGraph, x: str, op: DepthToSpace, program: IntProgram) -> str:
+    """Make pixels of channels; ONNX's own DepthToSpace knows square blocks alone, and runtimes few types for it."""
+    height, width, channels = program.values[op.output].shape
+    rows, columns = op.block
+    split = np.array([0, channels, rows, columns, height // rows, width // columns], np.int64)  # 0 keeps the batch
+    blocks = graph.node("Transpose", graph.node("Reshape", x, split), perm=[0, 1, 4, 2, 5, 3])
+    return graph.node("Reshape", blocks, np.array([0, channels, height, width], np.int64))
 
 
 def pool_window(op: MaxPool2d) -> dict[str, Any]:
@@ -194,5 +212,7 @@ RULES: dict[type[Operator], Callable[..., str]] = {
     ResizeNearest: lambda graph, op, program, x: nearest_resize(graph, x, op.factor),
     ResizeBilinear2x: _bilinear,
     Rescale: _rescale,
+    Slice: lambda graph, op, program, x: sliced(graph, x, op),
+    DepthToSpace: lambda graph, op, program, x: depth_to_space(graph, x, op, program),
 }
 """(graph, op, program, *input tensors) → output tensor; one row per operator."""

@@ -17,6 +17,7 @@ from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.ops.integer.snap import nearest_weight_scale
 from hatlite.program import (
     Conv2d,
+    DepthToSpace,
     IntProgram,
     Linear,
     MaxPool2d,
@@ -25,6 +26,7 @@ from hatlite.program import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
     TensorType,
 )
 from hatlite.program.bounds import accumulator_range
@@ -169,7 +171,7 @@ def exact_outputs(program: IntProgram, form: str) -> frozenset[str]:
 
 
 def _exact_in_qdq(op: Operator, program: IntProgram) -> bool:
-    if isinstance(op, (MaxPool2d, ResizeNearest)):
+    if isinstance(op, (MaxPool2d, ResizeNearest, Slice, DepthToSpace)):
         return True
     x, y = program.values[op.inputs[0]], program.values[op.output]
     if not is_convolution(op, x):

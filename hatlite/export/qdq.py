@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hatlite.export.golden import edge_pad, nearest_resize, pool_window
+from hatlite.export.golden import depth_to_space, edge_pad, nearest_resize, pool_window, sliced
 from hatlite.export.onnx_graph import OnnxGraph
 from hatlite.export.proof import Scales, as_convolution, is_convolution, shared_scales
 from hatlite.ops.integer.engine_rules import zero_point
 from hatlite.program import (
     Add,
     Conv2d,
+    DepthToSpace,
     IntProgram,
     Linear,
     MaxPool2d,
@@ -26,6 +27,7 @@ from hatlite.program import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
     TensorType,
 )
 from hatlite.qparams import int_range
@@ -108,6 +110,14 @@ def _nearest(graph: OnnxGraph, op: ResizeNearest, program: IntProgram, x: str) -
     return _moved(graph, x, program.values[op.output], lambda real: nearest_resize(graph, real, op.factor))
 
 
+def _slice(graph: OnnxGraph, op: Slice, program: IntProgram, x: str) -> str:
+    return _moved(graph, x, program.values[op.output], lambda real: sliced(graph, real, op))
+
+
+def _depth_to_space(graph: OnnxGraph, op: DepthToSpace, program: IntProgram, x: str) -> str:
+    return _moved(graph, x, program.values[op.output], lambda real: depth_to_space(graph, real, op, program))
+
+
 def _bilinear(graph: OnnxGraph, op: ResizeBilinear2x, program: IntProgram, x: str) -> str:
     kind = program.values[op.inputs[0]]
     x = _moved(graph, x, kind, lambda real: nearest_resize(graph, real, 2))
@@ -122,5 +132,7 @@ RULES: dict[type[Operator], Callable[..., str]] = {
     ResizeNearest: _nearest,
     ResizeBilinear2x: _bilinear,
     Rescale: _rescale,
+    Slice: _slice,
+    DepthToSpace: _depth_to_space,
 }
 """(graph, op, program, *input tensors) → output tensor; one row per operator."""

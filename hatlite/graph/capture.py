@@ -2,7 +2,8 @@
 
 Built on ``torch.fx``. Every call keeps where it stands: the module path (``backbone.blocks.3.dw``) and the line of
 source that made it. Operations that are not modules are refused with the same two facts, because a place without a
-module has nowhere to keep its statistics.
+module has nowhere to keep its statistics. Constant parts of a tensor need none and are captured as they are written
+(:mod:`hatlite.graph.selection`).
 """
 
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 from torch import fx, nn
 
 from hatlite.errors import CaptureError
+from hatlite.graph.selection import Selection, gives_parts, selection_step
 
 __all__ = ["Call", "Capture", "capture"]
 
@@ -27,7 +29,8 @@ class Call:
 
     Attributes:
         name: Unique in the network, usable as a key of ``nn.ModuleDict``: ``head_cls_tower_0_1``.
-        path: Module path, ``head.cls_tower.0``; a shared module has several calls.
+        path: Module path, ``head.cls_tower.0``; a shared module has several calls. A selection has the path of the
+            module that makes it.
         module: The module itself.
         inputs: Names of the calls (or of the network's input) whose results it takes.
         line: ``hatlite/models/heads/fcos_head.py:88``.
@@ -101,13 +104,25 @@ class _Tracer(fx.Tracer):
         finally:
             self.paths.pop()
 
-    def create_node(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
-        line = _source_line()
+    def create_node(
+        self, kind: str, target: Any, args: tuple, kwargs: dict, name: str | None = None, type_expr: Any = None
+    ) -> fx.Node:
+        line, path = _source_line(), self.paths[-1] if self.paths else ""
+        step = None
         if kind in ("call_function", "call_method", "get_attr"):
-            name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
-            raise _refusal(self.paths[-1] if self.paths else "", line, f"{name} is not a module")
-        node = super().create_node(kind, target, *args, **kwargs)
-        node.meta["line"] = line
+            try:
+                step = selection_step(kind, target, args, kwargs)
+            except ValueError as problem:
+                raise _refusal(path, line, str(problem)) from None
+            if step is None:
+                called = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+                raise _refusal(path, line, f"{called} is not a module")
+            name = f"{path}.select" if path else "select"
+        node = super().create_node(kind, target, args, kwargs, name, type_expr)
+        node.meta.update(line=line, path=path or "network")
+        if step is not None:
+            source = args[0].meta.get("parts")  # chunk and split give a tuple, of which this is one part
+            node.meta["parts" if gives_parts(step) else "selection"] = (source or ()) + (step,)
         return node
 
 
@@ -115,8 +130,8 @@ def _refusal(path: str, line: str, reason: str) -> CaptureError:
     reason = " ".join(reason.split()).rstrip(".")
     return CaptureError(
         f"{path or 'the network'} ({line}) cannot be captured: {reason}. Between QuantStub and DeQuantStub every"
-        " operation is a call of a module (hatlite.nn.Add, hatlite.nn.Interpolate, torch.nn.MaxPool2d, …), without"
-        " control flow that depends on values or shapes.",
+        " operation is a call of a module (hatlite.nn.Add, hatlite.nn.Interpolate, torch.nn.MaxPool2d, …) or takes a"
+        " constant part of a tensor, without control flow that depends on values or shapes.",
         name=path,
         path=line,
     )
@@ -144,8 +159,10 @@ def capture(network: nn.Module) -> Capture:
             inputs.append(node.name)
         elif node.op == "call_module":
             calls.append(_as_call(node, modules))
-        else:
+        elif node.op == "output":
             outputs = node.args[0]
+        elif "selection" in node.meta and node.users:  # a part that nothing reads is no work
+            calls.append(_as_selection(node))
     if len(inputs) != 1:
         raise CaptureError(f"The network takes {len(inputs)} inputs ({', '.join(inputs)}); expected one image tensor.")
     return Capture(tuple(calls), inputs[0], _output_names(outputs))
@@ -154,7 +171,18 @@ def capture(network: nn.Module) -> Capture:
 def _as_call(node: fx.Node, modules: Mapping[str, nn.Module]) -> Call:
     if node.kwargs or not all(isinstance(argument, fx.Node) for argument in node.args):
         raise _refusal(node.target, node.meta["line"], "a module takes tensors only, by position")
+    if any("parts" in argument.meta for argument in node.args):
+        raise _refusal(node.target, node.meta["line"], "chunk and split give a tuple; take one of its parts")
     return Call(node.name, node.target, modules[node.target], tuple(a.name for a in node.args), node.meta["line"])
+
+
+def _as_selection(node: fx.Node) -> Call:
+    source, steps = node.args[0], node.meta["selection"]
+    if "parts" in source.meta:
+        if type(node.args[1]) is not int:
+            raise _refusal(node.meta["path"], node.meta["line"], "of chunk and split only single parts can be taken")
+        source = source.args[0]
+    return Call(node.name, node.meta["path"], Selection(*steps), (source.name,), node.meta["line"])
 
 
 def _output_names(outputs: Any) -> dict[str, str]:

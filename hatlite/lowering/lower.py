@@ -79,4 +79,5 @@ def _port(name: str, site: Site, values: Mapping[str, TensorType], stride: int) 
 
 
 def _output(name: str, site: Site, entry: Site, values: Mapping[str, TensorType]) -> Port:
-    return _port(name, site, values, round(entry.shape[-1] / site.shape[-1]))
+    stride = max(round(entry.shape[-1] / site.shape[-1]), 1)  # 1 also where the output is larger than the image
+    return _port(name, site, values, stride)

@@ -12,6 +12,7 @@ from hatlite.program import (
     Add,
     Concat,
     Conv2d,
+    DepthToSpace,
     Linear,
     Lut,
     MaxPool2d,
@@ -22,6 +23,7 @@ from hatlite.program import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
     Source,
     Sub,
     Weight,
@@ -32,6 +34,8 @@ from hatlite.quantization.sites import (
     BilinearSite,
     ConcatSite,
     ConvSite,
+    ConvTransposeSite,
+    DepthToSpaceSite,
     LutSite,
     MaxPoolSite,
     MulSite,
@@ -39,6 +43,7 @@ from hatlite.quantization.sites import (
     PadSite,
     RescaleSite,
     Site,
+    SliceSite,
     SubSite,
 )
 
@@ -68,22 +73,15 @@ def _requantize(site: Site, multiplier: torch.Tensor, shift: torch.Tensor, march
 @torch.no_grad()
 def _conv(site: ConvSite, march: March) -> Operator:
     weight, bias = (_numpy(part) for part in site.integers())
-    layer = site.layer
     fields = _common(site) | {
         "bias": bias.astype(np.int64),
         "requantize": None if site.raw else _requantize(site, site.multiplier, site.shift, march),
         "activation_min": 0 if site.raw and site.relu else None,
     }
-    if isinstance(layer, nn.Linear):
+    if isinstance(site.layer, nn.Linear):
         return Linear(weight=_weight(site, weight.transpose(0, 2, 3, 1)), **fields)
-    return Conv2d(
-        weight=_weight(site, weight.transpose(0, 2, 3, 1)),
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        groups=layer.groups,
-        **fields,
-    )
+    window = dict(zip(("stride", "padding", "dilation", "groups"), site.geometry, strict=True))
+    return Conv2d(weight=_weight(site, weight.transpose(0, 2, 3, 1)), **window, **fields)
 
 
 def _weight(site: ConvSite, values_ohwi: np.ndarray) -> Weight:
@@ -95,6 +93,14 @@ def _add(site: AddSite, march: March) -> Operator:
     kind = Sub if isinstance(site, SubSite) else Add
     requantize = _requantize(site, torch.ones(1, dtype=torch.int64), site.shift, march)
     return kind(multipliers=(first, second), requantize=requantize, **_common(site))
+
+
+def _slice(site: SliceSite, march: March) -> Operator:
+    shape = site.inputs[0].shape
+    channels, *picture = site.ranges(shape)
+    rows, columns = picture or (range(1), range(1))
+    start, stop, step = zip(*((part.start, part.stop, part.step) for part in (rows, columns, channels)), strict=True)
+    return Slice(start=start, stop=stop, step=step, **_common(site))
 
 
 def _max_pool(site: MaxPoolSite, march: March) -> Operator:
@@ -117,6 +123,7 @@ def _avg_pool(site: AvgPoolSite, march: March) -> Operator:
 
 LOWERING_RULES: dict[type[Site], Callable[[Any, March], Operator]] = {
     ConvSite: _conv,
+    ConvTransposeSite: _conv,
     AddSite: _add,
     SubSite: _add,
     MulSite: lambda site, march: Mul(requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)),
@@ -127,6 +134,8 @@ LOWERING_RULES: dict[type[Site], Callable[[Any, March], Operator]] = {
         requantize=_requantize(site, site.multiplier, site.shift, march), **_common(site)
     ),
     LutSite: lambda site, march: Lut(table=_numpy(site.table), **_common(site)),
+    SliceSite: _slice,
+    DepthToSpaceSite: lambda site, march: DepthToSpace(block=site.block, **_common(site)),
     PadSite: lambda site, march: Pad(edges=site.edges, **_common(site)),
     ConcatSite: lambda site, march: Concat(**_common(site)),
     RescaleSite: lambda site, march: Rescale(

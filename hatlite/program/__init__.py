@@ -6,6 +6,7 @@ from hatlite.program.ops import (
     Add,
     Concat,
     Conv2d,
+    DepthToSpace,
     Linear,
     Lut,
     MaxPool2d,
@@ -15,6 +16,7 @@ from hatlite.program.ops import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
     Sub,
 )
 from hatlite.program.printer import format_program
@@ -28,6 +30,7 @@ __all__ = [
     "Add",
     "Concat",
     "Conv2d",
+    "DepthToSpace",
     "IntProgram",
     "Linear",
     "Lut",
@@ -40,6 +43,7 @@ __all__ = [
     "Rescale",
     "ResizeBilinear2x",
     "ResizeNearest",
+    "Slice",
     "Source",
     "Sub",
     "TensorType",

@@ -18,6 +18,7 @@ __all__ = [
     "Add",
     "Concat",
     "Conv2d",
+    "DepthToSpace",
     "Linear",
     "Lut",
     "MaxPool2d",
@@ -27,10 +28,12 @@ __all__ = [
     "Rescale",
     "ResizeBilinear2x",
     "ResizeNearest",
+    "Slice",
     "Sub",
 ]
 
 Pair = tuple[int, int]
+Triple = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -196,6 +199,34 @@ class Pad(Operator):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Slice(Operator):
+    """A range of rows, columns and channels. Keeps dtype and scale.
+
+    Attributes:
+        start: First (row, column, channel).
+        stop: First that is no longer taken, at most the size of the input.
+        step: Distance of what is taken.
+    """
+
+    kind: ClassVar[str] = "slice"
+    start: Triple
+    stop: Triple
+    step: Triple = (1, 1, 1)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DepthToSpace(Operator):
+    """Channels become pixels: output (y·h + i, x·w + j, c) is input (y, x, (c·h + i)·w + j). Keeps dtype and scale.
+
+    Attributes:
+        block: (h, w), pixels that one pixel becomes.
+    """
+
+    kind: ClassVar[str] = "depth_to_space"
+    block: Pair
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Lut(Operator):
     """Every 8-bit value is replaced by its entry of a table.
 
@@ -233,6 +264,8 @@ OPERATORS: dict[str, Any] = {
         Mul,
         Lut,
         Pad,
+        Slice,
+        DepthToSpace,
     )
 }
 """Every operator, by kind."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hatlite.program.ops import Add, Conv2d, Linear, MaxPool2d, Operator, Pad, ResizeNearest
+from hatlite.program.ops import Add, Conv2d, DepthToSpace, Linear, MaxPool2d, Operator, Pad, ResizeNearest, Slice
 from hatlite.program.program import IntProgram, Port, Scale, TensorType
 
 __all__ = ["format_program"]
@@ -58,7 +58,15 @@ def _window(op: Operator) -> str:
         return f"x{op.factor}"
     if isinstance(op, Pad):
         return "x".join(map(str, op.edges))
+    if isinstance(op, Slice):
+        return "[" + ",".join(_range(*ends) for ends in zip(op.start, op.stop, op.step, strict=True)) + "]"
+    if isinstance(op, DepthToSpace):
+        return "x".join(map(str, op.block))
     return f"Ma={op.multipliers[0]} Mb={op.multipliers[1]}" if isinstance(op, Add) else ""
+
+
+def _range(start: int, stop: int, step: int) -> str:
+    return f"{start}:{stop}" + (f":{step}" if step != 1 else "")
 
 
 def _geometry(op: Conv2d | Linear | MaxPool2d) -> list[str]:

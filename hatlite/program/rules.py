@@ -3,6 +3,7 @@
 A rule may rely on the rules before it in :data:`OPERATOR_RULES`.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from hatlite.program.ops import (
     Add,
     Concat,
     Conv2d,
+    DepthToSpace,
     Linear,
     Lut,
     MaxPool2d,
@@ -26,6 +28,7 @@ from hatlite.program.ops import (
     Pad,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
 )
 from hatlite.program.program import TensorType
 from hatlite.program.shapes import output_shape
@@ -38,6 +41,8 @@ Rule = Callable[[Any, Types, TensorType, Arithmetic], Iterator[str]]
 
 TABLE_ENTRIES = 256
 WIDE_INPUTS = ("int16",)
+MOVING = (MaxPool2d, ResizeNearest, Concat, Pad, Slice, DepthToSpace)
+"""Operators that only move values or choose among them."""
 
 
 def known_operator(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
@@ -50,7 +55,7 @@ def known_operator(op: Operator, inputs: Types, output: TensorType, arithmetic: 
 
 def whole_windows(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
     """Strides and their kin are whole numbers in range."""
-    for field, smallest in (("kernel", 1), ("stride", 1), ("dilation", 1), ("padding", 0)):
+    for field, smallest in (("kernel", 1), ("stride", 1), ("dilation", 1), ("padding", 0), ("block", 1)):
         pair = getattr(op, field, (1, 1))
         if len(pair) != 2 or any(not isinstance(n, int) or n < smallest for n in pair):
             yield f"{field} is {pair}; expected two whole numbers of {smallest} or more"
@@ -60,6 +65,19 @@ def whole_windows(op: Operator, inputs: Types, output: TensorType, arithmetic: A
         yield f"edges are {op.edges}; expected four whole numbers of 0 or more"
     if isinstance(op, MaxPool2d) and any(2 * p > k for p, k in zip(op.padding, op.kernel, strict=True)):
         yield f"padding {op.padding} is more than half the kernel {op.kernel}; a window could hold nothing else"
+    if isinstance(op, Slice):
+        yield from _slices(op, inputs[0])
+    if isinstance(op, DepthToSpace) and (channels := inputs[0].shape[2]) % math.prod(op.block):
+        yield f"makes blocks of {op.block} from {channels} channels; expected a multiple of {math.prod(op.block)}"
+
+
+def _slices(op: Slice, x: TensorType) -> Iterator[str]:
+    ends = (op.start, op.stop, op.step)
+    if any(len(triple) != 3 or not all(isinstance(n, int) for n in triple) for triple in ends):
+        yield f"start, stop and step are {ends}; expected three whole numbers each"
+    for axis, size, start, stop, step in zip(("rows", "columns", "channels"), x.shape, *ends, strict=True):
+        if not 0 <= start < stop <= size or step < 1:
+            yield f"takes the {axis} {start}:{stop}:{step} of {size}; expected 0 ≤ start < stop ≤ {size} and a step ≥ 1"
 
 
 def weights_fit(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
@@ -106,7 +124,7 @@ def inputs_are_activations(op: Operator, inputs: Types, output: TensorType, arit
 
 def output_dtype(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
     """The declared dtype holds every result; operators that only move values keep dtype and scale."""
-    if isinstance(op, (MaxPool2d, ResizeNearest, Concat, Pad)):
+    if isinstance(op, MOVING):
         for name, value in zip(op.inputs, inputs, strict=True):
             if (value.dtype, value.scale) != (output.dtype, output.scale):
                 yield f"must keep dtype and scale of {name!r}, but {op.output!r} differs"

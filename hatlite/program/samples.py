@@ -17,6 +17,7 @@ from hatlite.program.ops import (
     Add,
     Concat,
     Conv2d,
+    DepthToSpace,
     Linear,
     Lut,
     MaxPool2d,
@@ -26,6 +27,7 @@ from hatlite.program.ops import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
     Sub,
 )
 from hatlite.program.program import IntProgram, Port, TensorType
@@ -117,7 +119,9 @@ class _Drawing:
         values[dead] = bias[dead] = 0
         return {"weight": Weight(values.astype(np.int8)), "bias": bias}
 
-    def convolution(self, kind: str = "conv2d", *, raw: bool = False, linear: bool = False) -> str:
+    def convolution(
+        self, kind: str = "conv2d", *, raw: bool = False, linear: bool = False, channels_out: int = CHANNELS
+    ) -> str:
         groups = 1 if linear else int(self.rng.choice([1, 2, CHANNELS]))
         kernel = 1 if linear else int(self.rng.choice([1, 3]))
         channels = self.type.shape[2]
@@ -130,7 +134,7 @@ class _Drawing:
         fields = {
             **self.common(kind),
             **({} if linear else window),
-            **self.weights(CHANNELS, kernel, kernel, channels // groups),
+            **self.weights(channels_out, kernel, kernel, channels // groups),
         }
         cls = Linear if linear else Conv2d
         if raw:
@@ -192,6 +196,25 @@ class _Drawing:
         edges = (0, 1, 2, 0) if max(self.type.shape[:2]) < 16 else (0, 0, 0, 0)
         return self.append(Pad(**self.common("pad"), edges=edges), self.type.dtype)
 
+    def slice(self) -> str:
+        """Part of the columns, where there are more than three, and of more channels than usual."""
+        height, width, channels = self.type.shape
+        left, right, every = (int(n) for n in (self.rng.integers(2), self.rng.integers(2), self.rng.integers(1, 3)))
+        columns = range(left, width - right, every) if width > 3 else range(width)
+        apart = channels // CHANNELS
+        first = int(self.rng.integers(apart))
+        parts = (range(height), columns, range(first, first + apart * (CHANNELS - 1) + 1, apart))
+        start, stop, step = zip(*((part.start, part.stop, part.step) for part in parts), strict=True)
+        return self.append(Slice(**self.common("slice"), start=start, stop=stop, step=step), self.type.dtype)
+
+    def depth_to_space(self) -> str:
+        """What a transposed convolution becomes."""
+        block = (1, 3) if max(self.type.shape[:2]) > 8 else (3, 2)
+        if max(self.type.shape[:2]) > 16:
+            block = (1, 1)
+        self.convolution(channels_out=CHANNELS * block[0] * block[1])
+        return self.append(DepthToSpace(**self.common("depth_to_space"), block=block), self.type.dtype)
+
     def concat(self) -> str:
         """The last value and others of its size and type, or itself; a convolution brings many channels back."""
         if self.type.shape[2] > CHANNELS:
@@ -218,4 +241,6 @@ DRAWS = {
     "mul": _Drawing.product,
     "lut": _Drawing.table,
     "pad": _Drawing.pad,
+    "slice": _Drawing.slice,
+    "depth_to_space": _Drawing.depth_to_space,
 }

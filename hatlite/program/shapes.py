@@ -7,6 +7,7 @@ from hatlite.program.ops import (
     Add,
     Concat,
     Conv2d,
+    DepthToSpace,
     Linear,
     Lut,
     MaxPool2d,
@@ -16,6 +17,7 @@ from hatlite.program.ops import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
     Sub,
 )
 
@@ -50,12 +52,24 @@ def _padded(op: Pad, x: Shape) -> Shape:
     return x[0] + top + bottom, x[1] + left + right, x[2]
 
 
+def _sliced(op: Slice, x: Shape) -> Shape:
+    height, width, channels = (len(range(*ends)) for ends in zip(op.start, op.stop, op.step, strict=True))
+    return height, width, channels
+
+
+def _depth_to_space(op: DepthToSpace, x: Shape) -> Shape:
+    height, width = op.block
+    return x[0] * height, x[1] * width, x[2] // (height * width)
+
+
 SHAPES: dict[type[Operator], Callable[..., Shape]] = {
     Conv2d: _conv2d,
     Linear: lambda op, x: (*x[:2], len(op.weight.values)),
     Add: lambda op, a, b: a,
     Lut: lambda op, x: x,
     Pad: _padded,
+    Slice: _sliced,
+    DepthToSpace: _depth_to_space,
     Sub: lambda op, a, b: a,
     Mul: lambda op, a, b: a,
     MaxPool2d: _max_pool2d,

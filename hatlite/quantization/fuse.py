@@ -1,4 +1,4 @@
-"""Which calls run as one: conv or linear [+ batch norm] [+ ReLU], add, sub or mul [+ ReLU]."""
+"""Which calls run as one: conv, transposed conv or linear [+ batch norm] [+ ReLU], add, sub or mul [+ ReLU]."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -10,6 +10,8 @@ from hatlite.graph import Call, Capture
 from hatlite.nn import Add, Mul, Sub
 
 __all__ = ["FusedCall", "fuse"]
+
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,12 @@ def _take_along(item: FusedCall, only_reader: dict[str, Call], holder: dict[str,
     """Absorb the batch norm and the ReLU behind `item`, noting in `holder` where their results are."""
     last = item.call
     holder[last.name] = item.call.name
-    if isinstance(last.module, (nn.Conv2d, nn.Linear)):
+    if isinstance(last.module, CONVOLUTIONS):
         follower = only_reader.get(last.name)
         if follower is not None and isinstance(follower.module, nn.BatchNorm2d):
             last, item = follower, replace(item, batch_norm=follower.module)
             holder[last.name] = item.call.name
-    if isinstance(item.call.module, (nn.Conv2d, nn.Linear, Add, Sub, Mul)):
+    if isinstance(item.call.module, (*CONVOLUTIONS, Add, Sub, Mul)):
         follower = only_reader.get(last.name)
         if follower is not None and isinstance(follower.module, nn.ReLU):
             item = replace(item, relu=True)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hatlite.errors import CaptureError
-from hatlite.graph import Capture, capture
+from hatlite.graph import Capture, Selection, capture
 from hatlite.nn import Add, Concat, DeQuantStub, Interpolate, Mul, QuantStub, Sub
 from hatlite.qparams import int_type
 from hatlite.quantization.fuse import FusedCall, fuse
@@ -22,6 +22,8 @@ from hatlite.quantization.sites import (
     BilinearSite,
     ConcatSite,
     ConvSite,
+    ConvTransposeSite,
+    DepthToSpaceSite,
     InputSite,
     LutSite,
     MaxPoolSite,
@@ -30,8 +32,10 @@ from hatlite.quantization.sites import (
     PadSite,
     RescaleSite,
     Site,
+    SliceSite,
     SubSite,
 )
+from hatlite.quantization.sites.conv_transpose import uncut
 
 __all__ = ["SITE_RULES", "prepare"]
 
@@ -61,14 +65,21 @@ def prepare(network: nn.Module, qconfig: QConfig, example_inputs: torch.Tensor) 
             aliases[item.call.name] = item.inputs[0]
             continue
         site = _make_site(item, sites, qconfig, wanted.get(item.call.name), captured)
-        sites.update((part.name, part) for part in site.inputs)  # a rescale may have come between
-        sites[item.call.name] = site
+        _enter(site, sites)
     outputs = {name: aliases[holder[call]] for name, call in captured.outputs.items()}
     graph = FakeQuantGraph(network, sites, outputs)
     graph.record_shapes(example_inputs)
     for item in fused:
         _check_linear(item, sites)
     return graph
+
+
+def _enter(site: Site, sites: dict[str, Site]) -> None:
+    """Add `site` behind those that it reads; a call may have made several, one behind the other."""
+    for part in site.inputs:
+        if part.name not in sites:
+            _enter(part, sites)
+    sites[site.name] = site
 
 
 def _make_site(
@@ -133,7 +144,9 @@ def _check_high_precision(stub: FusedCall, source: FusedCall, fused: list[FusedC
     dtype = stub.call.module.dtype
     if dtype == "int8":
         return
-    makers = (nn.Conv2d, nn.Linear) if dtype == "int32" else (nn.Conv2d, nn.Linear, Add, Sub, Mul, *LUT_FUNCTIONS)
+    makers: tuple[type, ...] = (nn.Conv2d, nn.Linear)
+    if dtype != "int32":
+        makers += (nn.ConvTranspose2d, Add, Sub, Mul, *LUT_FUNCTIONS)
     if not isinstance(source.call.module, makers):
         raise _refusal(stub, f"{dtype} needs a convolution before the stub, not {type(source.call.module).__name__}")
     readers = [item for item in fused if source.call.name in item.inputs and item is not stub]
@@ -160,6 +173,23 @@ def _conv(item: FusedCall, settings: dict) -> Site:
     if isinstance(module, nn.Conv2d) and (isinstance(module.padding, str) or module.padding_mode != "zeros"):
         raise _refusal(item, "padding must be numbers, filled with zeros")
     return ConvSite(module, item.batch_norm, **settings)
+
+
+def _conv_transpose(item: FusedCall, settings: dict) -> Site:
+    """All phases in one convolution, then channels become pixels, then edges are cut off; the last has the name."""
+    layer, name = item.call.module, settings["name"]
+    rest = uncut(layer)
+    blocks = layer.stride != (1, 1)
+    names = [f"{name}_phases"] * (blocks or rest is not None) + [f"{name}_blocks"] * (blocks and rest is not None)
+    names.append(name)
+    moving = {**settings, "relu": False}
+    site: Site = ConvTransposeSite(layer, item.batch_norm, **{**settings, "name": names.pop(0)})
+    _settle_dtype(site)
+    if blocks:
+        site = DepthToSpaceSite(layer.stride, **_keeping_type({**moving, "inputs": (site,), "name": names.pop(0)}))
+    if rest is not None:
+        site = SliceSite(rest, **_keeping_type({**moving, "inputs": (site,), "name": names.pop(0)}))
+    return site
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
@@ -209,6 +239,11 @@ def _pad(item: FusedCall, settings: dict) -> Site:
     return PadSite((top, bottom, left, right), **_keeping_type(settings))
 
 
+def _pixel_shuffle(item: FusedCall, settings: dict) -> Site:
+    factor = item.call.module.upscale_factor
+    return DepthToSpaceSite((factor, factor), **_keeping_type(settings))
+
+
 def _interpolate(item: FusedCall, settings: dict) -> Site:
     if item.call.module.mode == "bilinear":
         return BilinearSite(**_keeping_type(settings))
@@ -244,6 +279,9 @@ SITE_RULES: dict[type[nn.Module], Callable[[FusedCall, dict], Site]] = {
     QuantStub: _input,
     nn.Conv2d: _conv,
     nn.Linear: _conv,
+    nn.ConvTranspose2d: _conv_transpose,
+    nn.PixelShuffle: _pixel_shuffle,
+    Selection: lambda item, settings: SliceSite(item.call.module, **_keeping_type(settings)),
     nn.ReLU: lambda item, settings: RescaleSite(**{**settings, "relu": True}),
     Add: lambda item, settings: AddSite(**settings),
     Sub: lambda item, settings: SubSite(**settings),

@@ -79,3 +79,21 @@ def test_shapes_are_read() -> None:
 def test_a_malformed_shape_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"expected four whole numbers N,C,H,W above 0, such as 1,3,512,512\."):
         parse_shape(text)
+
+
+class Decoder(nn.Module):
+    """A transposed convolution on half of the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stub, self.stem = QuantStub(1 / 128), nn.Conv2d(3, 8, 1)
+        self.up, self.out = nn.ConvTranspose2d(4, 6, 4, 2, 1, groups=2), DeQuantStub()
+
+    def forward(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"y": self.out(self.up(self.stem(self.stub(img))[:, :4]))}
+
+
+@pytest.mark.parametrize("method", ["hook", "fx"])
+def test_every_input_of_a_transposed_convolution_meets_every_tap(method: str) -> None:
+    counts = count(Decoder(), (1, 3, 5, 4), method)
+    assert counts.layers == (("stem", 20 * 8 * 3), ("up", 20 * 4 * 3 * 16))  # 4 inputs, 6 / 2 outputs each, 4 × 4 taps

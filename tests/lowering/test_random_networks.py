@@ -29,6 +29,18 @@ def gate() -> nn.Module:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(CHANNELS, CHANNELS, 1), nn.Sigmoid())
 
 
+class Halves(nn.Module):
+    """The channels in another order, and the picture from every other column and back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.concat, self.up = Concat(), nn.ConvTranspose2d(CHANNELS, CHANNELS, (1, 2), (1, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, second = x.chunk(2, dim=1)
+        return self.up(self.concat(second, first)[..., 1::2])
+
+
 SINGLE: tuple[Callable[[], nn.Module], ...] = (
     lambda: conv(CHANNELS, CHANNELS),
     lambda: conv(CHANNELS, CHANNELS, nn.ReLU()),
@@ -40,6 +52,9 @@ SINGLE: tuple[Callable[[], nn.Module], ...] = (
     lambda: nn.Sequential(
         nn.ZeroPad2d((0, 0, 0, 1)), nn.MaxPool2d(2), Interpolate(), nn.Conv2d(CHANNELS, CHANNELS, (2, 1))
     ),
+    lambda: nn.Sequential(nn.MaxPool2d(1, 2), nn.ConvTranspose2d(CHANNELS, CHANNELS, (3, 4), 2, 1, (0, 0), groups=2)),
+    lambda: nn.Sequential(nn.Conv2d(CHANNELS, 4 * CHANNELS, 1, 2), nn.PixelShuffle(2), one_row_less()),
+    Halves,
     nn.ReLU,
     *(kind for kind in LUT_FUNCTIONS if kind is not Exp),
 )

@@ -1,10 +1,12 @@
 import dataclasses
 
 from hatlite.program import (
+    DepthToSpace,
     Linear,
     Pad,
     Requantize,
     ResizeNearest,
+    Slice,
     Source,
     TensorType,
     Weight,
@@ -50,3 +52,10 @@ def test_the_other_operators(program):
 def test_a_pad_shows_its_edges(program):
     ops = (Pad(name="p", inputs=("img",), output="a", edges=(0, 1, 2, 3)),)
     assert " = pad %0 0x1x2x3 [" in format_program(dataclasses.replace(program, ops=ops, outputs=()))
+
+
+def test_parts_and_blocks_show_what_they_take(program):
+    part = Slice(name="s", inputs=("img",), output="a", start=(0, 1, 0), stop=(7, 5, 1), step=(1, 2, 1))
+    blocks = DepthToSpace(name="d", inputs=("a",), output="b", block=(2, 1))
+    text = format_program(dataclasses.replace(program, ops=(part, blocks), outputs=()))
+    assert " = slice %0 [0:7,1:5:2,0:1] [" in text and " = depth_to_space %1 2x1 [" in text

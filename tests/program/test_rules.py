@@ -8,6 +8,7 @@ import pytest
 from hatlite.errors import ProgramError
 from hatlite.program import (
     Concat,
+    DepthToSpace,
     IntProgram,
     Linear,
     Lut,
@@ -19,6 +20,7 @@ from hatlite.program import (
     Requantize,
     Rescale,
     ResizeNearest,
+    Slice,
     Source,
     Sub,
     TensorType,
@@ -196,6 +198,48 @@ def test_edges_are_four_whole_numbers(edges):
     op = Pad(name="p", inputs=("x",), output="y", edges=edges)
     with pytest.raises(ProgramError, match=r"edges are \(.*\); expected four whole numbers of 0 or more"):
         verify(chain(op, value(1, "int8"), value(1, "int8")))
+
+
+PART = "takes the channels {} of 1; expected 0 ≤ start < stop ≤ 1 and a step ≥ 1"
+
+
+@pytest.mark.parametrize(
+    ("ends", "text"),
+    [
+        (((0, 0, 0), (1, 1, 1), (1, 1)), r"start, stop and step are \(.*\); expected three whole numbers each"),
+        (((0, 0, 0.5), (1, 1, 1), (1, 1, 1)), "expected three whole numbers each"),
+        (((0, 0, 0), (1, 1, 2), (1, 1, 1)), PART.format("0:2:1")),
+        (((0, 0, 1), (1, 1, 1), (1, 1, 1)), PART.format("1:1:1")),
+        (((0, 0, -1), (1, 1, 1), (1, 1, 1)), PART.format("-1:1:1")),
+        (((0, 0, 0), (1, 1, 1), (1, 1, 0)), PART.format("0:1:0")),
+        (((0, 0, 0), (5, 1, 1), (1, 1, 1)), "takes the rows 0:5:1 of 4; expected"),
+    ],
+)
+def test_a_slice_lies_inside(ends, text):
+    op = Slice(name="s", inputs=("x",), output="y", start=ends[0], stop=ends[1], step=ends[2])
+    with pytest.raises(ProgramError, match=text):
+        verify(chain(op, value(1, "int8"), value(1, "int8")))
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        ((2, 2), r"makes blocks of \(2, 2\) from 6 channels; expected a multiple of 4"),
+        ((0, 1), r"block is \(0, 1\); expected two whole numbers of 1 or more"),
+        ((2, 3), r"gives \(8, 12, 1\), but 'y' is declared as \(4, 4, 6\)"),
+    ],
+)
+def test_blocks_are_made_of_whole_channels(block, text):
+    op = DepthToSpace(name="d", inputs=("x",), output="y", block=block)
+    with pytest.raises(ProgramError, match=text):
+        verify(chain(op, value(6, "int8"), value(6, "int8")))
+
+
+@pytest.mark.parametrize("kind", [Slice, DepthToSpace])
+def test_what_is_moved_keeps_its_type(kind):
+    fields = {"start": (0, 0, 0), "stop": (4, 4, 1)} if kind is Slice else {"block": (1, 1)}
+    with pytest.raises(ProgramError, match="must keep dtype and scale of 'x', but 'y' differs"):
+        verify(chain(kind(name="s", inputs=("x",), output="y", **fields), value(1, "int8"), value(1, "uint8")))
 
 
 def test_raw_accumulators_are_only_rescaled(program):

@@ -25,6 +25,7 @@ from hatlite.program import (
     Add,
     Concat,
     Conv2d,
+    DepthToSpace,
     IntProgram,
     Linear,
     Lut,
@@ -36,6 +37,7 @@ from hatlite.program import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
     Sub,
 )
 from hatlite.program.bounds import accumulator_peak, add_peak
@@ -169,6 +171,21 @@ def _pad(op: Pad, program: IntProgram) -> Kernel:
     return lambda x: F.pad(x, (left, right, top, bottom))
 
 
+def _slice(op: Slice, program: IntProgram) -> Kernel:
+    rows, columns, channels = (slice(*ends) for ends in zip(op.start, op.stop, op.step, strict=True))
+    return lambda x: x[:, channels, rows, columns].contiguous(memory_format=NHWC)
+
+
+def _depth_to_space(op: DepthToSpace, program: IntProgram) -> Kernel:
+    height, width = op.block
+
+    def apply(x: torch.Tensor) -> torch.Tensor:
+        blocks = x.permute(0, 2, 3, 1).unflatten(3, (-1, height, width))  # N H W C h w, as it lies in memory
+        return blocks.permute(0, 1, 4, 2, 5, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+
+    return apply
+
+
 KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
     Conv2d: _conv2d,
     Linear: _linear,
@@ -182,6 +199,8 @@ KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
     Concat: _concat,
     Lut: _lut,
     Pad: _pad,
+    Slice: _slice,
+    DepthToSpace: _depth_to_space,
 }
 
 

@@ -23,6 +23,7 @@ from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program import (
     Add,
     Conv2d,
+    DepthToSpace,
     IntProgram,
     Linear,
     MaxPool2d,
@@ -31,6 +32,7 @@ from hatlite.program import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
 )
 from hatlite.program.bounds import accumulator_range
 
@@ -222,6 +224,13 @@ def _resize_nearest(op: ResizeNearest, program: IntProgram) -> tuple[str, Kernel
     return "bytes", lambda x: F.interpolate(x, scale_factor=op.factor, mode="nearest-exact")
 
 
+def _moving(op: Operator, program: IntProgram) -> tuple[str, Kernel] | None:
+    """What only chooses or moves values does so with bytes as with floats."""
+    if program.values[op.inputs[0]].dtype not in BYTES:
+        return None
+    return "bytes", float32.KERNELS[type(op)](op, program)
+
+
 KERNELS: dict[type[Operator], Callable[..., tuple[str, Kernel] | None]] = {
     Conv2d: _convolution,
     Linear: _convolution,
@@ -230,6 +239,8 @@ KERNELS: dict[type[Operator], Callable[..., tuple[str, Kernel] | None]] = {
     ResizeBilinear2x: _resize_bilinear2x,
     MaxPool2d: _max_pool,
     ResizeNearest: _resize_nearest,
+    Slice: _moving,
+    DepthToSpace: _moving,
 }
 """What is better than the float32 engine here; a rule returns None where it has no proof."""
 

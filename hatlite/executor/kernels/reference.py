@@ -13,6 +13,7 @@ from hatlite.program import (
     Add,
     Concat,
     Conv2d,
+    DepthToSpace,
     IntProgram,
     Linear,
     Lut,
@@ -24,6 +25,7 @@ from hatlite.program import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
     Sub,
 )
 from hatlite.qparams import int_range
@@ -79,6 +81,8 @@ KERNELS: dict[type[Operator], Callable[..., Ints]] = {
     Mul: lambda op, a, b: _finish(reference.mul(a, b), op.requantize),
     Lut: lambda op, x: reference.lookup(x, op.table, int_range(x.dtype.name)[0]),
     Pad: lambda op, x: reference.pad(x, op.edges),
+    Slice: lambda op, x: reference.slice_of(x, op.start, op.stop, op.step),
+    DepthToSpace: lambda op, x: reference.depth_to_space(x, op.block),
     Concat: lambda op, *parts: reference.concat(*parts),
 }
 

@@ -18,6 +18,7 @@ __all__ = [
     "bilinear2x_accumulate",
     "concat",
     "conv2d",
+    "depth_to_space",
     "linear",
     "lookup",
     "max_pool2d",
@@ -25,10 +26,12 @@ __all__ = [
     "output_side",
     "pad",
     "resize_nearest",
+    "slice_of",
 ]
 
 Ints = NDArray[Any]
 Pair = tuple[int, int]
+Triple = tuple[int, int, int]
 
 BILINEAR_KERNEL = np.outer([1, 2, 1], [1, 2, 1])
 """(3, 3) weights on pixels that were doubled; their sum 16 belongs into the requantise multiplier."""
@@ -127,6 +130,20 @@ def bilinear2x_accumulate(x_NHWC: Ints) -> NDArray[np.int64]:
 def concat(*parts_NHWC: Ints) -> NDArray[np.int64]:
     """Return (N, H, W, C1 + C2 + …): channels of integers that share one scale, one after the other."""
     return np.concatenate(parts_NHWC, axis=-1).astype(np.int64)
+
+
+def slice_of(x_NHWC: Ints, start: Triple, stop: Triple, step: Triple) -> NDArray[np.int64]:
+    """Return every step-th row, column and channel from start on and before stop, (height, width, channels) each."""
+    ranges = (slice(*ends) for ends in zip(start, stop, step, strict=True))
+    return x_NHWC[:, *ranges].astype(np.int64)
+
+
+def depth_to_space(x_NHWC: Ints, block: Pair) -> NDArray[np.int64]:
+    """Return (N, H · h, W · w, C / (h · w)): each pixel becomes a block (h, w), filled from h · w channels in a row."""
+    batch, rows, columns, _ = x_NHWC.shape
+    height, width = block
+    x_NHWChw = x_NHWC.astype(np.int64).reshape(batch, rows, columns, -1, height, width)
+    return x_NHWChw.transpose(0, 1, 4, 2, 5, 3).reshape(batch, rows * height, columns * width, -1)
 
 
 def _padded(x_NHWC: Ints, padding: Pair, value: int) -> NDArray[np.int64]:

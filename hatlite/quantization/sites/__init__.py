@@ -2,7 +2,9 @@
 
 from hatlite.quantization.sites.base import Site
 from hatlite.quantization.sites.conv import ConvSite
+from hatlite.quantization.sites.conv_transpose import ConvTransposeSite
 from hatlite.quantization.sites.lut import LUT_FUNCTIONS, LutSite
+from hatlite.quantization.sites.moving import DepthToSpaceSite, SliceSite
 from hatlite.quantization.sites.others import (
     AvgPoolSite,
     BilinearSite,
@@ -23,6 +25,8 @@ __all__ = [
     "BilinearSite",
     "ConcatSite",
     "ConvSite",
+    "ConvTransposeSite",
+    "DepthToSpaceSite",
     "InputSite",
     "LutSite",
     "MaxPoolSite",
@@ -32,5 +36,6 @@ __all__ = [
     "PassingSite",
     "RescaleSite",
     "Site",
+    "SliceSite",
     "SubSite",
 ]

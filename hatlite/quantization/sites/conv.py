@@ -1,5 +1,7 @@
 """Convolution or linear layer with its batch norm and ReLU, in the arithmetic of the accelerator."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -42,16 +44,28 @@ class ConvSite(RoundingSite):
     ideal_weight_scale: torch.Tensor
 
     def __init__(self, layer: nn.Conv2d | nn.Linear, batch_norm: nn.BatchNorm2d | None, **site: object) -> None:
-        channels = layer.weight.shape[0]
+        channels = self.channels_of(layer)
         super().__init__(channels, **site)
         self.layers = (layer, batch_norm)  # a tuple, so that the parameters stay where they are
         for name in ("weight_scale", "ideal_weight_scale"):
             self.register_buffer(name, torch.full((channels,), float("nan"), dtype=torch.float64))
 
+    @staticmethod
+    def channels_of(layer: Any) -> int:
+        """Return how many channels the accumulator of `layer` has."""
+        return layer.weight.shape[0]
+
     @property
-    def layer(self) -> nn.Conv2d | nn.Linear:
+    def layer(self) -> Any:
         """The convolution or linear layer."""
         return self.layers[0]
+
+    @property
+    def geometry(self) -> tuple[Any, Any, Any, int]:
+        """stride, padding, dilation and groups of the convolution that integers compute."""
+        layer = self.layer
+        linear = isinstance(layer, nn.Linear)
+        return _POINTWISE if linear else (layer.stride, layer.padding, layer.dilation, layer.groups)
 
     @property
     def raw(self) -> bool:
@@ -69,26 +83,31 @@ class ConvSite(RoundingSite):
         weight = layer.weight if layer.weight.ndim == 4 else layer.weight[:, :, None, None]
         return weight, layer.bias, *((None, None) if bn is None else (bn.weight, bn.bias))
 
+    def statistics(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return running mean and variance (with epsilon) of the batch norm, (C,) of `dtype` each; None without one."""
+        bn = self.layers[1]
+        return None if bn is None else (bn.running_mean.to(dtype), bn.running_var.to(dtype) + bn.eps)
+
     def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return weight and bias with the batch norm folded in, real and differentiable."""
-        layer, bn = self.layers
-        weight = layer.weight
-        bias = layer.bias if layer.bias is not None else weight.new_zeros(weight.shape[0])
-        if bn is None:
+        """Return weight (O, I / groups, h, w) and bias with the batch norm folded in, real and differentiable."""
+        weight, bias, gamma, beta = self.parameters_of_fold()
+        bias = bias if bias is not None else weight.new_zeros(weight.shape[0])
+        statistics = self.statistics(weight.dtype)
+        if statistics is None:
             return weight, bias
-        factor = torch.rsqrt(bn.running_var + bn.eps)
-        factor = factor if bn.weight is None else factor * bn.weight
-        bias = (bias - bn.running_mean) * factor
-        weight = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
-        return weight, bias if bn.bias is None else bias + bn.bias
+        mean, variance = statistics
+        factor = torch.rsqrt(variance)
+        factor = factor if gamma is None else factor * gamma
+        bias = (bias - mean) * factor
+        weight = weight * factor.reshape(-1, 1, 1, 1)
+        return weight, bias if beta is None else bias + beta
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         weight, bias = self.folded()
-        x, layer = inputs[0], self.layer
-        if isinstance(layer, nn.Linear):
-            y = F.linear(x, weight, bias)
+        if isinstance(self.layer, nn.Linear):
+            y = F.linear(inputs[0], weight.flatten(1), bias)
         else:
-            y = F.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+            y = F.conv2d(inputs[0], weight, bias, *self.geometry)
         y = y.relu() if self.relu else y
         return y if self.raw else self.observe(y)
 
@@ -107,14 +126,11 @@ class ConvSite(RoundingSite):
 
     @torch.no_grad()
     def _constants(self) -> ConvConstants:
-        layer, bn = self.layers
         zeros = torch.zeros_like(self.weight_scale)
-        mean = zeros if bn is None else bn.running_mean.double()
-        inverse_std = zeros + 1 if bn is None else (bn.running_var.double() + bn.eps).sqrt().reciprocal()
+        mean, variance = self.statistics(torch.float64) or (zeros, zeros + 1)
+        inverse_std = variance.sqrt().reciprocal()
         source = self.inputs[0]
         clamped = not self.raw or self.relu
-        linear = isinstance(layer, nn.Linear)
-        geometry = (layer.stride, layer.padding, layer.dilation, layer.groups) if not linear else _POINTWISE
         return ConvConstants(
             mean=mean,
             weight_unit=inverse_std / self.weight_scale,
@@ -124,7 +140,7 @@ class ConvSite(RoundingSite):
             quant_min=self.quant_min if clamped else None,
             quant_max=self.quant_max,
             input_magnitude=max(-source.quant_min, source.quant_max),
-            geometry=geometry,
+            geometry=self.geometry,
         )
 
     @torch.no_grad()

@@ -143,3 +143,20 @@ def test_a_lookup_by_hand():
 def test_pad_by_hand():
     padded = reference.pad(np.array([[[[5]]]], np.uint8), (0, 1, 2, 0))
     assert padded[0, :, :, 0].tolist() == [[0, 0, 5], [0, 0, 0]]
+
+
+def test_a_slice_by_hand():
+    x = np.arange(24).reshape(1, 2, 4, 3).astype(np.int8)
+    part = reference.slice_of(x, (1, 0, 1), (2, 4, 3), (1, 2, 1))
+    assert part.tolist() == [[[[13, 14], [19, 20]]]] and part.dtype == np.int64
+
+
+@pytest.mark.parametrize("block", [(2, 2), (1, 3), (3, 1)])
+def test_depth_to_space_by_its_definition(block):
+    height, width = block
+    x = np.random.default_rng(0).integers(-128, 128, (2, 3, 2, 2 * height * width), dtype=np.int8)
+    y = reference.depth_to_space(x, block)
+    assert y.shape == (2, 3 * height, 2 * width, 2)
+    for n, row, column, c in np.ndindex(*y.shape):
+        channel = (c * height + row % height) * width + column % width
+        assert y[n, row, column, c] == x[n, row // height, column // width, channel]
