@@ -7,7 +7,7 @@ import torch
 from networks import images
 from torch import nn
 
-from hatlite.executor import Executor
+from hatlite.executor import ENGINES, Executor
 from hatlite.lowering import lower
 from hatlite.march import get_march
 from hatlite.nn import DeQuantStub, QuantStub
@@ -57,7 +57,7 @@ def lowered(graph: FakeQuantGraph) -> IntProgram:
 
 
 def differing(graph: FakeQuantGraph, img: torch.Tensor) -> int:
-    """Return how many integers differ: train against eval mode, and both engines against the graph."""
+    """Return how many integers differ: train against eval mode, and all engines against the graph."""
     with torch.no_grad():
         expected = graph.eval().integers(img)
     in_train = graph.train().integers(img)
@@ -65,7 +65,7 @@ def differing(graph: FakeQuantGraph, img: torch.Tensor) -> int:
     program = lowered(graph)
     scale = graph.sites["quant"].scale
     array = (img.double() / scale + 0.5).floor().clamp(-128, 127).permute(0, 2, 3, 1).numpy().astype(np.int8)
-    for engine in ("reference", "float32"):
+    for engine in ENGINES:
         got = Executor(program, engine).run({"img": np.ascontiguousarray(array)}, keep="all")
         assert set(got) == set(expected)
         for name, q in expected.items():

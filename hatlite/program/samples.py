@@ -37,6 +37,7 @@ from hatlite.qparams import int_range, int_type
 __all__ = ["random_inputs", "random_program"]
 
 SCALE = 1 / 128
+RARELY = 1 / 8
 CHANNELS = 6  # divisible by 2 and 3, so that groups can be drawn
 
 
@@ -143,6 +144,15 @@ class _Drawing:
         peak = accumulator_peak(cls(**fields, requantize=None), self.type.dtype)
         return self.append(cls(**fields, requantize=self.requantize(peak, dtype)), dtype)
 
+    def average(self) -> str:
+        """A global average pool: a depthwise convolution by 1 with a window as large as the picture."""
+        height, width, channels = self.type.shape
+        weight = Weight(np.ones((channels, height, width, 1), np.int8))
+        fields = {**self.common("conv2d"), "weight": weight, "bias": np.zeros(channels), "groups": channels}
+        peak = accumulator_peak(Conv2d(**fields, requantize=None), self.type.dtype)
+        dtype = self.dtype()
+        return self.append(Conv2d(**fields, requantize=self.requantize(peak[:1], dtype)), dtype)
+
     def addition(self, kind: Callable[..., Add] = Add, name: str = "add") -> str:
         """The last value and another of its shape, or itself."""
         partners = [name for name, value in self.values.items() if value.shape == self.type.shape]
@@ -229,7 +239,7 @@ class _Drawing:
 
 
 DRAWS = {
-    "conv2d": _Drawing.convolution,
+    "conv2d": lambda draw: draw.average() if draw.rng.random() < RARELY else draw.convolution(),
     "linear": lambda draw: draw.convolution("linear", linear=True),
     "add": _Drawing.addition,
     "max_pool2d": _Drawing.max_pool,

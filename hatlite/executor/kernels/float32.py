@@ -1,8 +1,9 @@
 """The float32 engine: torch convolutions on tensors that hold integers. Exact, because nothing is ever rounded.
 
 A float32 holds every integer up to 2^24, so a sum whose terms' absolute values stay below 2^24 is exact in any order.
-Each layer is checked with its real weights; one that could exceed 2^24 runs in float64 (up to 2^53). This excludes
-algorithms that multiply transformed values, so NNPACK's Winograd is switched off. Requantising works in float64
+Each layer is checked with its real weights; one that could exceed 2^24 is divided into parts that cannot
+(:mod:`hatlite.executor.kernels.partial_sums`) or runs in float64 (up to 2^53). This excludes algorithms that multiply
+transformed values, so NNPACK's Winograd is switched off. Requantising works in float64
 while ``|acc| · M + 2^(s−1) < 2^53``, else in int64.
 
 Values are (N, C, H, W) float32 in channels_last memory; raw accumulators are float64.
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from hatlite.executor.kernels.partial_sums import BYTES_OF, Part, combine, parts_of
 from hatlite.ops.exact import exact_float32
 from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
@@ -100,10 +102,32 @@ def finisher(rule: Requantize | None, activation_min: int | None, peak: int) -> 
 def _convolution(op: Conv2d | Linear, x_dtype: str, **window: Any) -> Kernel:
     peak = int(accumulator_peak(op, x_dtype).max())
     dtype = _exact_dtype(peak)
-    weight = torch.from_numpy(op.weight.values.transpose(0, 3, 1, 2).copy()).to(dtype).contiguous(memory_format=NHWC)
-    bias = torch.from_numpy(op.bias.copy()).to(dtype)
     finish = finisher(op.requantize, op.activation_min, peak)
+    parts = None if dtype == torch.float32 else parts_of(op, x_dtype, pointwise_from=math.inf)
+    if parts is not None:
+        sums = _partial_sums(parts, x_dtype, window)
+        return lambda x: finish(sums(x))
+    weight, bias = _constants(op.weight.values, op.bias, dtype)
     return lambda x: finish(F.conv2d(x.to(dtype), weight, bias, **window))
+
+
+def _constants(weight_OhwI: Any, bias: Any, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    weight = torch.from_numpy(weight_OhwI.transpose(0, 3, 1, 2).copy()).to(dtype)
+    return weight.contiguous(memory_format=NHWC), torch.from_numpy(bias.copy()).to(dtype)
+
+
+def _partial_sums(parts: Sequence[Part], x_dtype: str, window: dict[str, Any]) -> Kernel:
+    constants = [_constants(part.weight, part.bias, torch.float32) for part in parts]
+
+    def apply(x: torch.Tensor) -> torch.Tensor:
+        read = {x_dtype: x}
+        if x_dtype in BYTES_OF:
+            low = x - torch.floor(x * 2**-8).mul_(2**8)
+            read = {"int8": x - low, "uint8": low}  # high bytes at what they count for
+        inputs = (read[part.dtype][:, part.channels] for part in parts)
+        return combine([F.conv2d(q, *both, **window) for q, both in zip(inputs, constants, strict=True)])
+
+    return apply
 
 
 def _conv2d(op: Conv2d, program: IntProgram) -> Kernel:

@@ -6,6 +6,7 @@ rule holds for every channel on all accumulators that its weights can reach; els
 accumulator as float32 result, rounded by the float32 engine; else that engine alone. :attr:`Engine.kernels` says which.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from hatlite.executor.kernels import float32
+from hatlite.executor.kernels.partial_sums import BYTES_OF, Part, combine, parts_of
 from hatlite.ops.exact import exact_float32
 from hatlite.ops.integer.certificate import agrees
 from hatlite.ops.integer.engine_rules import BYTES, CONV_RULES, FLOAT32_EXACT, ZERO_POINT, zero_point
@@ -34,13 +36,16 @@ from hatlite.program import (
     ResizeNearest,
     Slice,
 )
-from hatlite.program.bounds import accumulator_range
+from hatlite.program.bounds import accumulator_peak, accumulator_range
 
 __all__ = ["Engine", "pointwise_add"]
 
 Kernel = Callable[..., torch.Tensor]
 NHWC = torch.channels_last
 RULE = next(rule for rule in CONV_RULES if rule.name == "onednn")
+LITTLE = int(sys.byteorder == "little")
+POINTWISE_FROM = 128
+"""Output channels from which on a 1×1 convolution of int16 inputs is faster in two int8 parts (benchmarks/int16.py)."""
 POINTWISE = {"stride": [1, 1], "padding": [0, 0], "dilation": [1, 1]}
 
 
@@ -105,7 +110,7 @@ def _fills_its_type(rule: Requantize, dtype: str) -> bool:
 def _convolution(op: Conv2d | Linear, program: IntProgram) -> tuple[str, Kernel] | None:
     x, out = program.values[op.inputs[0]], program.values[op.output].dtype
     if x.dtype not in BYTES:
-        return None
+        return _partial_products(op, program)
     values = op.weight.values.transpose(0, 3, 1, 2)
     bias = op.bias.astype(np.int64)
     window = {name: getattr(op, name, pair) for name, pair in POINTWISE.items()}
@@ -119,10 +124,42 @@ def _convolution(op: Conv2d | Linear, program: IntProgram) -> tuple[str, Kernel]
     )  # sums are taken in int32; only their last value becomes a float
     peak = int(max(-low.min(), high.max(), (high - bias).max(), (bias - low).max()))
     if peak >= FLOAT32_EXACT:
-        return None
+        return _partial_products(op, program)
     products = _Convolution(values, np.ones(len(bias)), bias, shape[0], None, *shape[1:])
     finish = float32.finisher(rule, op.activation_min, peak)
     return "int8 products", lambda acc: _to_bytes(finish(products(acc)), out)
+
+
+def _partial_products(op: Conv2d | Linear, program: IntProgram) -> tuple[str, Kernel] | None:
+    """The sum of several int8 convolutions: of the bytes of an int16 input, of groups of channels, or of both."""
+    x, out = program.values[op.inputs[0]], program.values[op.output].dtype
+    parts = parts_of(op, x.dtype, pointwise_from=POINTWISE_FROM)
+    if parts is None:
+        return None
+    window = {name: getattr(op, name, pair) for name, pair in POINTWISE.items()}
+    products = [_part(part, x, window, getattr(op, "groups", 1)) for part in parts]
+    finish = float32.finisher(op.requantize, op.activation_min, int(accumulator_peak(op, x.dtype).max()))
+
+    def apply(q: torch.Tensor) -> torch.Tensor:
+        read = _bytes_of(q) if x.dtype in BYTES_OF else {x.dtype: q}
+        inputs = (read[part.dtype][:, part.channels].contiguous(memory_format=NHWC) for part in parts)
+        return _to_bytes(finish(combine([take(q) for take, q in zip(products, inputs, strict=True)])), out)
+
+    return "int8 products", apply
+
+
+def _part(part: Part, x: Any, window: dict, groups: int) -> _Convolution:
+    channels = len(range(*part.channels.indices(x.shape[2])))
+    read = type(x)(shape=(*x.shape[:2], channels), dtype=part.dtype, scale=1.0)
+    values = part.weight.transpose(0, 3, 1, 2)
+    return _Convolution(values, np.full(len(values), part.factor), part.bias, read, None, window, groups)
+
+
+def _bytes_of(x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the high bytes of 16-bit values, signed with the zero point 128, and the low ones."""
+    two = x.permute(0, 2, 3, 1).to(torch.int16).unsqueeze(-1).view(torch.uint8)
+    high, low = two[..., LITTLE], two[..., 1 - LITTLE]  # as the machine orders them
+    return {"int8": (high ^ ZERO_POINT).permute(0, 3, 1, 2), "uint8": low.contiguous().permute(0, 3, 1, 2)}
 
 
 def _rescale(op: Rescale, program: IntProgram) -> tuple[str, Kernel] | None:
