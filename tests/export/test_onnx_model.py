@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import ONNX_KINDS
+from operator_networks import calibrated, conv, lowered
 from single_op_programs import program as one_op
+from torch import nn
 
 from hatlite.errors import ProgramError
 from hatlite.executor import Executor, dequantize_outputs
@@ -87,6 +89,31 @@ def test_qdq_keeps_its_promise(proof_programs):
     assert exact_outputs(program, "qdq") == {port.name for port in ports}
     inputs = random_inputs(program, 5, 3)
     require_equal(run(to_onnx(program, "qdq"), inputs), Executor(program).run(inputs))
+
+
+class Decoder(nn.Module):
+    """What a transposed convolution is made of, and a part of its channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = conv(3, 6, nn.ReLU(), nn.MaxPool2d(2)), nn.ConvTranspose2d(3, 4, 4, (2, 3), 1, (0, 1))
+        self.norm, self.relu = nn.BatchNorm2d(4), nn.ReLU()
+
+    def forward(self, x):
+        first, second = self.down(x).chunk(2, dim=1)
+        return {"first": self.relu(self.norm(self.up(first))), "second": self.up(second)[..., 1::2]}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_transposed_convolution_is_exact_in_both_forms(level):
+    program = lowered(calibrated(Decoder))
+    inputs = random_inputs(program, 3, 2)
+    expected = Executor(program).run(inputs)
+    golden = to_onnx(program)
+    assert [node.op_type for node in golden.graph.node].count("QLinearConv") == 3
+    require_equal(run(golden, inputs, level), expected)
+    assert exact_outputs(program, "qdq") == set(expected)
+    require_equal(run(to_onnx(program, "qdq"), inputs), expected)
 
 
 @pytest.mark.parametrize(("dtype", "worst"), [("int8", 0.01), ("int16", 0.01)])

@@ -84,6 +84,7 @@ def test_what_it_becomes() -> None:
     assert [program.values[name].dtype for name in names] == ["uint8"] * 3
     assert program.ops[1].weight.values.shape == (16, 2, 2, 4)  # 4 × 4 taps, dealt out to 2 × 2 phases: none is lost
     assert program.ops[1].source.module == program.ops[3].source.module == "inner.1"
+    assert program.outputs[0].stride == 1  # no smaller one, though the output is larger than the image
     without_edges = lowered(calibrated(lambda: transposed(kernel_size=2, padding=0)))
     assert [op.kind for op in without_edges.ops] == ["conv2d", "conv2d", "depth_to_space"]
     assert [op.kind for op in lowered(calibrated(lambda: transposed(stride=1, kernel_size=3))).ops] == ["conv2d"] * 2
