@@ -1,22 +1,30 @@
 """Range statistics of one call site: what it saw becomes the largest magnitude that its integers must hold.
 
 Everything is symmetric (real = scale · q), so an observer keeps magnitudes only. Statistics stream: memory does not
-depend on the number of images. The order of batches does not matter to ``min_max``; to the others it does by less than
-a bin, since the first batch decides where the edges of the bins lie.
+depend on the number of images, and neither the order of the batches nor how they were shared out among processes
+changes a bit of them. ``min_max`` looks at every value; the others keep a histogram of a fixed sample of about one
+value in sixteen (:mod:`hatlite.quantization.sampling`), and what they do not sample does not exist for them.
 """
 
+import inspect
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from hatlite.errors import QuantizationError
+from hatlite.quantization.clipping import Histogram, error_of, kl_clip, mse_clip, percentile_clip
+from hatlite.quantization.sampling import in_memory_order, magnitudes
 from hatlite.registry import nearest
 
 __all__ = [
     "OBSERVERS",
     "HistogramObserver",
+    "KLObserver",
     "MSEObserver",
     "MinMaxObserver",
+    "MixObserver",
     "Observer",
     "PercentileObserver",
     "observer",
@@ -24,149 +32,235 @@ __all__ = [
 
 MIN_ABSMAX = 2.0**-16
 """Range of a site that only ever saw zeros; any positive number keeps its scale finite."""
+LIMIT = 2.0**127
+"""No magnitude of a working network comes near."""
 
 
 class Observer:
-    """Collects |x| and answers with a clipping magnitude."""
+    """Collects |x| and answers with a clipping magnitude.
+
+    Attributes:
+        name: What configs call it.
+    """
+
+    name = ""
+
+    def __init__(self) -> None:
+        self.seen = 0.0
 
     def observe(self, x: torch.Tensor) -> None:
-        """Take one float tensor of any shape.
+        """Take one float tensor, (N, C, H, W) or (N, C).
 
         Raises:
-            QuantizationError: A value is NaN or infinite.
+            QuantizationError: A value that it looks at is NaN, infinite or beyond 2^127.
         """
         raise NotImplementedError
+
+    def merge(self, other: "Observer") -> None:
+        """Take over what `other`, an observer made alike, has seen; the same as having seen it here, to the bit."""
+        self.seen = max(self.seen, other.seen)
 
     def absmax(self, quant_max: int) -> float:
         """Return the magnitude that `quant_max` shall stand for; at least ``MIN_ABSMAX``."""
         raise NotImplementedError
 
     def largest(self) -> float:
-        """Return the largest magnitude seen."""
-        raise NotImplementedError
+        """Return the largest magnitude that it looked at."""
+        return self.seen
+
+    def choice(self, quant_max: int) -> str:
+        """Return the name of the rule that :meth:`absmax` follows."""
+        return self.name
 
     def share_beyond(self, magnitude: float) -> float | None:
-        """Return the share of sampled values beyond `magnitude`, 0…1; None if no histogram is kept."""
+        """Return the share of sampled values beyond `magnitude`, 0…1, to the bin; None if no histogram is kept."""
         return None
+
+    def see(self, largest: float) -> None:
+        """Note a magnitude.
+
+        Raises:
+            QuantizationError: It is NaN, infinite or beyond 2^127.
+        """
+        if not largest < LIMIT:
+            raise QuantizationError(
+                "calibration met a value that is NaN, infinite or beyond 2^127; the float weights are broken, train"
+                " them again."
+            )
+        self.seen = max(self.seen, largest)
 
 
 class MinMaxObserver(Observer):
-    """The largest magnitude ever seen."""
+    """The largest magnitude ever seen, over all values."""
 
-    def __init__(self) -> None:
-        self.seen = 0.0
+    name = "min_max"
 
     def observe(self, x: torch.Tensor) -> None:
-        low, high = map(float, torch.aminmax(x.detach()))
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise QuantizationError(
-                "calibration met a value that is NaN or infinite; the float weights are broken, train them again."
-            )
-        self.seen = max(self.seen, -low, high)
+        low, high = map(float, torch.aminmax(in_memory_order(x.detach())))
+        self.see(max(-low, high) if low <= high else math.nan)  # max alone would drop a NaN
 
     def absmax(self, quant_max: int) -> float:
         return max(self.seen, MIN_ABSMAX)
 
-    def largest(self) -> float:
-        return self.seen
-
 
 class HistogramObserver(Observer):
-    """A histogram of |x| whose range doubles when it is outgrown, so that earlier counts stay exact.
+    """A histogram of the sampled |x|, from 0 to a power of two that doubles when it is outgrown.
 
-    Counts are taken on a fixed sample, every 16th value of a large tensor and all of a small one; the largest magnitude
-    is taken over everything.
+    Edges of bins are then edges of the finer bins before, so that earlier counts stay exact and histograms add up.
 
     Args:
         bins: Number of equal bins from 0 to the current range; even.
     """
 
-    MAX_STRIDE = 16
-    SAMPLE = 4096
-
-    def __init__(self, bins: int = 2048) -> None:
-        self.counts = torch.zeros(bins, dtype=torch.float64)
-        self.range = 0.0
-        self.seen = MinMaxObserver()
+    def __init__(self, bins: int = 4096) -> None:
+        super().__init__()
+        if not isinstance(bins, int) or isinstance(bins, bool) or bins < 2 or bins % 2:
+            raise QuantizationError(f"Observer {self.name!r}: bins is {bins!r}; expected an even whole number from 2 up.")
+        self.counts = torch.zeros(bins, dtype=torch.int64)
+        self.range = MIN_ABSMAX
 
     def observe(self, x: torch.Tensor) -> None:
-        self.seen.observe(x)
-        self._grow(self.seen.absmax(0))
-        stride = min(max(x.numel() // self.SAMPLE, 1), self.MAX_STRIDE)
-        sample = x.detach().reshape(-1)[::stride].abs().float()
-        self.counts += torch.histc(sample, len(self.counts), 0.0, self.range).double().cpu()
+        sample = magnitudes(x)
+        largest = float(sample.max())
+        self.see(largest)
+        self._grow(math.ldexp(1.0, math.frexp(largest)[1]))  # the power of two above it
+        # A product with a power of two is exact, so that equal values meet in one bin whatever the range.
+        bins = sample.mul_(len(self.counts) / self.range).int()
+        self.counts += torch.bincount(bins, minlength=len(self.counts)).cpu()
 
-    def _grow(self, absmax: float) -> None:
-        if self.range == 0.0:
-            self.range = absmax
-        while self.range < absmax:
-            halved = self.counts.reshape(-1, 2).sum(1)
-            self.counts = torch.cat([halved, torch.zeros_like(halved)])
-            self.range *= 2.0
+    def merge(self, other: Observer) -> None:
+        super().merge(other)
+        assert isinstance(other, HistogramObserver) and len(other.counts) == len(self.counts)
+        self._grow(other.range)
+        self.counts += _coarser(other.counts, other.range, self.range)
 
-    def largest(self) -> float:
-        return self.seen.largest()
+    def _grow(self, wanted: float) -> None:
+        if self.range < wanted:
+            self.counts = _coarser(self.counts, self.range, wanted)
+            self.range = wanted
+
+    def histogram(self) -> Histogram:
+        """Return what was sampled."""
+        return Histogram(self.counts.double(), self.range / len(self.counts), self.seen)
 
     def share_beyond(self, magnitude: float) -> float:
-        beyond = self.counts[self.centers() > magnitude].sum()
-        return float(beyond / self.counts.sum().clamp_min(1.0))
+        histogram = self.histogram()
+        beyond = histogram.counts[histogram.centers > magnitude].sum()
+        return float(beyond / histogram.counts.sum().clamp_min(1.0))
 
-    def centers(self) -> torch.Tensor:
-        """Return the (bins,) float64 middles of the bins."""
-        width = self.range / len(self.counts)
-        return (torch.arange(len(self.counts), dtype=torch.float64) + 0.5) * width
+    def absmax(self, quant_max: int) -> float:
+        if self.seen <= MIN_ABSMAX:
+            return MIN_ABSMAX
+        return max(self.clip(self.histogram(), quant_max), MIN_ABSMAX)
+
+    def clip(self, histogram: Histogram, quant_max: int) -> float:
+        """Return the magnitude to clip at, given a histogram that is not of zeros alone."""
+        raise NotImplementedError
 
 
 class PercentileObserver(HistogramObserver):
     """The magnitude below which `percentile` percent of the sampled values lie."""
 
-    def __init__(self, percentile: float = 99.99, bins: int = 2048) -> None:
+    name = "percentile"
+
+    def __init__(self, percentile: float = 99.99, bins: int = 4096) -> None:
         super().__init__(bins)
-        if not 0.0 < percentile <= 100.0:
-            raise QuantizationError(f"PercentileObserver: percentile is {percentile}; expected 0 < percentile <= 100.")
+        number = isinstance(percentile, (int, float)) and not isinstance(percentile, bool)
+        if not (number and 0.0 < percentile <= 100.0):
+            raise QuantizationError(
+                f"Observer {self.name!r}: percentile is {percentile!r}; expected a number, 0 < percentile <= 100."
+            )
         self.percentile = percentile
 
-    def absmax(self, quant_max: int) -> float:
-        below = torch.cumsum(self.counts, 0)
-        if below[-1] == 0:
-            return MIN_ABSMAX
-        index = int(torch.searchsorted(below, below[-1] * (self.percentile / 100.0)))
-        edge = (min(index, len(below) - 1) + 1) * self.range / len(below)
-        return max(min(edge, self.seen.absmax(quant_max)), MIN_ABSMAX)
+    def clip(self, histogram: Histogram, quant_max: int) -> float:
+        return percentile_clip(histogram, self.percentile)
 
 
 class MSEObserver(HistogramObserver):
-    """The magnitude with the least squared error of quantise-and-back, over the histogram.
+    """The magnitude with the least squared error of quantise-and-back: :func:`~.clipping.mse_clip`."""
 
-    Candidates are 100 clips from 20 % to 100 % of the largest magnitude. Rounding inside the clip costs scale²/12 a
-    value, what lies outside costs its distance to the clip, squared.
+    name = "mse"
+
+    def clip(self, histogram: Histogram, quant_max: int) -> float:
+        return mse_clip(histogram, quant_max)
+
+
+class KLObserver(HistogramObserver):
+    """The magnitude whose quantised distribution diverges least from what was seen: :func:`~.clipping.kl_clip`."""
+
+    name = "kl"
+
+    def clip(self, histogram: Histogram, quant_max: int) -> float:
+        return kl_clip(histogram, quant_max)
+
+
+class MixObserver(PercentileObserver):
+    """What has the least error of quantise-and-back over the sample: ``min_max``, ``percentile``, ``mse`` or ``kl``.
+
+    Here ``min_max`` is the largest sampled magnitude. Of equal ones the first in this order is taken. The error is that
+    of :func:`~.clipping.error_of`, which rounds, where ``mse`` expects scale²/12: they differ where values pile up.
     """
 
-    CANDIDATES = 100
+    name = "mix"
 
-    def absmax(self, quant_max: int) -> float:
-        top = self.seen.absmax(quant_max)
-        clips = torch.linspace(0.2, 1.0, self.CANDIDATES, dtype=torch.float64) * top
-        x = self.centers()
-        beyond = (x[None, :] - clips[:, None]).clamp_min(0.0)  # (candidates, bins)
-        inside = (beyond == 0.0).double()
-        errors = (self.counts * (beyond**2 + inside * ((clips / quant_max) ** 2 / 12.0)[:, None])).sum(1)
-        # Equal errors (an empty histogram) take the widest range.
-        best = int(torch.nonzero(errors == errors.min())[-1])
-        return max(float(clips[best]), MIN_ABSMAX)
+    def clip(self, histogram: Histogram, quant_max: int) -> float:
+        return self._candidates(histogram, quant_max)[self._best(histogram, quant_max)]
+
+    def choice(self, quant_max: int) -> str:
+        rule = "min_max" if self.seen <= MIN_ABSMAX else self._best(self.histogram(), quant_max)
+        return f"{self.name}: {rule}"
+
+    def _best(self, histogram: Histogram, quant_max: int) -> str:
+        clips = self._candidates(histogram, quant_max)
+        return min(clips, key=lambda rule: error_of(histogram, clips[rule], quant_max))
+
+    def _candidates(self, histogram: Histogram, quant_max: int) -> dict[str, float]:
+        return {
+            "min_max": histogram.top,
+            "percentile": percentile_clip(histogram, self.percentile),
+            "mse": mse_clip(histogram, quant_max),
+            "kl": kl_clip(histogram, quant_max),
+        }
 
 
-OBSERVERS = {"min_max": MinMaxObserver, "mse": MSEObserver, "percentile": PercentileObserver}
+OBSERVERS: dict[str, type[Observer]] = {
+    kind.name: kind for kind in (KLObserver, MinMaxObserver, MixObserver, MSEObserver, PercentileObserver)
+}
 """Observers by the names that configs use."""
 
 
-def observer(name: str) -> Observer:
+def observer(given: str | Mapping[str, Any]) -> Observer:
     """Make a fresh observer.
 
+    Args:
+        given: Its name, or a dict of its name and parameters: ``dict(name="percentile", percentile=99.9)``.
+
     Raises:
-        QuantizationError: `name` is none of :data:`OBSERVERS`.
+        QuantizationError: There is no such observer, or it does not take these parameters.
     """
+    parameters = {"name": given} if isinstance(given, str) else dict(given) if isinstance(given, Mapping) else {}
+    name = parameters.pop("name", None)
+    if not isinstance(name, str):
+        raise QuantizationError(
+            f"An observer is {given!r}; expected a name, or a dict such as dict(name='percentile', percentile=99.9)."
+        )
     if name not in OBSERVERS:
         known = ", ".join(sorted(OBSERVERS))
         raise QuantizationError(f"There is no observer {name!r}; known are {known}.{nearest(name, list(OBSERVERS))}")
-    return OBSERVERS[name]()
+    taken = list(inspect.signature(OBSERVERS[name]).parameters)
+    for key in parameters:
+        if key not in taken:
+            raise QuantizationError(
+                f"Observer {name!r} has no parameter {key!r}; it takes {', '.join(taken) or 'none'}."
+                f"{nearest(str(key), taken)}"
+            )
+    return OBSERVERS[name](**parameters)
+
+
+def _coarser(counts: torch.Tensor, old: float, new: float) -> torch.Tensor:
+    """Return `counts` over the range `old` as counts over `new`, which is `old` times a power of two."""
+    while old < new:
+        halved = counts.reshape(-1, 2).sum(1)
+        counts = torch.cat([halved, torch.zeros_like(halved)])
+        old *= 2.0
+    return counts

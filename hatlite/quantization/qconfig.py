@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 from hatlite.errors import QuantizationError
-from hatlite.quantization.observer import OBSERVERS
+from hatlite.quantization.observer import observer
 from hatlite.registry import OBJECT_REGISTRY, nearest
 
 __all__ = ["ActivationRule", "QConfig"]
@@ -19,19 +20,17 @@ class ActivationRule:
 
     Attributes:
         dtype: ``int8`` (``uint8`` where the value is provably ≥ 0) or ``int16``.
-        observer: ``min_max``, ``percentile`` or ``mse``.
+        observer: ``min_max``, ``percentile``, ``mse``, ``kl`` or ``mix``; with parameters
+            ``dict(name="percentile", percentile=99.9)``.
     """
 
     dtype: str = "int8"
-    observer: str = "mse"
+    observer: str | Mapping[str, Any] = "mse"
 
     def __post_init__(self) -> None:
         if self.dtype not in _DTYPES:
             raise QuantizationError(f"An activation's dtype is {self.dtype!r}; expected one of {', '.join(_DTYPES)}.")
-        if self.observer not in OBSERVERS:
-            known = ", ".join(sorted(OBSERVERS))
-            hint = nearest(self.observer, list(OBSERVERS))
-            raise QuantizationError(f"An activation's observer is {self.observer!r}; expected one of {known}.{hint}")
+        observer(self.observer)
 
 
 @OBJECT_REGISTRY.register
@@ -45,14 +44,14 @@ class QConfig:
             pattern that matches no module is an error when the network is prepared.
     """
 
-    activation: Mapping[str, str] = field(default_factory=dict)
-    rules: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    activation: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for mapping in (self.activation, *self.rules.values()):
             self._rule(mapping)
 
-    def _rule(self, mapping: Mapping[str, str]) -> ActivationRule:
+    def _rule(self, mapping: Mapping[str, Any]) -> ActivationRule:
         try:
             return ActivationRule(**{**dict(self.activation), **dict(mapping)})
         except TypeError:

@@ -19,9 +19,10 @@ class SiteRange:
         path: Module path.
         line: Source line of the call.
         dtype: Integer type of the result.
-        seen: Largest magnitude that calibration saw.
+        seen: Largest magnitude that the observer looked at.
         kept: Magnitude that quant_max stands for; what lies beyond saturates.
         scale: Real value of one step.
+        rule: Observer that decided; ``mix: kl`` where ``mix`` took what ``kl`` gives.
         saturated: Share of the sampled values that saturate, half a step or more beyond `kept`, 0…1; None for an
             observer that keeps no histogram.
     """
@@ -33,6 +34,7 @@ class SiteRange:
     seen: float
     kept: float
     scale: float
+    rule: str
     saturated: float | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def _range_of(site: Site) -> SiteRange:
         seen=site.observer.largest(),
         kept=kept,
         scale=scale,
+        rule=site.observer.choice(site.quant_max),
         saturated=site.observer.share_beyond(kept + 0.5 * scale),
     )
 
@@ -63,16 +66,15 @@ def _range_of(site: Site) -> SiteRange:
 def format_ranges(ranges: Iterable[SiteRange]) -> str:
     """Return a Markdown table, sites that saturate most first, then in order."""
     lines = [
-        "Ranges of calibration. `seen` is the largest magnitude, `kept` what the largest integer stands for;"
-        " `saturated` is the share of values that round beyond it.",
+        "Ranges of calibration. `seen` is the largest magnitude looked at, `kept` what the largest integer stands for,"
+        " `rule` the observer that decided; `saturated` is the share of sampled values that round beyond `kept`.",
         "",
-        "| site | type | seen | kept | scale | saturated | module and line |",
-        "|---|---|---|---|---|---|---|",
+        "| site | type | seen | kept | scale | rule | saturated | module and line |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in sorted(ranges, key=lambda row: -(row.saturated or 0.0)):
         share = "" if row.saturated is None else f"{row.saturated:.3%}"
         place = f"{row.path} {row.line}"
-        lines.append(
-            f"| {row.name} | {row.dtype} | {row.seen:.4g} | {row.kept:.4g} | {row.scale:.4g} | {share} | {place} |"
-        )
+        numbers = " | ".join(f"{number:.4g}" for number in (row.seen, row.kept, row.scale))
+        lines.append(f"| {row.name} | {row.dtype} | {numbers} | {row.rule} | {share} | {place} |")
     return "\n".join(lines) + "\n"

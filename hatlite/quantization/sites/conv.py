@@ -103,13 +103,21 @@ class ConvSite(RoundingSite):
         return weight, bias if beta is None else bias + beta
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
-        weight, bias = self.folded()
+        weight, bias = self._folded_once()
         if isinstance(self.layer, nn.Linear):
             y = F.linear(inputs[0], weight.flatten(1), bias)
         else:
             y = F.conv2d(inputs[0], weight, bias, *self.geometry)
-        y = y.relu() if self.relu else y
+        y = y.relu_() if self.relu else y  # in place: the convolution's result is nobody else's
         return y if self.raw else self.observe(y)
+
+    def _folded_once(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return :meth:`folded`, remembered from batch to batch where no gradient shall flow."""
+        if torch.is_grad_enabled():
+            return self.folded()
+        layer, bn = self.layers
+        statistics = () if bn is None else (bn.running_mean, bn.running_var, bn.weight, bn.bias)
+        return self.remember(self.folded, *(part for part in (layer.weight, layer.bias, *statistics) if part is not None))
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         x = inputs[0]

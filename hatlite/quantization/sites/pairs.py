@@ -30,7 +30,7 @@ class AddSite(RoundingSite):
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         y = torch.add(*inputs, alpha=self.SIGNS[1])
-        return self.observe(y.relu() if self.relu else y)
+        return self.observe(y.relu_() if self.relu else y)
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
@@ -95,7 +95,7 @@ class MulSite(RoundingSite):
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         y = inputs[0] * inputs[1]
-        return self.observe(y.relu() if self.relu else y)
+        return self.observe(y.relu_() if self.relu else y)
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
