@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from hatlite.data.collate import Collate2D
 from hatlite.data.sampler import EpochBatchSampler, EpochSampler
@@ -17,7 +17,7 @@ from hatlite.data.worker import CatchingCollate, Failure, SeededDataset, start_w
 from hatlite.errors import BuildError, DataError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["EpochLoader", "build_data_loader", "set_epoch"]
+__all__ = ["EpochLoader", "build_data_loader", "set_epoch", "share_batches"]
 
 
 class EpochLoader(DataLoader):
@@ -43,6 +43,26 @@ def set_epoch(loader: DataLoader, epoch: int, start_step: int = 0) -> None:
         start_step: Batches of this epoch to leave out, to resume inside it.
     """
     loader.batch_sampler.set_epoch(epoch, start_step)  # type: ignore[union-attr]
+
+
+def share_batches(loader: DataLoader, rank: int, count: int) -> None:
+    """Let the next iterations of `loader` yield every `count`-th batch, from number `rank` on; its length stays.
+
+    Args:
+        loader: Made by :func:`build_data_loader`.
+        rank: Number of this process, from 0.
+        count: Processes that share the batches.
+
+    Raises:
+        DataError: Its sampler shares out images already.
+    """
+    sampler = loader.batch_sampler.sampler  # type: ignore[union-attr]
+    if isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1:
+        raise DataError(
+            f"DataLoader: its DistributedSampler has shared out the images among {sampler.num_replicas} processes"
+            " before their batches can be; leave the sampler out of this loader."
+        )
+    loader.batch_sampler.share = (rank, count)  # type: ignore[union-attr]
 
 
 @OBJECT_REGISTRY.adapt(DataLoader)

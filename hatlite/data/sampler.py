@@ -50,6 +50,9 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         sampler: Yields indices; its `set_epoch` is called where it has one.
         batch_size: Samples in a batch.
         drop_last: Leave out a last batch that is not full.
+
+    Attributes:
+        share: (rank, count): yield the batches rank, rank + count, … alone; (0, 1) are all.
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
@@ -58,23 +61,25 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         self.drop_last = drop_last
         self.epoch = 0
         self.start_step = 0
+        self.share = (0, 1)
 
     def set_epoch(self, epoch: int, start_step: int = 0) -> None:
-        """Choose the epoch that the next iterations yield, from batch `start_step` on (to resume inside an epoch)."""
+        """Choose the epoch that the next iterations yield, from step `start_step` on (to resume inside an epoch)."""
         self.epoch = epoch
         self.start_step = start_step
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
 
     def __len__(self) -> int:
-        """Return the number of batches of a whole epoch."""
+        """Return the number of batches of a whole epoch, shared or not."""
         count = len(self.sampler)  # type: ignore[arg-type]
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         pairs = ((self.epoch, int(index)) for index in self.sampler)
         batches = iter(lambda: list(islice(pairs, self.batch_size)), [])
-        return islice(batches, self.start_step, len(self))
+        rank, count = self.share
+        return islice(batches, rank + self.start_step * count, len(self), count)
 
 
 @OBJECT_REGISTRY.adapt(DistributedSampler)

@@ -1,11 +1,13 @@
-"""Calibration: show the fake-quant graph some images, then fix its scales."""
+"""Calibration: show the fake-quant graph some images, in one process or several, then fix its scales."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from hatlite.data.loader import share_batches
 from hatlite.engine.loop import Callback, Loop
+from hatlite.engine.processes import merge_observers, process
 from hatlite.errors import ConfigError
 from hatlite.log import get_logger
 from hatlite.quantization import equalize as equalize_channels
@@ -21,10 +23,14 @@ logger = get_logger(__name__)
 class Calibrator(Loop):
     """One epoch of at most `num_steps` forward passes in eval mode; the observers' ranges become scales at its end.
 
+    In a process group (``torchrun --nproc-per-node 2 tools/train.py --stage calibration …``) process r of n takes the
+    batches r, r + n, …; all end with the scales that one process would have found, and the first one runs the callbacks
+    and writes the files.
+
     Args:
         model: A detector whose network is a fake-quant graph by the time :meth:`fit` runs.
         data_loader: Images as evaluation sees them, without random augmentation; the stage derives it if left out.
-        num_steps: Batches to look at; the loader may have fewer.
+        num_steps: Batches to look at, by all processes together; the loader may have fewer.
         batch_processor: Ignored: calibration needs no losses. Accepted because configs of this format name one.
         equalize: Balance of cross-layer equalisation, 0…1, which the first batch decides before any range is observed
             (:func:`hatlite.quantization.equalize`); None leaves the weights as they are.
@@ -66,11 +72,26 @@ class Calibrator(Loop):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches to look at."""
-        return min(self.num_steps, len(self.data_loader))
+        """Batches that this process looks at."""
+        rank, count = process()
+        return len(range(rank, min(self.num_steps, len(self.data_loader)), count))
 
     def setup(self) -> None:
-        """Bring the model into place, in eval mode, observers on."""
+        """Bring the model into place, in eval mode, observers on.
+
+        Raises:
+            ConfigError: There are more processes than batches, or the loader shares out its images already.
+        """
+        rank, count = process()
+        batches = min(self.num_steps, len(self.data_loader))
+        if batches < count:
+            raise ConfigError(
+                f"Calibrator: there are {batches} batches for {count} processes; start at most {batches}, or lower the"
+                " batch_size of the calibration loader."
+            )
+        share_batches(self.data_loader, rank, count)
+        if rank:
+            self.callbacks = []
         super().setup()
         self.model.eval()
         self.model.network.calibrate_mode()
@@ -83,8 +104,10 @@ class Calibrator(Loop):
             logger.info("Equalised the channels between %d pairs of layers.", len(pairs))
         self.model.network(self.batch["img"])
         if self.step_in_epoch + 1 == self.steps_per_epoch:
+            merge_observers(self.model.network)
             self.model.network.finish_calibration()
-            self._write_ranges()
+            if process()[0] == 0:
+                self._write_ranges()
 
     def _write_ranges(self) -> None:
         """Leave ``<stage>-ranges.md`` in the run's folder."""

@@ -33,6 +33,7 @@ from hatlite.engine.checkpoint import check_resumable, load_checkpoint, load_wei
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.loop import Loop
 from hatlite.engine.parts import build_loop, build_predictor, quantize
+from hatlite.engine.processes import join_processes, process
 from hatlite.engine.report import judge, judge_equal, read_report, table, write_report
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.seed import seed_everything
@@ -67,12 +68,14 @@ class StageKind:
         restore: Brings a built detector into the form that the stage leaves it in, ``(run, stage, model, file)``.
         gate: Smallest mAP as a fraction of the float stage's; None when there is nothing to compare with.
         equals_origin: All metrics must equal, digit for digit, those of the stage it starts from.
+        shared: Several processes may work at it together.
     """
 
     execute: Callable[[Run, Stage, bool], dict[str, Any]]
     restore: Callable[[Run, Stage, Any, Path], None]
     gate: float | None = None
     equals_origin: bool = False
+    shared: bool = False
 
 
 STAGE_KINDS: dict[str, StageKind] = {}
@@ -84,11 +87,12 @@ def stage_kind(
     restore: Callable[[Run, Stage, Any, Path], None],
     gate: float | None = None,
     equals_origin: bool = False,
+    shared: bool = False,
 ) -> Callable[[Callable], Callable]:
     """Decorate the function that executes the kind `name`."""
 
     def keep(execute: Callable[[Run, Stage, bool], dict[str, Any]]) -> Callable:
-        STAGE_KINDS[name] = StageKind(execute, restore, gate, equals_origin)
+        STAGE_KINDS[name] = StageKind(execute, restore, gate, equals_origin, shared)
         return execute
 
     return keep
@@ -119,7 +123,7 @@ def train_float(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     return fit(run, stage, loop, resume)
 
 
-@stage_kind("calibration", restore=restore_quantized, gate=0.90)
+@stage_kind("calibration", restore=restore_quantized, gate=0.90, shared=True)
 def calibrate(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Observe the ranges of the trained float network and fix its scales."""
     loop = build_loop(run, stage)
@@ -188,6 +192,9 @@ def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
         state = load_checkpoint(last, hint=f"Start without --resume: {run.command(stage.name)}")
         check_resumable(loop.model, state, path=last, run=loop.run)
     older = None if resume else written_at(run.checkpoint(stage.name))
+    if process()[0]:  # the first process keeps the files and the report
+        loop.fit(state)
+        return {}
     keep_config(run, stage)
     loop.fit(state)
     if loop.interrupted:
@@ -277,6 +284,8 @@ def how_to_get(run: Run, stage: Stage, path: Path) -> str:
 def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
     """Run one stage from validation of the whole config to the table; return the stage's row.
 
+    Under torchrun the processes join; all but the first help and return an empty row.
+
     Args:
         run: Config and where it came from.
         name: Of the stage.
@@ -284,7 +293,7 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
 
     Raises:
         ConfigError: Problems of any stage, all together, before anything is built.
-        StageError: The stage cannot start.
+        StageError: The stage cannot start, or not in several processes.
     """
     keep_freed_memory()
     validate(run, STAGE_KINDS)
@@ -292,9 +301,15 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
     run.predecessor(stage)
     seed_everything(run.config["seed"])
     started = time.perf_counter()
-    row = STAGE_KINDS[stage.kind].execute(run, stage, resume)
-    row["seconds"] = time.perf_counter() - started
-    return record(run, stage, row)
+    with join_processes() as (rank, count):
+        if count > 1 and not STAGE_KINDS[stage.kind].shared:
+            sharing = ", ".join(name for name, kind in STAGE_KINDS.items() if kind.shared)
+            raise StageError(
+                f"Stage {name!r} is of kind {stage.kind!r}, which runs in one process, and torchrun started {count};"
+                f" start it with python. Kinds that several processes share: {sharing}."
+            )
+        row = STAGE_KINDS[stage.kind].execute(run, stage, resume)
+    return row if rank else record(run, stage, {**row, "seconds": time.perf_counter() - started})
 
 
 def record(run: Run, stage: Stage, row: dict[str, Any]) -> dict[str, Any]:

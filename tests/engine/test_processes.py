@@ -1,0 +1,132 @@
+"""Calibration in two processes gives the scales of one, to the bit."""
+
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hatlite.data import build_data_loader
+from hatlite.data.loader import share_batches
+from hatlite.engine import Calibrator, Run, run_stage
+from hatlite.engine import calibrator as calibrator_module
+from hatlite.engine import processes as processes_module
+from hatlite.engine.checkpoint import load_checkpoint
+from hatlite.engine.processes import join_processes, merge_observers, process
+from hatlite.errors import ConfigError, DataError, QuantizationError
+from hatlite.quantization import QConfig, prepare
+from hatlite.registry import OBJECT_REGISTRY
+
+ENGINE_TESTS = Path(__file__).parent
+
+# One process of several: the whole stage, as tools/train.py runs it under torchrun.
+PROGRAM = """
+import pickle, sys
+import torch
+import conftest
+from hatlite.command import run_tool
+from hatlite.engine import Run, run_stage
+torch.set_num_threads(1)
+with open(sys.argv[1], "rb") as file:
+    config = pickle.load(file)
+sys.exit(run_tool(lambda: run_stage(Run(config), sys.argv[2]) and None))
+"""
+
+
+def launch(config: dict[str, Any], stage: str, count: int) -> list[subprocess.CompletedProcess[str]]:
+    """Start `count` processes as torchrun does, and wait for them."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    saved = Path(config["ckpt_dir"]).parent / "config.pickle"
+    saved.write_bytes(pickle.dumps(config))
+    command = [sys.executable, "-c", PROGRAM, str(saved), stage]
+    path = os.pathsep.join([str(ENGINE_TESTS), str(ENGINE_TESTS.parents[1]), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    env |= {"WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
+    running = [
+        subprocess.Popen(
+            command, env={**env, "RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for rank in range(count)
+    ]
+    said = [one.communicate(timeout=300) for one in running]
+    return [
+        subprocess.CompletedProcess(one.args, one.returncode, *text) for one, text in zip(running, said, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("observer", ["min_max", "mix"])
+def test_two_processes_find_the_scales_of_one(tiny_config, observer):
+    tiny_config["qconfig"] = {"type": "QConfig", "activation": {"observer": observer}}
+    run = Run(tiny_config)
+    run_stage(run, "float")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        run_stage(run, "calibration")
+    finally:
+        torch.set_num_threads(threads)
+    alone = load_checkpoint(run.checkpoint("calibration"))
+    ranges = (run.folder / "calibration-ranges.md").read_text(encoding="utf-8")
+    run.checkpoint("calibration").unlink()
+    (run.folder / "calibration-ranges.md").unlink()
+
+    first, second = launch(tiny_config, "calibration", 2)
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    together = load_checkpoint(run.checkpoint("calibration"))
+    scales = [name for name in alone["state_dict"] if name.endswith("scale")]
+    assert len(scales) >= 4
+    assert all(torch.equal(alone["state_dict"][key], together["state_dict"][key]) for key in alone["state_dict"])
+    assert alone["metrics"]["mAP"] == together["metrics"]["mAP"]
+    assert (run.folder / "calibration-ranges.md").read_text(encoding="utf-8") == ranges
+    assert "| calibration |" in first.stdout and not second.stdout, "the first process alone reports"
+
+
+def test_stages_that_train_refuse_company(tiny_config):
+    for one in launch(tiny_config, "float", 2):
+        assert one.returncode == 2
+        assert "Stage 'float' is of kind 'float', which runs in one process, and torchrun started 2" in one.stderr
+        assert "start it with python. Kinds that several processes share: calibration." in one.stderr
+
+
+def test_without_torchrun_there_is_one_process():
+    with join_processes() as found:
+        assert found == process() == (0, 1)
+    assert not torch.distributed.is_initialized()
+
+
+def test_more_processes_than_batches_are_refused(monkeypatch):
+    model = OBJECT_REGISTRY.build({"type": "TinyDetector"})
+    data = build_data_loader(dataset=OBJECT_REGISTRY.build({"type": "TinyDataset", "length": 4}), batch_size=2)
+    monkeypatch.setattr(calibrator_module, "process", lambda: (1, 3))
+    with pytest.raises(ConfigError, match="Calibrator: there are 2 batches for 3 processes; start at most 2") as caught:
+        Calibrator(model, data).setup()
+    assert "or lower the batch_size of the calibration loader" in str(caught.value)
+
+
+def test_a_loader_that_shares_out_its_images_is_refused():
+    dataset = OBJECT_REGISTRY.build({"type": "TinyDataset", "length": 4})
+    sampler = torch.utils.data.DistributedSampler(range(4), 2, 0)
+    data = build_data_loader(dataset=dataset, batch_size=2, sampler=sampler)
+    with pytest.raises(DataError, match="DistributedSampler has shared out the images among 2 processes before") as told:
+        share_batches(data, 0, 2)
+    assert "leave the sampler out of this loader" in str(told.value)
+
+
+def test_different_networks_are_refused(monkeypatch):
+    model = OBJECT_REGISTRY.build({"type": "TinyDetector"})
+    graph = prepare(model.network, QConfig(), torch.zeros(1, 3, 8, 8))
+
+    def gather(everyone: list[Any], own: Any) -> None:
+        everyone[:] = [own, ({"other": None}, 1)]
+
+    monkeypatch.setattr(processes_module, "process", lambda: (0, 2))
+    monkeypatch.setattr(processes_module.distributed, "all_gather_object", gather)
+    with pytest.raises(QuantizationError, match="The processes calibrate different networks; give all of them the same"):
+        merge_observers(graph)
