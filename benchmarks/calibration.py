@@ -1,8 +1,9 @@
 """Calibration beside float inference of the same network: ratio of medians, interleaved, 2 threads, channels-last.
 
 Float inference is the network as training left it, in eval mode: convolution, batch norm and ReLU one after the other.
-Calibration is the forward pass of its fake-quant graph with every observer watching. Taking the scales, which happens
-once and does not depend on the number of images, is printed beside it.
+Calibration is the forward pass of its fake-quant graph with every observer watching; `unobserved` is the same pass
+without observers, batch norm folded. What happens once, whatever the number of images, is printed beside it: taking
+scales and multipliers.
 
     python benchmarks/calibration.py
 """
@@ -16,16 +17,16 @@ import torch
 from networks import NETWORKS, build, images
 
 from hatlite.engine.allocator import keep_freed_memory
-from hatlite.quantization import QConfig, prepare
+from hatlite.quantization import FakeQuantGraph, QConfig, prepare
 
 OBSERVERS = ("min_max", "mse")
 """Full-tensor extremes, and a histogram; all histogram observers watch in the same way."""
-PLAIN = ("fcos_efficientnet_b0", "resnet50")
+MODELS = ("fcos_efficientnet_b0", "resnet50")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=tuple(NETWORKS), default=PLAIN)
+    parser.add_argument("--models", nargs="+", choices=tuple(NETWORKS), default=MODELS)
     parser.add_argument("--observers", nargs="+", default=OBSERVERS)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--side", type=int, default=512)
@@ -39,13 +40,18 @@ def seconds(network: torch.nn.Module, batch: torch.Tensor) -> float:
     return time.perf_counter() - started
 
 
+def graph_of(network: torch.nn.Module, observer: str, batch: torch.Tensor) -> FakeQuantGraph:
+    return prepare(copy.deepcopy(network), QConfig(activation=dict(observer=observer)), batch[:1])
+
+
 @torch.no_grad()
 def measure(name: str, args: argparse.Namespace) -> None:
     floating = build(name).to(memory_format=torch.channels_last)
     batch = images(args.batch, args.side).contiguous(memory_format=torch.channels_last)
-    sides = {"float": floating}
-    for observer in args.observers:
-        sides[observer] = prepare(copy.deepcopy(floating), QConfig(activation=dict(observer=observer)), batch[:1])
+    sides = {"float": floating, "unobserved": graph_of(floating, "min_max", batch)}
+    for site in sides["unobserved"].sites.values():
+        site.observer = None
+    sides |= {observer: graph_of(floating, observer, batch) for observer in args.observers}
     taken: dict[str, list[float]] = {side: [] for side in sides}
     for turn in range(args.rounds + 1):
         for side, network in sides.items():
@@ -55,11 +61,12 @@ def measure(name: str, args: argparse.Namespace) -> None:
     base = statistics.median(taken["float"])
     for side, values in taken.items():
         median = statistics.median(values)
-        line = f"{name:22s} {side:10s} {median:.3f} s ({min(values):.3f} … {max(values):.3f}), / float {median / base:.2f}"
-        if side != "float":
+        spread = f"({min(values):.3f} … {max(values):.3f})"
+        line = f"{name:22s} {side:10s} {median:.3f} s {spread}, / float {median / base:.2f}"
+        if side in args.observers:
             started = time.perf_counter()
-            sides[side]._take_scales()
-            line += f", scales taken in {time.perf_counter() - started:.2f} s"
+            sides[side].finish_calibration()
+            line += f", once {time.perf_counter() - started:.2f} s"
         print(line)
 
 

@@ -1,5 +1,7 @@
 """Compare every integer of the quantised network with those of its .hbir program, layer by layer, at 0 LSB.
 
+The table also says which share of each layer's integers saturates on these images.
+
 Example: python tools/check_alignment.py --config configs/detection/fcos/fcos_efficientnetb0_bccd.py --num-images 20
 
 Exit code 0: all integers are equal. 1: some differ. 2: the check could not run.
@@ -40,6 +42,7 @@ def main(args: argparse.Namespace) -> int:
     report = engine.align_stage(run, args.num_images, args.ckpt)
     print(report.table(ROWS))
     print(f"Written: {run.folder / 'alignment.json'}")
+    print(report.saturation_summary())
     print(report.summary())
     return 0 if report.passed else 1
 

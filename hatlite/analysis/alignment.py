@@ -170,6 +170,8 @@ def _merge(counts: Mapping[str, dict[str, int]], found: Mapping[str, Mapping[str
         count["elements"] += found[name]["elements"]
         count["differing"] += found[name]["differing"]
         count["max_lsb"] = max(count["max_lsb"], found[name]["max_lsb"])
+        if "saturated" in found[name]:
+            count["saturated"] = count.get("saturated", 0) + found[name]["saturated"]
 
 
 def _compare_modes(counts: Mapping[str, dict[str, int]], first: Mapping[str, Ints], other: Mapping[str, Ints]) -> None:

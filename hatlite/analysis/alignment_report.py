@@ -5,8 +5,8 @@ from typing import Any
 
 __all__ = ["AlignmentReport", "LayerAlignment"]
 
-COLUMNS = ("layer", "kind", "dtype", "integers", "differ", "max LSB", "modes differ", "module", "line")
-RIGHT = ("integers", "differ", "max LSB", "modes differ")
+COLUMNS = ("layer", "kind", "dtype", "integers", "differ", "max LSB", "modes differ", "saturated", "module", "line")
+RIGHT = ("integers", "differ", "max LSB", "modes differ", "saturated")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,8 @@ class LayerAlignment:
         differing: How many of them the program computes differently.
         max_lsb: Largest difference, in steps of the integer.
         mode_differing: How many differ between the modes of the graph itself.
+        saturated: How many of the program's integers stand at the limits of their range, the 0 of a ReLU left out;
+            None for what cannot saturate.
     """
 
     kind: str
@@ -34,6 +36,12 @@ class LayerAlignment:
     differing: int
     max_lsb: int
     mode_differing: int
+    saturated: int | None = None
+
+    @property
+    def saturation(self) -> float | None:
+        """Share of the integers that stand at the limits of their range, 0…1."""
+        return None if self.saturated is None else self.saturated / max(self.elements, 1)
 
     @property
     def passed(self) -> bool:
@@ -95,6 +103,20 @@ class AlignmentReport:
         """Whether every integer of every layer is equal in every mode and the file holds the graph's constants."""
         return self.first_difference is None and not self.stale
 
+    @property
+    def most_saturated(self) -> LayerAlignment | None:
+        """The layer with the largest share of integers at the limits of their range; None where there are none."""
+        worst = max(self.layers, key=lambda layer: layer.saturation or 0.0)
+        return worst if worst.saturated else None
+
+    def saturation_summary(self) -> str:
+        """Return one line: where most is lost to the limits of the integers."""
+        worst = self.most_saturated
+        if worst is None:
+            return "No integer stands at the limits of its range."
+        place = f"{worst.kind} {worst.name!r} ({worst.module} {worst.line})"
+        return f"{place} saturates most: {worst.saturation:.3%} of its integers stand at the limits of {worst.dtype}."
+
     def summary(self) -> str:
         """Return the verdict: one line, and the reasons when it failed."""
         modes = f"{' and '.join(self.modes)} mode"
@@ -112,12 +134,12 @@ class AlignmentReport:
         return "\n".join(lines)
 
     def table(self, rows: int | None = None) -> str:
-        """Return one line per layer, worst first, equal ones in program order.
+        """Return one line per layer, worst first: those that differ, then those that saturate, then in program order.
 
         Args:
             rows: Show so many; None shows all.
         """
-        ordered = sorted(self.layers, key=lambda one: (one.passed, -one.max_lsb, -one.differing))
+        ordered = sorted(self.layers, key=_badness)
         lines = [list(COLUMNS), *(_cells(layer) for layer in ordered[:rows])]
         widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
         text = ["  ".join(map(_align, COLUMNS, line, widths)).rstrip() for line in lines]
@@ -131,6 +153,10 @@ class AlignmentReport:
         return {**totals, **asdict(self), "modes": list(self.modes), "stale": list(self.stale)}
 
 
+def _badness(layer: LayerAlignment) -> tuple[bool, int, int, float]:
+    return layer.passed, -layer.max_lsb, -layer.differing, -(layer.saturation or 0.0)
+
+
 def _verdict(layers: list[LayerAlignment]) -> str:
     return "all equal" if all(layer.passed for layer in layers) else "differing ones among them"
 
@@ -141,4 +167,5 @@ def _align(column: str, cell: str, width: int) -> str:
 
 def _cells(layer: LayerAlignment) -> list[str]:
     counts = (layer.elements, layer.differing, layer.max_lsb, layer.mode_differing)
-    return [layer.name, layer.kind, layer.dtype, *(f"{count:,}" for count in counts), layer.module, layer.line]
+    share = "" if layer.saturation is None else f"{layer.saturation:.3%}"
+    return [layer.name, layer.kind, layer.dtype, *(f"{count:,}" for count in counts), share, layer.module, layer.line]

@@ -47,6 +47,7 @@ def require_alignment(run: Run, graph: FakeQuantGraph) -> None:
             " align_images=0 skips this check."
         )
     logger.info("Alignment: %s", report.summary())
+    logger.info("Saturation: %s", report.saturation_summary())
 
 
 def validation_images(run: Run, count: int) -> Iterator[torch.Tensor]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from hatlite.command import run_tool
 from hatlite.errors import ProgramError
 from hatlite.executor.executor import ENGINES, Executor
-from hatlite.program import IntProgram, load
+from hatlite.program import IntProgram, count_saturated, limits_of, load
 
 __all__ = ["FOREIGN_MODULES", "foreign_modules", "load_recording", "parser", "replay", "save_recording"]
 
@@ -73,18 +73,25 @@ def replay(program: IntProgram, recordings: Iterable[Path], engine: str = "refer
     """Run `program` on every recording and compare.
 
     Returns:
-        Value → ``elements`` compared, ``differing`` ones, ``max_lsb``, the largest difference; in program order.
+        Value → ``elements`` compared, ``differing`` ones, ``max_lsb``, the largest difference, and ``saturated``, how
+        many stand at the limits of what rounds to them (:mod:`hatlite.program.saturation`); in program order. A value
+        that cannot saturate has no ``saturated``.
 
     Raises:
         ProgramError: A recording cannot be used, or the engine is unknown.
     """
     executor = Executor(program, engine)
+    limits = limits_of(program)
     counts = {name: {"elements": 0, "differing": 0, "max_lsb": 0} for name in program.values}
+    for name in limits:
+        counts[name]["saturated"] = 0
     for path in recordings:
         inputs, values = load_recording(path, program)
         computed = executor.run(inputs, keep="all")
         for name, recorded in values.items():
             _compare(counts[name], computed[name], recorded, f"{path}: value {name!r}")
+        for name, clamp in limits.items():
+            counts[name]["saturated"] += count_saturated(computed[name], clamp)
     return counts
 
 

@@ -21,6 +21,7 @@ from hatlite.program.ops import (
 )
 from hatlite.program.printer import format_program
 from hatlite.program.program import IntProgram, Port, TensorType
+from hatlite.program.saturation import Limits, count_saturated, limits_of
 from hatlite.program.serialize import dumps, load, loads, save
 from hatlite.program.shapes import output_shape
 from hatlite.program.verify import verify
@@ -32,6 +33,7 @@ __all__ = [
     "Conv2d",
     "DepthToSpace",
     "IntProgram",
+    "Limits",
     "Linear",
     "Lut",
     "MaxPool2d",
@@ -48,8 +50,10 @@ __all__ = [
     "Sub",
     "TensorType",
     "Weight",
+    "count_saturated",
     "dumps",
     "format_program",
+    "limits_of",
     "load",
     "loads",
     "output_shape",

@@ -57,7 +57,7 @@ def kl_clip(histogram: Histogram, quant_max: int) -> float:
 
     Entropy calibration (Migacz, "8-bit Inference with TensorRT", GTC 2017): see :func:`divergences`. The first bin, in
     which a ReLU piles up its zeros, is left out: zero is exact whatever the clip. Candidates are 128 numbers of bins,
-    from as many as there are levels up to all. Equal ones: the widest. With no more bins than levels nothing is clipped.
+    from as many as there are levels up to all. Equal ones: the widest. With no more bins than levels, none is cut off.
 
     Args:
         histogram: Of magnitudes.
@@ -99,7 +99,7 @@ def divergences(counts: torch.Tensor, lengths: torch.Tensor, levels: int) -> tor
 
 
 def error_of(histogram: Histogram, clip: float, quant_max: int) -> float:
-    """Return the mean square of what quantise-and-back changes about the middles of the bins, at scale clip / quant_max.
+    """Return the mean square error of quantise-and-back, with scale clip / quant_max, over the middles of the bins.
 
     Only for a histogram that holds values.
     """

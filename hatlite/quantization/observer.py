@@ -115,7 +115,9 @@ class HistogramObserver(Observer):
     def __init__(self, bins: int = 4096) -> None:
         super().__init__()
         if not isinstance(bins, int) or isinstance(bins, bool) or bins < 2 or bins % 2:
-            raise QuantizationError(f"Observer {self.name!r}: bins is {bins!r}; expected an even whole number from 2 up.")
+            raise QuantizationError(
+                f"Observer {self.name!r}: bins is {bins!r}; expected an even whole number from 2 up."
+            )
         self.counts = torch.zeros(bins, dtype=torch.int64)
         self.range = MIN_ABSMAX
 

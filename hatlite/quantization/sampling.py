@@ -1,4 +1,4 @@
-"""Which values of an activation the observers look at: always the same ones, whatever the batch or the memory layout."""
+"""Which values of an activation the observers look at: always the same, whatever the batch or the memory layout."""
 
 import math
 from itertools import count

@@ -15,7 +15,7 @@ from hatlite.analysis import alignment, check_alignment, record
 from hatlite.errors import ProgramError, QuantizationError
 from hatlite.lowering import lower
 from hatlite.march import get_march
-from hatlite.program import Conv2d, IntProgram, Weight, load, save
+from hatlite.program import Conv2d, IntProgram, Weight, limits_of, load, save
 from hatlite.quantization import FakeQuantGraph, QConfig, prepare
 from hatlite.quantization.sites import AddSite
 
@@ -169,3 +169,38 @@ def test_stale_layers_compares_settings_too(graph: FakeQuantGraph, path: Path) -
     pool = next(op for op in program.ops if op.kind == "max_pool2d")
     ops = tuple(replace(op, padding=(0, 0)) if op is pool else op for op in program.ops)
     assert alignment.stale_layers(graph, replace(program, ops=ops)) == (pool.name,)
+
+
+def test_saturation_is_counted_per_operator_on_real_images(graph: FakeQuantGraph, path: Path) -> None:
+    batches = [images(1, *SIZE, seed=3), images(1, *SIZE, seed=4, full_scale=True)]
+    report = check_alignment(graph, path, batches, modes=["eval"])
+    recorded = [record(graph, batch) for batch in batches]
+    program = load(path)
+    limits = limits_of(program)
+    for layer in report.layers:
+        site = graph.sites[layer.name]
+        integers = np.concatenate([values[layer.name].ravel() for values in recorded])
+        ends = [site.quant_max, *([site.quant_min] if site.quant_min < 0 else [])]
+        expected = int(np.isin(integers, ends).sum()) if layer.name in limits else None
+        assert layer.saturated == expected
+    assert report.layers[0].saturation == report.layers[0].saturated / report.layers[0].elements > 0.4, "full scale"
+    pool = next(layer for layer in report.layers if layer.kind == "max_pool2d")
+    assert pool.saturated is None and pool.saturation is None, "it only selects"
+    worst = max(report.layers, key=lambda layer: layer.saturation or 0.0)
+    assert report.most_saturated == worst
+    place = f"{worst.kind} {worst.name!r} ({worst.module} {worst.line})"
+    share = f"{worst.saturation:.3%}"
+    assert report.saturation_summary() == (
+        f"{place} saturates most: {share} of its integers stand at the limits of {worst.dtype}."
+    )
+    assert report.table(1).splitlines()[1].split()[0] == worst.name, "where all are equal, what saturates comes first"
+    assert share in report.table(1).splitlines()[1]
+    layers = json.loads(json.dumps(report.to_dict()))["layers"]
+    assert [layer["saturated"] for layer in layers] == [layer.saturated for layer in report.layers]
+
+
+def test_nothing_saturates(graph: FakeQuantGraph, path: Path) -> None:
+    report = check_alignment(graph, path, [torch.zeros(1, 3, *SIZE)], modes=["eval"])
+    quiet = replace(report, layers=report.layers[:1])
+    assert quiet.layers[0].saturated == 0 and quiet.most_saturated is None
+    assert quiet.saturation_summary() == "No integer stands at the limits of its range."

@@ -19,6 +19,19 @@ def test_batches_by_hand():
     assert len(batches) == 3
 
 
+@given(st.integers(1, 30), st.integers(1, 7), st.integers(1, 4), st.integers(0, 3))
+def test_shares_are_all_batches_once_in_turn(count, batch_size, processes, start_step):
+    batches = EpochBatchSampler(EpochSampler(count, shuffle=True, seed=1), batch_size, drop_last=False)
+    whole = list(batches)
+    for rank in range(processes):
+        batches.share = (rank, processes)
+        batches.set_epoch(0)
+        assert list(batches) == whole[rank::processes]
+        assert len(batches) == len(whole)
+        batches.set_epoch(0, start_step)
+        assert list(batches) == whole[rank::processes][start_step:]
+
+
 @given(st.integers(1, 30), st.integers(1, 7), st.booleans(), st.integers(0, 2**40), st.integers(0, 99))
 def test_every_epoch_is_a_permutation(count, batch_size, drop_last, seed, epoch):
     batches = EpochBatchSampler(EpochSampler(count, shuffle=True, seed=seed), batch_size, drop_last)

@@ -38,8 +38,8 @@ def test_by_hand(files: tuple[Path, Path], tmp_path: Path) -> None:
     save_recording(tmp_path / "off.npz", {"img": IMG}, {"x": IMG, "y": SUMS - np.array([[[[0], [300]]]])})
     found = replay(PROGRAM, [files[1], tmp_path / "off.npz"])
     assert found == {
-        "x": {"elements": 12, "differing": 0, "max_lsb": 0},
-        "y": {"elements": 4, "differing": 1, "max_lsb": 300},
+        "x": {"elements": 12, "differing": 0, "max_lsb": 0, "saturated": 0},
+        "y": {"elements": 4, "differing": 1, "max_lsb": 300, "saturated": 0},
     }
 
 

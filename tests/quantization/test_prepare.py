@@ -215,7 +215,7 @@ def test_calibration_refuses_values_that_are_no_numbers(wrong: float) -> None:
     network = Chain(nn.Conv2d(3, 4, 1))
     graph = prepare(network, QConfig(), IMG[:1])
     nn.init.constant_(network.inner[0].bias, wrong)
-    with pytest.raises(QuantizationError, match=r"inner.0 \(.*:\d+\): calibration met a value that is NaN or infinite"):
+    with pytest.raises(QuantizationError, match=r"inner.0 \(.*:\d+\): calibration met a value that is NaN, infin"):
         graph(IMG)
 
 

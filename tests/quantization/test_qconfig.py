@@ -4,6 +4,7 @@ import pytest
 
 from hatlite.errors import QuantizationError
 from hatlite.quantization import QConfig
+from hatlite.registry import OBJECT_REGISTRY
 
 
 def test_the_first_matching_rule_wins_over_the_default() -> None:
@@ -22,7 +23,16 @@ def test_a_rule_that_matches_nothing_is_an_error() -> None:
 def test_wrong_values_are_refused_at_once() -> None:
     with pytest.raises(QuantizationError, match="dtype is 'int4'; expected one of int8, int16"):
         QConfig(activation=dict(dtype="int4"))
-    with pytest.raises(QuantizationError, match="observer is 'mes'; expected one of min_max, mse, percentile"):
+    with pytest.raises(QuantizationError, match="no observer 'mes'; known are kl, min_max, mix, mse, percentile"):
         QConfig(rules={"*": dict(observer="mes")})
     with pytest.raises(QuantizationError, match="unknown keys obsever; expected dtype, observer"):
         QConfig(activation=dict(obsever="mse"))
+
+
+def test_an_observer_takes_parameters() -> None:
+    rules = {"head.*": dict(observer=dict(name="percentile", percentile=99.9)), "neck.*": dict(observer="kl")}
+    qconfig = OBJECT_REGISTRY.build(dict(type="QConfig", rules=rules))
+    assert qconfig.of("head.cls").observer == dict(name="percentile", percentile=99.9)
+    assert (qconfig.of("neck.add").observer, qconfig.of("stem").observer) == ("kl", "mse")
+    with pytest.raises(QuantizationError, match="Observer 'mse' has no parameter 'percentile'; it takes bins"):
+        QConfig(rules={"*": dict(observer=dict(name="mse", percentile=99.9))})

@@ -19,6 +19,7 @@ def test_rows_follow_from_observer_and_scale() -> None:
     assert 0 <= stem.saturated < 0.01
     table = format_ranges(rows.values())
     assert f"| backbone_stem | uint8 | {stem.seen:.4g} |" in table
+    assert f"| {stem.scale:.4g} | percentile | {stem.saturated:.3%} |" in table
     assert stem.line.startswith("tests/networks.py:") and stem.line in table
 
 
@@ -29,3 +30,14 @@ def test_min_max_saturates_nothing_and_says_nothing() -> None:
     graph.finish_calibration()
     assert {row.saturated for row in site_ranges(graph)} == {None}
     assert all(abs(row.kept - row.seen) <= 0.5 * row.scale + 2**-15 for row in site_ranges(graph))
+
+
+def test_mix_says_which_observer_won_at_each_site() -> None:
+    graph = prepare(ProofNetwork(), QConfig(activation=dict(observer="mix")), images(1, 36, 52))
+    with torch.no_grad():
+        graph(images(2, 36, 52))
+    graph.finish_calibration()
+    rows = site_ranges(graph)
+    rules = {row.rule for row in rows}
+    assert len(rules) > 1 and rules <= {f"mix: {name}" for name in ("min_max", "percentile", "mse", "kl")}
+    assert all(f"| {row.rule} |" in format_ranges([row]) for row in rows)

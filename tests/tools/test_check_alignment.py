@@ -36,6 +36,7 @@ def report(differing: int) -> AlignmentReport:
         differing=differing,
         max_lsb=min(differing, 2),
         mode_differing=0,
+        saturated=2,
     )
     return AlignmentReport("tiny.hbir", 3, ("eval", "train"), (layer,))
 
@@ -51,6 +52,7 @@ def test_the_exit_code_is_the_verdict(
     assert asked == [(3, "q.pth.tar")]
     printed = capsys.readouterr().out
     assert f"3 images, 1 tensors, 64 integers compared, {differing} differ (eval and train mode)" in printed
+    assert "conv2d 'head_cls' (head.cls fcos.py:31) saturates most: 3.125% of its integers stand at" in printed
     assert ("conv2d 'head_cls' (head.cls fcos.py:31): 5 of 64 integers differ, by up to 2 LSB" in printed) == bool(code)
 
 

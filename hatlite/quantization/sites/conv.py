@@ -116,8 +116,9 @@ class ConvSite(RoundingSite):
         if torch.is_grad_enabled():
             return self.folded()
         layer, bn = self.layers
-        statistics = () if bn is None else (bn.running_mean, bn.running_var, bn.weight, bn.bias)
-        return self.remember(self.folded, *(part for part in (layer.weight, layer.bias, *statistics) if part is not None))
+        normalised = () if bn is None else (bn.running_mean, bn.running_var, bn.weight, bn.bias)
+        parts = (layer.weight, layer.bias, *normalised)
+        return self.remember(self.folded, *(part for part in parts if part is not None))
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         x = inputs[0]
