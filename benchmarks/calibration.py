@@ -19,8 +19,8 @@ from networks import NETWORKS, build, images
 from hatlite.engine.allocator import keep_freed_memory
 from hatlite.quantization import FakeQuantGraph, QConfig, prepare
 
-OBSERVERS = ("min_max", "mse")
-"""Full-tensor extremes, and a histogram; all histogram observers watch in the same way."""
+OBSERVERS = ("min_max", "mse", "mix")
+"""Full-tensor extremes, then histograms: all of those watch in the same way and differ in what is done once."""
 MODELS = ("fcos_efficientnet_b0", "resnet50")
 
 
@@ -28,9 +28,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=tuple(NETWORKS), default=MODELS)
     parser.add_argument("--observers", nargs="+", default=OBSERVERS)
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     return parser.parse_args()
 
 

@@ -7,7 +7,7 @@ import torch
 
 from hatlite.data.loader import share_batches
 from hatlite.engine.loop import Callback, Loop
-from hatlite.engine.processes import merge_observers, process
+from hatlite.engine.processes import copy_parameters, merge_observers, process
 from hatlite.errors import ConfigError
 from hatlite.log import get_logger
 from hatlite.quantization import equalize as equalize_channels
@@ -100,14 +100,20 @@ class Calibrator(Loop):
     def run_step(self) -> None:
         """Let the observers see ``self.batch``; after the last batch, fix the scales."""
         if self.step == 0 and self.balance is not None:
-            pairs = equalize_channels(self.model.network, self.batch["img"], self.balance)
-            logger.info("Equalised the channels between %d pairs of layers.", len(pairs))
+            self._equalize(self.balance)
         self.model.network(self.batch["img"])
         if self.step_in_epoch + 1 == self.steps_per_epoch:
             merge_observers(self.model.network)
             self.model.network.finish_calibration()
             if process()[0] == 0:
                 self._write_ranges()
+
+    def _equalize(self, balance: float) -> None:
+        """Let the very first batch, which the first process has, decide for all."""
+        if process()[0] == 0:
+            pairs = equalize_channels(self.model.network, self.batch["img"], balance)
+            logger.info("Equalised the channels between %d pairs of layers.", len(pairs))
+        copy_parameters(self.model.network)
 
     def _write_ranges(self) -> None:
         """Leave ``<stage>-ranges.md`` in the run's folder."""

@@ -1,16 +1,17 @@
-"""Several processes at one stage: calibration shares out its batches and ends with one set of statistics for all."""
+"""Several processes at one stage: they share out batches and end with one set of weights and statistics for all."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import distributed
 
 from hatlite.errors import QuantizationError
 from hatlite.quantization import FakeQuantGraph
 
-__all__ = ["join_processes", "merge_observers", "process"]
+__all__ = ["copy_parameters", "join_processes", "merge_observers", "process"]
 
 
 def process() -> tuple[int, int]:
@@ -35,6 +36,17 @@ def join_processes() -> Iterator[tuple[int, int]]:
         yield process()
     finally:
         distributed.destroy_process_group()
+
+
+@torch.no_grad()
+def copy_parameters(network: torch.nn.Module) -> None:
+    """Give the parameters of every process the values that they have in the first. Every process must call it."""
+    if process()[1] == 1:
+        return
+    values = [{name: value.cpu() for name, value in network.named_parameters()}]
+    distributed.broadcast_object_list(values)
+    for name, value in network.named_parameters():
+        value.copy_(values[0][name])
 
 
 def merge_observers(graph: FakeQuantGraph) -> None:

@@ -147,14 +147,17 @@ def _by_input(layer: nn.Conv2d | nn.Linear) -> torch.Tensor:
 
 
 def _divide(pair: Pair, factors: torch.Tensor) -> None:
-    """Divide the results of the first layer by `factors` and multiply the weights that read them."""
+    """Divide the results of the first layer by `factors` and multiply the weights that read them.
+
+    The parameters themselves are changed, not their ``data``, so that what is remembered of them is made anew.
+    """
     layer, reader = pair.writers[0].layer, pair.readers[0].layer
     norms = {id(site.layers[1]): site.layers[1] for site in pair.writers if site.layers[1] is not None}
     for carrier in norms.values() or (layer,):
         shape = (-1, *[1] * (carrier.weight.ndim - 1))
-        carrier.weight.data.div_(factors.reshape(shape))
+        carrier.weight.div_(factors.reshape(shape))
         if carrier.bias is not None:
-            carrier.bias.data.div_(factors)
+            carrier.bias.div_(factors)
     groups = reader.groups if isinstance(reader, nn.Conv2d) else 1
     scaled = _by_input(reader) * factors.reshape(groups, 1, -1, 1)
-    reader.weight.data.copy_(scaled.reshape(reader.weight.shape))
+    reader.weight.copy_(scaled.reshape(reader.weight.shape))

@@ -16,7 +16,8 @@ SAMPLE = 4096
 def in_memory_order(x: torch.Tensor) -> torch.Tensor:
     """Return a view of `x` with its dimensions in the order of memory, largest stride first.
 
-    torch reduces a channels-last tensor up to 20 times faster through this view than through (N, C, H, W).
+    torch reduces a channels-last tensor many times faster through this view than through (N, C, H, W), of which it
+    would take single values far apart.
     """
     return x.permute(sorted(range(x.ndim), key=lambda dim: -x.stride(dim)))
 

@@ -12,6 +12,7 @@ from torch import nn
 from hatlite.errors import QuantizationError
 from hatlite.nn import Add, DeQuantStub, QuantStub
 from hatlite.quantization import FakeQuantGraph, QConfig, equalize, prepare
+from hatlite.quantization.observer import observer
 
 IMG = images(2, 36, 52)
 
@@ -129,3 +130,17 @@ def test_broken_weights_are_named_with_their_place() -> None:
         network.bn1.bias[0] = float("nan")
     with pytest.raises(QuantizationError, match=r"^expand \(.*\): equalisation met a value that is NaN or infinite"):
         equalize(graph, IMG, 0.6)
+
+
+def test_ranges_are_those_of_the_changed_weights() -> None:
+    network = Uneven()
+    graph = graph_of(network)
+    with torch.no_grad():
+        graph(IMG)  # now every site remembers its folded weights
+    equalize(graph, IMG)
+    ranges = []
+    for one in (graph, graph_of(network)):  # the second has nothing to remember
+        watching = {name: observer("min_max") for name in one.sites}
+        one.watch(IMG, watching)
+        ranges.append({name: watched.largest() for name, watched in watching.items()})
+    assert ranges[0] == ranges[1]
