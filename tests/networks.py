@@ -133,17 +133,3 @@ def images(count: int, height: int, width: int, seed: int = 0, full_scale: bool 
     if full_scale:
         pixels = (pixels > 127).long() * 255
     return (pixels - 128).float() / 128
-
-
-ONNX_KINDS = (
-    "conv2d",
-    "linear",
-    "add",
-    "max_pool2d",
-    "resize_nearest",
-    "resize_bilinear2x",
-    "rescale",
-    "slice",
-    "depth_to_space",
-)
-"""Operators that the export has rows for."""

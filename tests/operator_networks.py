@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from networks import images
+from onnx_runs import everywhere
 from torch import nn
 
-from hatlite.executor import ENGINES, Executor
 from hatlite.lowering import lower
 from hatlite.march import get_march
 from hatlite.nn import DeQuantStub, QuantStub
@@ -57,7 +57,7 @@ def lowered(graph: FakeQuantGraph) -> IntProgram:
 
 
 def differing(graph: FakeQuantGraph, img: torch.Tensor) -> int:
-    """Return how many integers differ: train against eval mode, and all engines against the graph."""
+    """Return how many integers differ: train against eval mode, all engines and ONNX Runtime against the graph."""
     with torch.no_grad():
         expected = graph.eval().integers(img)
     in_train = graph.train().integers(img)
@@ -65,8 +65,7 @@ def differing(graph: FakeQuantGraph, img: torch.Tensor) -> int:
     program = lowered(graph)
     scale = graph.sites["quant"].scale
     array = (img.double() / scale + 0.5).floor().clamp(-128, 127).permute(0, 2, 3, 1).numpy().astype(np.int8)
-    for engine in ENGINES:
-        got = Executor(program, engine).run({"img": np.ascontiguousarray(array)}, keep="all")
+    for got in everywhere(program, {"img": np.ascontiguousarray(array)}).values():
         assert set(got) == set(expected)
         for name, q in expected.items():
             wanted = (q if q.ndim == 4 else q[:, :, None, None]).permute(0, 2, 3, 1).numpy()

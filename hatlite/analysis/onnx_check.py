@@ -1,8 +1,9 @@
 """Does ONNX Runtime compute what the executor computes? Every integer of every output is compared, at 0 LSB."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hatlite.analysis.onnx_probe import probe_inputs, probe_program
+from hatlite.analysis.onnx_probe import ASKED, make_probe
 from hatlite.errors import ProgramError
 from hatlite.executor import Executor, dequantize_outputs
 from hatlite.export import exact_outputs, to_onnx
@@ -27,15 +28,14 @@ OPTIONS = {
 }
 """Form → session options to check; QDQ is exact only where ONNX Runtime fuses it."""
 
-THRESHOLDS = "thresholds of "
-
 
 @dataclass(frozen=True)
 class OnnxOutput:
     """Comparison of one output under one set of session options.
 
     Attributes:
-        name: Of the output, or ``thresholds of`` a convolution.
+        name: Of the output, or of the operator that was asked.
+        asked: What it was asked, a key of :data:`~hatlite.analysis.onnx_probe.ASKED`; empty for an output of the model.
         options: Key of :data:`OPTIONS`.
         promised: Whether the form promises equality for it.
         elements: Values compared.
@@ -44,6 +44,7 @@ class OnnxOutput:
     """
 
     name: str
+    asked: str
     options: str
     promised: bool
     elements: int
@@ -58,7 +59,7 @@ class OnnxReport:
     Attributes:
         form: Of the model.
         runtime: Version of ONNX Runtime.
-        outputs: One entry per output and session options, the thresholds last.
+        outputs: One entry per output and session options, then one per operator that was asked.
     """
 
     form: str
@@ -71,8 +72,8 @@ class OnnxReport:
         return not any(output.differing for output in self.outputs if output.promised)
 
     def table(self) -> str:
-        """Return one line per output, and one for all thresholds of each set of options."""
-        rows = [row for row in self.outputs if not row.name.startswith(THRESHOLDS)] + self._threshold_rows()
+        """Return one line per output, and one for all thresholds, pairs or entries of each set of options."""
+        rows = [row for row in self.outputs if not row.asked] + self._asked_rows()
         width = max(len(row.name) for row in rows)
         lines = [f"{'output':{width}}  {'options':11}  promised  {'elements':>10}  {'differing':>9}  max LSB"]
         for row in rows:
@@ -83,15 +84,23 @@ class OnnxReport:
             )
         return "\n".join(lines)
 
-    def _threshold_rows(self) -> list[OnnxOutput]:
-        rows = []
-        for options in OPTIONS[self.form]:
-            probes = [row for row in self.outputs if row.options == options and row.name.startswith(THRESHOLDS)]
-            elements, differing = (sum(getattr(row, key) for row in probes) for key in ("elements", "differing"))
-            worst = max((row.max_lsb for row in probes), default=0)
-            name = f"{THRESHOLDS}{len(probes)} convolutions"
-            rows.append(OnnxOutput(name, options, True, elements, differing, worst))
-        return rows
+    def _asked_rows(self) -> list[OnnxOutput]:
+        groups = defaultdict(list)
+        for row in self.outputs:
+            if row.asked:
+                groups[row.asked, row.options, row.promised].append(row)
+        return [
+            OnnxOutput(
+                f"{asked} {len(rows)} {ASKED[asked]}",
+                asked,
+                options,
+                promised,
+                elements=sum(row.elements for row in rows),
+                differing=sum(row.differing for row in rows),
+                max_lsb=max(row.max_lsb for row in rows),
+            )
+            for (asked, options, promised), rows in groups.items()
+        ]
 
     def summary(self) -> str:
         """Return one sentence."""
@@ -117,22 +126,26 @@ def verify_onnx(
     *,
     engine: str = "auto",
 ) -> OnnxReport:
-    """Run `model` and `program` on the same inputs, and this ONNX Runtime at the thresholds of every convolution.
+    """Run `model` and `program` on the same inputs, and this ONNX Runtime on what it could compute otherwise.
+
+    That is every threshold of a convolution, every pair of bytes that is added or multiplied, every entry of a table:
+    operators made by the same export as those of `model` are asked all of them, and the reference engine knows the
+    answers.
 
     Args:
         model: What :func:`~hatlite.export.to_onnx` made, or a file of it; integer or real ends.
         program: What it was made from.
-        batches: Inputs as the executor takes them, name → (N, H, W, C) integers; none checks the thresholds alone.
-        engine: Of the executor.
+        batches: Inputs as the executor takes them, name → (N, H, W, C) integers; none asks the operators alone.
+        engine: Of the executor, for `batches`.
 
     Raises:
         ProgramError: ONNX Runtime cannot load the model, or it is none of `program`.
     """
     form = _form(_session(model, Level.ORT_DISABLE_ALL), program)
     rows = _compare(model, program, batches, form, engine)
-    probe = probe_program(program)
-    asked = _compare(to_onnx(probe, form), probe, [probe_inputs(probe)], form, engine)
-    rows += [OnnxOutput(**{**asdict(row), "name": THRESHOLDS + row.name}) for row in asked]
+    probe = make_probe(program)
+    asked = _compare(to_onnx(probe.program, form), probe.program, [probe.inputs], form, "reference")
+    rows += [replace(row, asked=probe.asked[row.name]) for row in asked]
     return OnnxReport(form, onnxruntime.__version__, tuple(rows))
 
 
@@ -184,7 +197,7 @@ def _compare(
                     differing + np.count_nonzero(steps),
                     max(worst, steps.max()),
                 )
-    return [OnnxOutput(name, o, name in promised, *map(int, count)) for (name, o), count in counts.items()]
+    return [OnnxOutput(name, "", o, name in promised, *map(int, count)) for (name, o), count in counts.items()]
 
 
 def _differences(

@@ -1,6 +1,8 @@
-"""Programs that ask a runtime the hardest questions: the accumulators at which results step, and full-scale sums."""
+"""Programs that ask a runtime the hardest questions: where results step, every pair, every entry, full-scale sums."""
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,11 +10,14 @@ from numpy.typing import NDArray
 
 from hatlite.export.proof import Convolution, as_convolution, certified, is_convolution
 from hatlite.ops.integer.certificate import thresholds
-from hatlite.ops.integer.engine_rules import CONV_RULES
+from hatlite.ops.integer.engine_rules import BYTES, CONV_RULES
 from hatlite.ops.integer.snap import snap
 from hatlite.program import (
+    Add,
     Conv2d,
     IntProgram,
+    Lut,
+    Mul,
     Operator,
     Port,
     Requantize,
@@ -22,72 +27,146 @@ from hatlite.program import (
 )
 from hatlite.qparams import int_range, int_type
 
-__all__ = ["FULL_SCALE", "probe_inputs", "probe_program"]
+__all__ = ["ASKED", "FULL_SCALE", "Probe", "make_probe"]
 
 FULL_SCALE = "full_scale"
 SIDE, CHANNELS, LARGEST_WEIGHT = 5, 64, 127
+BYTE_VALUES = 256
 
-Question = tuple[Conv2d, TensorType, TensorType]
+ASKED = {"thresholds of": "convolutions", "pairs of": "sums and products", "entries of": "tables"}
+"""What is asked → of how many of which operators."""
 
 
-def probe_program(program: IntProgram) -> IntProgram:
-    """Return a program with one convolution for each certified one of `program`, and one with full-scale sums.
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """One operator and what it is asked.
 
-    A convolution has weights of 0 and, for each channel and level of its model, one channel whose bias is the smallest
-    accumulator that reaches the level and one whose bias lies 1 below: where rounding differs at all, it differs there.
-    The full-scale sums find processors whose 8-bit products saturate in 16 bits.
+    Attributes:
+        asked: Key of :data:`ASKED`.
+        op: Its inputs and its output are its own.
+        inputs: (1, H, W, C) integers, in the order in which the operator reads them.
+        scales: Of the inputs, then of the output.
+        dtype: Of the output.
+        channels: Of the output.
     """
-    questions = [*_steps_of(program), _full_scale()]
-    values = {op.inputs[0]: x for op, x, _ in questions} | {op.output: y for op, _, y in questions}
-    inputs = tuple(_port(op.inputs[0], values) for op, _, _ in questions)
-    outputs = tuple(_port(op.output, values) for op, _, _ in questions)
-    return IntProgram(f"{program.name} probe", program.march, inputs, outputs, tuple(q[0] for q in questions), values)
+
+    asked: str
+    op: Operator
+    inputs: tuple[NDArray[Any], ...]
+    scales: tuple[Any, ...]
+    dtype: str
+    channels: int
+
+    def types(self) -> dict[str, TensorType]:
+        """Return the type of each value."""
+        types = {
+            name: TensorType(array.shape[1:], str(array.dtype), scale)
+            for name, array, scale in zip(self.op.inputs, self.inputs, self.scales, strict=False)
+        }
+        shape = (*self.inputs[0].shape[1:3], self.channels)
+        return types | {self.op.output: TensorType(shape, self.dtype, self.scales[-1])}
 
 
-def probe_inputs(probe: IntProgram) -> dict[str, NDArray[Any]]:
-    """Return the largest value of each input everywhere, (1, H, W, C)."""
-    return {
-        port.name: np.full((1, *probe.values[port.value].shape), int_type(port.dtype).quant_max, port.dtype)
-        for port in probe.inputs
-    }
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Questions as a program.
+
+    Attributes:
+        program: One operator per question, all side by side; outputs have the names of the operators asked about.
+        inputs: What the program takes, (1, H, W, C) each.
+        asked: Name of an output → key of :data:`ASKED`.
+    """
+
+    program: IntProgram
+    inputs: Mapping[str, NDArray[Any]]
+    asked: Mapping[str, str]
 
 
-def _port(name: str, values: dict[str, TensorType]) -> Port:
-    return Port(name, name, values[name].dtype, values[name].scale)
+def make_probe(program: IntProgram) -> Probe:
+    """Return questions to every operator of `program` whose inputs can be enumerated, and full-scale sums.
+
+    A certified convolution becomes one with weights of 0 and, for each channel and level of its model, one channel
+    whose bias is the smallest accumulator that reaches the level and one whose bias lies 1 below: where rounding
+    differs at all, it differs there. An addition, a difference or a product of two bytes gets all 65,536 pairs, a table
+    its 256 entries. The full-scale sums find processors whose 8-bit products saturate in 16 bits.
+    """
+    questions = [*_questions(program), _full_scale()]
+    values = {name: kind for question in questions for name, kind in question.types().items()}
+    arrays = {name: x for question in questions for name, x in zip(question.op.inputs, question.inputs, strict=True)}
+    asked = {question.op.output: question.asked for question in questions}
+    ports = (tuple(Port(n, n, values[n].dtype, values[n].scale) for n in names) for names in (arrays, asked))
+    ops = tuple(question.op for question in questions)
+    return Probe(IntProgram(f"{program.name} probe", program.march, *ports, ops, values), arrays, asked)
 
 
-def _steps_of(program: IntProgram) -> Iterator[Question]:
+def _questions(program: IntProgram) -> Iterator[_Question]:
     for op in program.ops:
-        x, y = program.values[op.inputs[0]], program.values[op.output]
-        if is_convolution(op, x):
-            conv = as_convolution(op, x)
-            if certified(conv, x, y):
-                probe = _steps(op, conv, x.dtype)
-                into, out = TensorType((1, 1, 1), x.dtype, x.scale), (1, 1, len(probe.bias))
-                yield probe, into, TensorType(out, y.dtype, y.scale)
+        inputs, y = [program.values[name] for name in op.inputs], program.values[op.output]
+        if is_convolution(op, inputs[0]):
+            conv = as_convolution(op, inputs[0])
+            if certified(conv, inputs[0], y):
+                yield _thresholds(op, conv, inputs[0], y)
+        elif isinstance(op, (Add, Mul)) and all(x.dtype in BYTES for x in inputs):
+            yield _pairs(op, inputs, y)
+        elif isinstance(op, Lut):
+            entries = _all_values(inputs[0].dtype).reshape(1, 1, -1, 1)
+            yield _Question("entries of", _alone(op), (entries,), (inputs[0].scale, y.scale), y.dtype, 1)
 
 
-def _steps(op: Operator, conv: Convolution, dtype: str) -> Conv2d:
+def _alone(op: Operator, **changes: Any) -> Any:
+    """The operator with values of its own."""
+    inputs = tuple(f"{op.name}/{number}" for number in range(len(op.inputs)))
+    return dataclasses.replace(op, inputs=inputs, output=op.name, **changes)
+
+
+def _all_values(dtype: str) -> NDArray[Any]:
+    low, high = int_range(dtype)
+    return np.arange(low, high + 1).astype(dtype)
+
+
+def _pairs(op: Add | Mul, inputs: list[TensorType], y: TensorType) -> _Question:
+    """Each row has one a, each channel one b; of multipliers per channel, each different one gets all pairs."""
+    rule, repeats = op.requantize, 1
+    if rule.multiplier.size > 1:
+        multiplier, shift = np.unique(np.stack([rule.multiplier, rule.shift]), axis=1)
+        repeats = len(shift)
+        multiplier, shift = (np.repeat(values, BYTE_VALUES) for values in (multiplier, shift))
+        rule = dataclasses.replace(rule, multiplier=multiplier, shift=shift)
+    channels = BYTE_VALUES * repeats
+    first, second = (_all_values(x.dtype) for x in inputs)
+    a = np.broadcast_to(first.reshape(1, -1, 1, 1), (1, BYTE_VALUES, 1, channels))
+    rows = BYTE_VALUES if inputs[1].shape == inputs[0].shape else 1  # else b has one value per channel
+    b = np.broadcast_to(np.tile(second, repeats), (1, rows, 1, channels))
+    scales = (*(x.scale for x in inputs), y.scale)
+    return _Question("pairs of", _alone(op, requantize=rule), (a, b), scales, y.dtype, channels)
+
+
+def _thresholds(op: Operator, conv: Convolution, x: TensorType, y: TensorType) -> _Question:
     rule = conv.requantize
+    assert rule is not None
     multiplier, shift = conv.rounding()
-    low, high = (bound[:, None] for bound in conv.reach(dtype))
+    low, high = (bound[:, None] for bound in conv.reach(x.dtype))
     levels = thresholds(multiplier, shift, (rule.quant_min, rule.quant_max))
     asked = np.concatenate([levels, levels - 1, np.clip(0, low, high)], axis=1)  # a dead channel reaches no level
     reached = (asked >= low) & (asked <= high)
     channel = np.nonzero(reached)[0]
-    scale = None if conv.scale is None else conv.scale[channel]
-    return Conv2d(
+    probe = Conv2d(
         name=op.name,
-        inputs=(f"{op.name}/x",),
+        inputs=(f"{op.name}/0",),
         output=op.name,
         source=op.source,
-        weight=Weight(np.zeros((len(channel), 1, 1, 1), np.int8), scale),
+        weight=Weight(np.zeros((len(channel), 1, 1, 1), np.int8), None if conv.scale is None else conv.scale[channel]),
         bias=asked[reached],
         requantize=Requantize(multiplier[channel], shift[channel], rule.quant_min, rule.quant_max),
     )
+    return _Question("thresholds of", probe, (_largest(x.dtype, 1, 1),), (x.scale, y.scale), y.dtype, len(channel))
 
 
-def _full_scale() -> Question:
+def _largest(dtype: str, side: int, channels: int) -> NDArray[Any]:
+    return np.full((1, side, side, channels), int_type(dtype).quant_max, dtype)
+
+
+def _full_scale() -> _Question:
     """A 3×3 convolution whose weights are ±127: all of one sign, of the other, and in turns."""
     weight = np.full((3, 3, 3, CHANNELS), LARGEST_WEIGHT, np.int8)
     weight[1] = -LARGEST_WEIGHT
@@ -97,7 +176,7 @@ def _full_scale() -> Question:
     found = snap([clamp[1] / peak], 1.0, 1.0, clamp, CONV_RULES[:1])
     op = Conv2d(
         name=FULL_SCALE,
-        inputs=(f"{FULL_SCALE}/x",),
+        inputs=(f"{FULL_SCALE}/0",),
         output=FULL_SCALE,
         source=Source("probe"),
         weight=Weight(weight, np.repeat(found.weight_scale, 3)),
@@ -105,4 +184,4 @@ def _full_scale() -> Question:
         requantize=Requantize(found.multiplier, found.shift, *clamp),
         padding=(1, 1),
     )
-    return op, TensorType((SIDE, SIDE, CHANNELS), "uint8", 1.0), TensorType((SIDE, SIDE, 3), "int8", 1.0)
+    return _Question("thresholds of", op, (_largest("uint8", SIDE, CHANNELS),), (1.0, 1.0), "int8", 3)

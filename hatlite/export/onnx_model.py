@@ -28,7 +28,7 @@ __all__ = ["FORMS", "to_onnx"]
 FORMS = {"golden": golden, "qdq": qdq}
 """Form → module with OPSET, STORAGE and RULES."""
 
-IR_VERSIONS = {13: 7, 21: 10}
+IR_VERSIONS = {18: 8, 21: 10}
 """Opset → oldest version of the file format that has it, so that older runtimes read the file."""
 
 

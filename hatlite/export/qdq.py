@@ -6,28 +6,28 @@ as the rounded quotient of the real result and its scale.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hatlite.export.golden import depth_to_space, edge_pad, nearest_resize, pool_window, sliced
+from hatlite.export.moves import MOVES, edge_pad, lookup, nearest_resize
 from hatlite.export.onnx_graph import OnnxGraph
 from hatlite.export.proof import Scales, as_convolution, is_convolution, shared_scales
 from hatlite.ops.integer.engine_rules import zero_point
 from hatlite.program import (
     Add,
     Conv2d,
-    DepthToSpace,
     IntProgram,
     Linear,
-    MaxPool2d,
+    Lut,
+    Mul,
     Operator,
     Requantize,
     Rescale,
     ResizeBilinear2x,
-    ResizeNearest,
-    Slice,
+    Sub,
     TensorType,
 )
 from hatlite.qparams import int_range
@@ -61,9 +61,14 @@ def _quantize(graph: OnnxGraph, real: str, kind: TensorType, rule: Requantize | 
     return graph.node("Clip", q, *(np.uint8(limit + zero) for limit in (low, high))) if narrower else q
 
 
-def _moved(graph: OnnxGraph, x: str, kind: TensorType, move: Callable[[str], str]) -> str:
+def _in_real(graph: OnnxGraph, move: Callable[..., str], kind: TensorType, *tensors: str) -> str:
     """Append what only moves values; their way to real numbers and back gives the same integers."""
-    return _quantize(graph, move(_dequantize(graph, x, kind)), kind)
+    return _quantize(graph, move(*(_dequantize(graph, tensor, kind) for tensor in tensors)), kind)
+
+
+def _moved(graph: OnnxGraph, op: Operator, program: IntProgram, *tensors: str) -> str:
+    move = partial(MOVES[type(op)], graph, op, program, np.float32(0))
+    return _in_real(graph, move, program.values[op.output], *tensors)
 
 
 def _weighted(graph: OnnxGraph, op: Operator, program: IntProgram, x: str) -> str:
@@ -89,9 +94,9 @@ def _raw(graph: OnnxGraph, real: str, scale: NDArray[np.float32], lowest: int | 
     return graph.cast(steps if lowest is None else graph.node("Max", steps, np.float32(lowest)), np.int32)
 
 
-def _add(graph: OnnxGraph, op: Add, program: IntProgram, a: str, b: str) -> str:
+def _pair(graph: OnnxGraph, op: Add | Mul, program: IntProgram, a: str, b: str) -> str:
     terms = [_dequantize(graph, x, program.values[name]) for x, name in zip((a, b), op.inputs, strict=True)]
-    return _quantize(graph, graph.node("Add", *terms), program.values[op.output], op.requantize)
+    return _quantize(graph, graph.node(PAIRS[type(op)], *terms), program.values[op.output], op.requantize)
 
 
 def _rescale(graph: OnnxGraph, op: Rescale, program: IntProgram, x: str) -> str:
@@ -102,37 +107,27 @@ def _rescale(graph: OnnxGraph, op: Rescale, program: IntProgram, x: str) -> str:
     return _quantize(graph, _dequantize(graph, x, x_type), program.values[op.output], op.requantize)
 
 
-def _max_pool(graph: OnnxGraph, op: MaxPool2d, program: IntProgram, x: str) -> str:
-    return _moved(graph, x, program.values[op.output], lambda real: graph.node("MaxPool", real, **pool_window(op)))
-
-
-def _nearest(graph: OnnxGraph, op: ResizeNearest, program: IntProgram, x: str) -> str:
-    return _moved(graph, x, program.values[op.output], lambda real: nearest_resize(graph, real, op.factor))
-
-
-def _slice(graph: OnnxGraph, op: Slice, program: IntProgram, x: str) -> str:
-    return _moved(graph, x, program.values[op.output], lambda real: sliced(graph, real, op))
-
-
-def _depth_to_space(graph: OnnxGraph, op: DepthToSpace, program: IntProgram, x: str) -> str:
-    return _moved(graph, x, program.values[op.output], lambda real: depth_to_space(graph, real, op, program))
-
-
 def _bilinear(graph: OnnxGraph, op: ResizeBilinear2x, program: IntProgram, x: str) -> str:
     kind = program.values[op.inputs[0]]
-    x = _moved(graph, x, kind, lambda real: nearest_resize(graph, real, 2))
-    return _weighted(graph, op, program, _moved(graph, x, kind, lambda real: edge_pad(graph, real)))
+    doubled = _in_real(graph, lambda real: nearest_resize(graph, real, 2), kind, x)
+    return _weighted(graph, op, program, _in_real(graph, partial(edge_pad, graph), kind, doubled))
 
+
+def _lut(graph: OnnxGraph, op: Lut, program: IntProgram, x: str) -> str:
+    """Append a Gather between the integers themselves: its entries are exact, and no kernel can round them anew."""
+    dtype = program.values[op.output].dtype
+    return lookup(graph, op, x, dtype, STORAGE[dtype])
+
+
+PAIRS: dict[type[Operator], str] = {Add: "Add", Sub: "Sub", Mul: "Mul"}
 
 RULES: dict[type[Operator], Callable[..., str]] = {
     Conv2d: _weighted,
     Linear: _weighted,
-    Add: _add,
-    MaxPool2d: _max_pool,
-    ResizeNearest: _nearest,
+    **dict.fromkeys(PAIRS, _pair),
     ResizeBilinear2x: _bilinear,
     Rescale: _rescale,
-    Slice: _slice,
-    DepthToSpace: _depth_to_space,
+    Lut: _lut,
+    **dict.fromkeys(MOVES, _moved),
 }
 """(graph, op, program, *input tensors) → output tensor; one row per operator."""

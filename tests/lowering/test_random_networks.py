@@ -1,4 +1,4 @@
-"""Networks drawn from all operators: the fake-quant forward and all engines agree at 0 LSB."""
+"""Networks drawn from all operators: the fake-quant forward, all engines and ONNX Runtime agree at 0 LSB."""
 
 from collections.abc import Callable
 

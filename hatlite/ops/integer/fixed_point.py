@@ -80,10 +80,10 @@ def _exact(values: ArrayLike) -> NDArray[np.object_]:
     return np.array(np.asarray(values).tolist(), dtype=object)
 
 
-def _peak(acc: NDArray[np.int64]) -> NDArray[np.object_]:
+def _peak(acc: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Largest absolute value per channel, exact even for −2^63."""
     rows = acc.reshape(-1, acc.shape[-1] if acc.ndim else 1)
-    return np.maximum(_exact(rows.max(axis=0, initial=0)), -_exact(rows.min(axis=0, initial=0)))
+    return np.maximum(rows.max(axis=0, initial=0).astype(np.uint64), (-rows.min(axis=0, initial=0)).astype(np.uint64))
 
 
 def quantize_multiplier(
