@@ -28,7 +28,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--real", action="store_true", help="float32 ends instead of integers")
     parser.add_argument("--float", action="store_true", help="export the network of the float stage; not verified")
     parser.add_argument("--out", help="file to write; default: <task>-<form>.onnx in the run's folder")
-    parser.add_argument("--verify", type=count, metavar="N", help="compare on N images and at all thresholds")
+    parser.add_argument(
+        "--verify", type=count, metavar="N", help="compare on N images and on all thresholds, pairs and tables"
+    )
     parser.add_argument("--opts", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override values")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

@@ -92,7 +92,7 @@ def export_float(run: Run, out: Path) -> None:
 
 
 def verify_export(run: Run, out: Path, program: IntProgram, num_images: int) -> "OnnxReport":
-    """Compare the file `out` with the executor on the first validation images, and at all thresholds.
+    """Compare the file `out` with the executor on the first validation images, and on all thresholds, pairs and tables.
 
     Raises:
         MissingExtraError: The extra ``hatlite[onnx]`` is not installed.

@@ -52,8 +52,8 @@ def _concat(graph: OnnxGraph, op: Concat, program: IntProgram, zero: np.generic,
 def _pad(graph: OnnxGraph, op: Pad, program: IntProgram, zero: np.generic, x: str) -> str:
     """Append a Pad that names its axes, and all of them.
 
-    Without axes ONNX Runtime merges zeros into a MaxPool behind them, where padding never wins; with two axes it mixes
-    them up when it moves a Transpose past the Pad.
+    Without axes ONNX Runtime merges zeros into a MaxPool behind them, where padding never wins. It takes two axes for
+    four when it lays convolutions around the Pad out with channels last.
     """
     top, bottom, left, right = op.edges
     edges, axes = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64), np.arange(4, dtype=np.int64)

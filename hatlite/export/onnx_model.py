@@ -41,7 +41,7 @@ def to_onnx(program: IntProgram, form: str = "golden", *, real: bool = False) ->
             elsewhere: 0 differing outputs are promised, with every option of ONNX Runtime. ``qdq`` is QuantizeLinear
             and DequantizeLinear around real operators, for runtimes that fuse them: equal integers are promised, with
             ONNX Runtime's default options, for the outputs that :func:`~hatlite.export.exact_outputs` names; behind
-            additions and int16 or int32 results float32 rounds in its own way.
+            additions, differences, products and int16 or int32 results float32 rounds in its own way.
         real: Float ends instead of integers.
 
     Returns:

@@ -14,7 +14,7 @@ from torch import nn
 
 from hatlite.errors import ProgramError
 from hatlite.executor import Executor, dequantize_outputs
-from hatlite.export import exact_outputs, to_onnx
+from hatlite.export import exact_outputs, integer_nodes, to_onnx
 from hatlite.export.golden import RULES
 from hatlite.export.onnx_model import FORMS
 from hatlite.ops.integer.fixed_point import dequantize
@@ -244,3 +244,24 @@ def test_low_bytes_that_exceed_an_int32_are_summed_in_parts(level):
     expected = Executor(program, "reference").run({"x": x})
     assert np.abs(expected["out"]).max() > 2**14
     require_equal(run(model, {"x": x}, level), expected)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 2000))
+def test_sums_in_parts_are_the_sums(seed, largest):
+    """Convolutions of every window and grouping, on int16 values, with a limit that splits them."""
+    program = with_all_values(random_program(seed, kinds=("conv2d", "linear", "rescale")))
+    inputs = random_inputs(program, seed, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(integer_nodes, "LARGEST_SUM", largest)
+        model = to_onnx(program)
+    require_equal(run(model, inputs), Executor(program, "reference").run(inputs))
+
+
+def test_no_part_can_overflow():
+    weight = np.random.default_rng(0).integers(-128, 128, (3, 2, 600, 600)).astype(np.int8)
+    weight[1] = -128
+    parts = integer_nodes._parts(weight)
+    assert (sum(part.astype(int) for part in parts) == weight).all()
+    assert max(np.abs(part.astype(np.int64)).sum(axis=(1, 2, 3)).max() for part in parts) * 255 < 2**31
+    assert len(parts) == 11  # 92,160,000 in the second channel, 8,421,376 in each part

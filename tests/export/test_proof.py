@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from single_op_programs import conv, program, requantize
 
 from hatlite.export.proof import as_convolution, certified, exact_outputs, golden_scales, shared_scales
+from hatlite.ops.integer.certificate import thresholds
 from hatlite.ops.integer.fixed_point import requantize as definition
 from hatlite.program import Requantize, Rescale, ResizeBilinear2x, TensorType, Weight
 from hatlite.program.samples import random_program
@@ -45,6 +46,29 @@ def test_a_channel_without_weights_is_one_number():
     op = conv(1, 2, 1, requantize=requantize(2))
     dead = dataclasses.replace(op, weight=Weight(np.zeros((2, 1, 1, 1), np.int8)), bias=np.array([96, -3]))
     assert certified(as_convolution(dead, BYTE), BYTE, BYTE)
+
+
+def test_one_number_that_is_rounded_otherwise_refuses_its_channel():
+    """Thresholds of many multipliers, each as the bias of a channel without weights; float32 misses some."""
+    multiplier = np.arange(16385, 16485, 2)
+    steps = np.concatenate([levels := thresholds(multiplier, np.full(50, 27), (-128, 127)), levels - 1], axis=1)
+    bias, multiplier = steps.ravel(), np.repeat(multiplier, steps.shape[1])
+    acc = bias.astype(np.float32) * np.ldexp(multiplier.astype(np.float32), -27)
+    equal = np.clip(np.rint(acc), -128, 127) == definition(bias, multiplier, np.full(bias.shape, 27), -128, 127)
+
+    def verdict(chosen):
+        op = conv(1, len(bias[chosen]), 1)
+        rule = Requantize(multiplier[chosen], np.full(len(bias[chosen]), 27), -128, 127)
+        dead = dataclasses.replace(
+            op, weight=Weight(np.zeros_like(op.weight.values)), bias=bias[chosen], requantize=rule
+        )
+        return certified(as_convolution(dead, BYTE), BYTE, BYTE)
+
+    wrong = np.flatnonzero(~equal)
+    assert len(wrong) > 5 and equal.mean() > 0.9
+    assert verdict(equal)
+    assert not any(verdict([index]) for index in wrong)
+    assert not verdict(slice(None))
 
 
 @pytest.mark.parametrize(("x", "y"), [("int16", "int8"), ("int8", "int16")])
