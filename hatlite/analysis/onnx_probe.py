@@ -29,8 +29,10 @@ from hatlite.qparams import int_range, int_type
 
 __all__ = ["ASKED", "FULL_SCALE", "Probe", "make_probe"]
 
-FULL_SCALE = "full_scale"
-SIDE, CHANNELS, LARGEST_WEIGHT = 5, 64, 127
+FULL_SCALE = ("full_scale", "full_scale_raw")
+ROUNDED, RAW = 32, 64
+"""Channels: sums as large as roundings have a proof for, and sums beyond the 2^24 that float32 holds."""
+SIDE, LARGEST_WEIGHT = 5, 127
 BYTE_VALUES = 256
 
 ASKED = {"thresholds of": "convolutions", "pairs of": "sums and products", "entries of": "tables"}
@@ -88,9 +90,9 @@ def make_probe(program: IntProgram) -> Probe:
     A certified convolution becomes one with weights of 0 and, for each channel and level of its model, one channel
     whose bias is the smallest accumulator that reaches the level and one whose bias lies 1 below: where rounding
     differs at all, it differs there. An addition, a difference or a product of two bytes gets all 65,536 pairs, a table
-    its 256 entries. The full-scale sums find processors whose 8-bit products saturate in 16 bits.
+    its 256 entries. The full-scale sums, rounded and raw, find processors whose 8-bit products saturate in 16 bits.
     """
-    questions = [*_questions(program), _full_scale()]
+    questions = [*_questions(program), *_full_scale()]
     values = {name: kind for question in questions for name, kind in question.types().items()}
     arrays = {name: x for question in questions for name, x in zip(question.op.inputs, question.inputs, strict=True)}
     asked = {question.op.output: question.asked for question in questions}
@@ -166,22 +168,23 @@ def _largest(dtype: str, side: int, channels: int) -> NDArray[Any]:
     return np.full((1, side, side, channels), int_type(dtype).quant_max, dtype)
 
 
-def _full_scale() -> _Question:
-    """A 3×3 convolution whose weights are ±127: all of one sign, of the other, and in turns."""
-    weight = np.full((3, 3, 3, CHANNELS), LARGEST_WEIGHT, np.int8)
-    weight[1] = -LARGEST_WEIGHT
-    weight[2, :, :, ::2] = -LARGEST_WEIGHT
-    peak = int(weight[0].astype(np.int64).sum()) * int_type("uint8").quant_max
+def _full_scale() -> Iterator[_Question]:
+    """Two 3×3 convolutions whose weights are ±127, all of one sign, of the other, and in turns: rounded, and raw."""
     clamp = int_range("int8")
-    found = snap([clamp[1] / peak], 1.0, 1.0, clamp, CONV_RULES[:1])
-    op = Conv2d(
-        name=FULL_SCALE,
-        inputs=(f"{FULL_SCALE}/0",),
-        output=FULL_SCALE,
-        source=Source("probe"),
-        weight=Weight(weight, np.repeat(found.weight_scale, 3)),
-        bias=np.zeros(3, np.int32),
-        requantize=Requantize(found.multiplier, found.shift, *clamp),
-        padding=(1, 1),
-    )
-    return _Question("thresholds of", op, (_largest("uint8", SIDE, CHANNELS),), (1.0, 1.0), "int8", 3)
+    for name, channels, dtype in zip(FULL_SCALE, (ROUNDED, RAW), ("int8", "int32"), strict=True):
+        weight = np.full((3, 3, 3, channels), LARGEST_WEIGHT, np.int8)
+        weight[1] = -LARGEST_WEIGHT
+        weight[2, :, :, ::2] = -LARGEST_WEIGHT
+        peak = int(weight[0].astype(np.int64).sum()) * int_type("uint8").quant_max
+        found = snap([clamp[1] / peak], 1.0, 1.0, clamp, CONV_RULES[:1])
+        op = Conv2d(
+            name=name,
+            inputs=(f"{name}/0",),
+            output=name,
+            source=Source("probe"),
+            weight=Weight(weight, np.repeat(found.weight_scale, 3)),
+            bias=np.zeros(3, np.int32),
+            requantize=Requantize(found.multiplier, found.shift, *clamp) if dtype == "int8" else None,
+            padding=(1, 1),
+        )
+        yield _Question("thresholds of", op, (_largest("uint8", SIDE, channels),), (1.0, 1.0), dtype, 3)
