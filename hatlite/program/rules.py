@@ -34,11 +34,13 @@ from hatlite.program.program import TensorType
 from hatlite.program.shapes import output_shape
 from hatlite.qparams import int_type
 
-__all__ = ["OPERATOR_RULES", "Rule"]
+__all__ = ["MAX_INTEGERS", "OPERATOR_RULES", "Rule"]
 
 Types = list[TensorType]
 Rule = Callable[[Any, Types, TensorType, Arithmetic], Iterator[str]]
 
+MAX_INTEGERS = 2**31 - 1
+"""Of one value, for one image; also with the padding that an operator puts around it."""
 TABLE_ENTRIES = 256
 WIDE_INPUTS = ("int16",)
 MOVING = (MaxPool2d, ResizeNearest, Concat, Pad, Slice, DepthToSpace)
@@ -80,13 +82,21 @@ def _slices(op: Slice, x: TensorType) -> Iterator[str]:
             yield f"takes the {axis} {start}:{stop}:{step} of {size}; expected 0 ≤ start < stop ≤ {size} and a step ≥ 1"
 
 
+def padding_is_bounded(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
+    """What a window slides over has no more integers than a value may have; its result can be small all the same."""
+    height, width, channels = inputs[0].shape
+    above, beside = getattr(op, "padding", (0, 0))
+    if (height + 2 * above) * (width + 2 * beside) * channels > MAX_INTEGERS:
+        yield f"padding {op.padding} makes {inputs[0].shape} larger than {MAX_INTEGERS} integers"  # type: ignore[attr-defined]
+
+
 def weights_fit(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
     """Weights, groups and bias agree with the channels that come in and go out."""
     if not isinstance(op, (Conv2d, Linear)):
         return
     groups = getattr(op, "groups", 1)
-    if not isinstance(groups, int) or not isinstance(op.activation_min, (int, type(None))):
-        yield f"groups is {groups!r} and activation_min {op.activation_min!r}; expected whole numbers"
+    if not isinstance(groups, int) or not _is_clamp(op.activation_min):
+        yield f"groups is {groups!r} and activation_min {op.activation_min!r}; expected whole numbers of int32"
     channels_out, *kernel, channels_in = op.weight.values.shape
     if groups < 1 or channels_out % groups or channels_in * groups != inputs[0].shape[2]:
         yield (
@@ -99,6 +109,13 @@ def weights_fit(op: Operator, inputs: Types, output: TensorType, arithmetic: Ari
         yield f"bias has shape {op.bias.shape}; expected ({channels_out},)"
     if op.requantize is not None and op.activation_min is not None:
         yield "has both requantize and activation_min; the lower clamp belongs into requantize"
+
+
+def _is_clamp(activation_min: Any) -> bool:
+    facts = int_type("int32")
+    return activation_min is None or (
+        isinstance(activation_min, int) and facts.quant_min <= activation_min <= facts.quant_max
+    )
 
 
 def shapes_agree(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
@@ -201,7 +218,14 @@ def accumulators_fit(op: Operator, inputs: Types, output: TensorType, arithmetic
     bits = arithmetic.wide_accumulator_bits if wide else arithmetic.accumulator_bits
     peaks = accumulator_peak(op, inputs[0].dtype)
     if int(peaks.max()) >= 2 ** (bits - 1):
-        yield f"channel {peaks.argmax()}: the accumulator can reach {peaks.max()}, beyond int{bits}"
+        yield (
+            f"channel {peaks.argmax()}: the accumulator can reach {peaks.max()}, beyond int{bits}; give the layer fewer"
+            f" input channels, a smaller kernel or more groups{_or_narrower(inputs[0].dtype)}"
+        )
+
+
+def _or_narrower(dtype: str) -> str:
+    return ", or 8-bit inputs" if dtype in WIDE_INPUTS else ""
 
 
 def headroom(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
@@ -212,7 +236,7 @@ def headroom(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithm
     try:
         check_headroom(_peak(op, inputs), rule.multiplier, rule.shift)
     except QuantizationError as problem:
-        yield str(problem).rstrip(".")
+        yield f"{str(problem).rstrip('.')}; give the layer fewer inputs per channel, or its result a larger scale"
 
 
 def _peak(op: Operator, inputs: Types) -> Any:
@@ -230,6 +254,7 @@ OPERATOR_RULES: tuple[Rule, ...] = (
     known_operator,
     inputs_are_activations,
     whole_windows,
+    padding_is_bounded,
     weights_fit,
     shapes_agree,
     scale_length,

@@ -1,5 +1,8 @@
 """The law of integer programs: a list of small rules, checked before a program is saved, loaded or run."""
 
+import math
+import reprlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +12,12 @@ from hatlite.errors import ProgramError
 from hatlite.march import Arithmetic, get_march
 from hatlite.program.ops import Operator
 from hatlite.program.program import IntProgram, Port
-from hatlite.program.rules import OPERATOR_RULES
+from hatlite.program.rules import MAX_INTEGERS, OPERATOR_RULES
 
 __all__ = ["verify"]
 
 PLAIN = (type(None), bool, int, float, str)
+METADATA_DEPTH = 16
 
 
 def verify(program: IntProgram) -> IntProgram:
@@ -45,8 +49,8 @@ def _unique_names(program: IntProgram) -> Iterator[str]:
         ("input", [port.name for port in program.inputs]),
         ("output", [port.name for port in program.outputs]),
     ):
-        for name in names:
-            if names.count(name) > 1:
+        for name, count in Counter(names).items():
+            if count > 1:
                 yield f"{what} {name!r} exists twice; names are unique"
 
 
@@ -104,21 +108,38 @@ def _port_dtypes(program: IntProgram) -> Iterator[str]:
         for port in ports:
             if port.dtype not in allowed:
                 yield f"{what} {port.name!r} is {port.dtype}; march {program.march} has {', '.join(allowed)}"
+            elif np.ndim(port.scale) and port.dtype != "int32":
+                yield f"{port.value!r} is {port.dtype} with a scale per channel; only int32 may have that"
+
+
+def _sizes(program: IntProgram) -> Iterator[str]:
+    """No value is larger than 32-bit indices reach, so that no small file asks for unbounded memory."""
+    for name, value in program.values.items():
+        if math.prod(value.shape) > MAX_INTEGERS:
+            yield f"value {name!r} has shape {value.shape}; expected {MAX_INTEGERS} integers or fewer, split the image"
 
 
 def _plain_metadata(program: IntProgram) -> Iterator[str]:
     for key, item in program.metadata.items():
         if not isinstance(key, str) or not _is_plain(item):
-            yield f"metadata[{key!r}] is {item!r}; expected None, booleans, numbers, strings, lists and dicts of them"
+            yield (
+                f"metadata[{key!r}] is {_shown(item)}; expected None, booleans, numbers of 64 bits, strings, lists and"
+                f" dicts of them, nested {METADATA_DEPTH} deep or less"
+            )
 
 
-def _is_plain(item: Any) -> bool:
+def _is_plain(item: Any, depth: int = METADATA_DEPTH) -> bool:
     if isinstance(item, (list, tuple)):
-        return all(map(_is_plain, item))
+        return depth > 0 and all(_is_plain(value, depth - 1) for value in item)
     if isinstance(item, dict):
-        return all(isinstance(key, str) and _is_plain(value) for key, value in item.items())
-    return type(item) in PLAIN
+        return depth > 0 and all(isinstance(key, str) and _is_plain(value, depth - 1) for key, value in item.items())
+    return type(item) in PLAIN and not (type(item) is int and not -(2**63) <= item < 2**64)
 
 
-PROGRAM_RULES = (_unique_names, _has_ports, _defined_before_use, _ports_agree, _port_dtypes, _plain_metadata)
+def _shown(item: Any) -> str:
+    text = reprlib.repr(item)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+PROGRAM_RULES = (_unique_names, _has_ports, _defined_before_use, _ports_agree, _port_dtypes, _sizes, _plain_metadata)
 """In an order in which each may rely on the ones before."""

@@ -71,7 +71,18 @@ BROKEN_OPS = [
     (ADD, {"requantize": rule(3)}, r"requantises with multiplier \[3\]; expected \[1\], as Ma and Mb scale"),
     (ADD, {"multipliers": (2**20, 1)}, r"multipliers are \(1048576, 1\); expected two whole numbers of 0…1048575"),
     (ADD, {"multipliers": (1,)}, r"multipliers are \(1,\); expected two whole numbers"),
-    (STEM, {"bias": np.full(4, 2**31 - 1)}, "channel 0: the accumulator can reach 2147485951, beyond int32"),
+    (
+        STEM,
+        {"bias": np.full(4, 2**31 - 1)},
+        "channel 0: the accumulator can reach 2147485951, beyond int32; give the layer fewer input channels, a smaller"
+        r" kernel or more groups\.",
+    ),
+    (
+        STEM,
+        {"padding": (2**20, 2**20)},
+        r"padding \(1048576, 1048576\) makes \(7, 5, 2\) larger than 2147483647 integers",
+    ),
+    (RAW, {"activation_min": 2**31}, "groups is 1 and activation_min 2147483648; expected whole numbers of int32"),
 ]
 
 
@@ -129,7 +140,7 @@ def test_a_linear_kernel_is_one_pixel():
 
 def test_wide_inputs_have_a_wide_accumulator_unless_it_leaves():
     verify(chain(linear(600, requantize=rule(shift=30)), value(600, "int16"), value(1, "uint8")))
-    with pytest.raises(ProgramError, match="channel 0: the accumulator can reach 2496921600, beyond int32"):
+    with pytest.raises(ProgramError, match="channel 0: .* 2496921600, beyond int32; .* or 8-bit inputs"):
         verify(chain(linear(600, requantize=None), value(600, "int16"), value(1, "int32")))
 
 
@@ -271,5 +282,8 @@ def test_unknown_operators_are_refused():
 def test_headroom_of_64_bits(monkeypatch):
     op = Rescale(name="r", inputs=("x",), output="y", requantize=rule())
     monkeypatch.setattr("hatlite.program.rules._peak", lambda op, inputs: 2**60)
-    with pytest.raises(ProgramError, match=r"channel 0: \|acc\| · M .* must stay below 2\^63 = \d+\.$"):
+    with pytest.raises(
+        ProgramError,
+        match=r"channel 0: \|acc\| · M .* must stay below 2\^63 = \d+; give the layer fewer inputs.*scale\.$",
+    ):
         verify(chain(op, value(1, "int8"), value(1, "uint8")))

@@ -13,7 +13,7 @@ from hatlite.errors import ProgramError
 from hatlite.executor import Executor
 from hatlite.program import dumps, format_program, load, loads, save
 from hatlite.program.samples import random_inputs, random_program
-from hatlite.program.serialize import PREFIX
+from hatlite.program.serialize import PREFIX, checksum
 
 
 def test_a_program_survives(program, tmp_path):
@@ -67,6 +67,37 @@ def test_another_version_is_named():
         loads(signed(PREFIX.pack(b"HBIR", 2, 0)))
 
 
+def test_a_header_that_is_longer_than_the_file():
+    with pytest.raises(ProgramError, match="states a header of 18446744073709551615 bytes and has 46 in all"):
+        loads(signed(PREFIX.pack(b"HBIR", 1, 2**64 - 1)))
+
+
+def test_a_march_that_this_version_lacks_is_a_problem_of_the_file(program):
+    content = dumps(program).replace(b"bayes-sim", b"bayes-sin")[:-32]
+    with pytest.raises(ProgramError, match="march is 'bayes-sin', which is not registered"):
+        loads(signed(content))
+
+
+def test_messages_stay_short(program):
+    content = dumps(dataclasses.replace(program, name="n" * 100_000)).replace(b"bayes-sim", b"bayes-si\n")[:-32]
+    with pytest.raises(ProgramError) as caught:
+        loads(signed(content))
+    assert len(str(caught.value)) <= 1000
+
+
+def test_the_checksum_is_that_of_the_file(program, tmp_path):
+    path = save(program, tmp_path / "tiny.hbir")
+    assert checksum(path) == hashlib.sha256(path.read_bytes()[:-32]).hexdigest() == dumps(program)[-32:].hex()
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ProgramError, match=r"tiny\.hbir: is damaged: the checksum differs"):
+        checksum(path)
+
+
+def test_a_file_of_another_kind_is_not_read_to_its_end():
+    with pytest.raises(ProgramError, match=r"/dev/zero: is not a \.hbir file"):
+        load("/dev/zero")
+
+
 def test_another_kind_of_file(tmp_path):
     path = tmp_path / "model.hbir"
     path.write_bytes(b"PK\x03\x04" + bytes(100))
@@ -82,11 +113,19 @@ def test_another_kind_of_file(tmp_path):
             "holds a 'Softmax', which this version does not know; it knows Add, Concat, Conv2d",
         ),
         ({"class": "Source", "fields": {}}, "holds no program"),
-        ({"class": "Source", "fields": {"colour": 1}}, "the structure is invalid .*colour"),
+        ({"class": "Source", "fields": {"colour": 1}}, "holds a Source with 'colour'; this version knows module, line"),
         ({"fields": {}}, "the structure is invalid"),
         ([1, 2], "holds no program"),
         ({"class": "array", "dtype": "object", "shape": [1], "offset": 0}, "holds an array of 'object'; this version"),
-        ({"class": "array", "dtype": "int8", "shape": [99], "offset": 0}, "the structure is invalid"),
+        (
+            {"class": "array", "dtype": "int8", "shape": [99], "offset": 0},
+            r"of int8 and shape \[99\] at byte 0; expected",
+        ),
+        (
+            {"class": "array", "dtype": "int8", "shape": [-1], "offset": 0},
+            r"array of shape \[-1\]; expected whole numb",
+        ),
+        ({"class": "array", "dtype": "int8", "shape": "x", "offset": 0}, "array of shape 'x'; expected whole numbers"),
     ],
 )
 def test_content_that_is_no_program(header, text):

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from hatlite.errors import MarchError, ProgramError
-from hatlite.program import Port, TensorType, verify
+from hatlite.program import Port, TensorType, dumps, loads, verify
 
 
 def test_a_valid_program_is_returned(program):
@@ -18,6 +18,11 @@ def with_op(program, index, **fields):
 
 IMG = Port("img", "img", "int8", 1 / 128)
 OUT = Port("out", "c", "uint8", 0.2)
+
+
+def nested(depth):
+    return [nested(depth - 1)] if depth else None
+
 
 BROKEN = {
     "operator 'add' exists twice": lambda p: with_op(p, 0, name="add"),
@@ -48,6 +53,15 @@ BROKEN = {
     r"metadata\['x'\] is \{1, 2\}; expected None, booleans": lambda p: {"metadata": {"x": {1, 2}}},
     r"metadata\['x'\] is": lambda p: {"metadata": {"x": [{"y": object()}]}},
     r"metadata\['x'\] is \{1": lambda p: {"metadata": {"x": {1: 2}}},
+    r"metadata\['x'\] is 18446744073709551616; expected .* of 64 bits": lambda p: {"metadata": {"x": 2**64}},
+    r"metadata\['x'\] is \[\[\[.* nested 16 deep or less": lambda p: {"metadata": {"x": nested(17)}},
+    r"value 'img' has shape \(65536, 65536, 2\); expected 2147483647 integers or fewer": lambda p: {
+        "values": {**p.values, "img": TensorType((2**16, 2**16, 2), "int8", 1 / 128)}
+    },
+    "'img' is int8 with a scale per channel; only int32": lambda p: {
+        "inputs": (dataclasses.replace(IMG, scale=[0.5, 0.5]),),
+        "values": {**p.values, "img": TensorType((7, 5, 2), "int8", [0.5, 0.5])},
+    },
 }
 
 
@@ -55,6 +69,11 @@ BROKEN = {
 def test_each_rule_of_a_program(program, text):
     with pytest.raises(ProgramError, match=f"^tiny: {text}"):
         verify(dataclasses.replace(program, **BROKEN[text](program)))
+
+
+def test_metadata_as_deep_as_it_may_be_survives(program):
+    deep = dataclasses.replace(program, metadata={"x": nested(16), "y": 2**64 - 1, "z": -(2**63)})
+    assert loads(dumps(deep)).metadata == deep.metadata
 
 
 def test_the_march_must_exist(program):
