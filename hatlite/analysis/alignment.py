@@ -35,6 +35,7 @@ __all__ = ["MODES", "check_alignment", "record", "stale_layers"]
 Ints = NDArray[np.int32]
 
 MODES = ("eval", "train")
+COUNTS = ("elements", "differing", "max_lsb", "mode_differing", "mode_max_lsb")
 
 
 def record(graph: FakeQuantGraph, img: torch.Tensor) -> dict[str, Ints]:
@@ -81,7 +82,7 @@ def check_alignment(
         raise QuantizationError(f"modes is {modes!r}; expected one or more of {', '.join(MODES)}.")
     path = Path(program_path)
     program = load(path)
-    counts = {name: {"elements": 0, "differing": 0, "max_lsb": 0, "mode_differing": 0} for name in program.values}
+    counts = {name: dict.fromkeys(COUNTS, 0) for name in program.values}
     images = 0
     with tempfile.TemporaryDirectory(prefix="hatlite-alignment-") as folder:
         for images, img in enumerate(_one_by_one(batches), start=1):  # noqa: B007 (counts)
@@ -176,7 +177,9 @@ def _merge(counts: Mapping[str, dict[str, int]], found: Mapping[str, Mapping[str
 
 def _compare_modes(counts: Mapping[str, dict[str, int]], first: Mapping[str, Ints], other: Mapping[str, Ints]) -> None:
     for name, count in counts.items():
-        count["mode_differing"] += int(np.count_nonzero(first[name] != other[name]))
+        difference = np.abs(first[name].astype(np.int64) - other[name])
+        count["mode_differing"] += int(np.count_nonzero(difference))
+        count["mode_max_lsb"] = max(count["mode_max_lsb"], int(difference.max()))
 
 
 def _layer(graph: FakeQuantGraph, program: IntProgram, name: str, count: Mapping[str, int]) -> LayerAlignment:

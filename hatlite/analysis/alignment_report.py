@@ -5,8 +5,11 @@ from typing import Any
 
 __all__ = ["AlignmentReport", "LayerAlignment"]
 
-COLUMNS = ("layer", "kind", "dtype", "integers", "differ", "max LSB", "modes differ", "saturated", "module", "line")
-RIGHT = ("integers", "differ", "max LSB", "modes differ", "saturated")
+COLUMNS = (
+    *("layer", "kind", "dtype", "integers", "differ", "max LSB", "modes differ", "modes LSB", "saturated"),
+    *("module", "line"),
+)
+RIGHT = ("integers", "differ", "max LSB", "modes differ", "modes LSB", "saturated")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,7 @@ class LayerAlignment:
         differing: How many of them the program computes differently.
         max_lsb: Largest difference, in steps of the integer.
         mode_differing: How many differ between the modes of the graph itself.
+        mode_max_lsb: Largest difference between them.
         saturated: How many of the program's integers stand at the limits of their range, the 0 of a ReLU left out;
             None for what cannot saturate.
     """
@@ -36,6 +40,7 @@ class LayerAlignment:
     differing: int
     max_lsb: int
     mode_differing: int
+    mode_max_lsb: int = 0
     saturated: int | None = None
 
     @property
@@ -50,7 +55,11 @@ class LayerAlignment:
 
     def __str__(self) -> str:
         program = f", by up to {self.max_lsb} LSB" if self.differing else ""
-        modes = f", {self.mode_differing:,} between the modes of the graph" if self.mode_differing else ""
+        modes = (
+            f", {self.mode_differing:,} between the modes of the graph, by up to {self.mode_max_lsb}"
+            if self.mode_differing
+            else ""
+        )
         differs = f"{self.differing:,} of {self.elements:,} integers differ{program}{modes}"
         return f"{self.kind} {self.name!r} ({self.module} {self.line}): {differs}"
 
@@ -153,8 +162,9 @@ class AlignmentReport:
         return {**totals, **asdict(self), "modes": list(self.modes), "stale": list(self.stale)}
 
 
-def _badness(layer: LayerAlignment) -> tuple[bool, int, int, float]:
-    return layer.passed, -layer.max_lsb, -layer.differing, -(layer.saturation or 0.0)
+def _badness(layer: LayerAlignment) -> tuple[bool, int, int, int, int, float]:
+    program, modes = (-layer.max_lsb, -layer.differing), (-layer.mode_max_lsb, -layer.mode_differing)
+    return layer.passed, *program, *modes, -(layer.saturation or 0.0)
 
 
 def _verdict(layers: list[LayerAlignment]) -> str:
@@ -166,6 +176,6 @@ def _align(column: str, cell: str, width: int) -> str:
 
 
 def _cells(layer: LayerAlignment) -> list[str]:
-    counts = (layer.elements, layer.differing, layer.max_lsb, layer.mode_differing)
+    counts = (layer.elements, layer.differing, layer.max_lsb, layer.mode_differing, layer.mode_max_lsb)
     share = "" if layer.saturation is None else f"{layer.saturation:.3%}"
     return [layer.name, layer.kind, layer.dtype, *(f"{count:,}" for count in counts), share, layer.module, layer.line]

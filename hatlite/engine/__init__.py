@@ -4,7 +4,7 @@ from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.calibrator import Calibrator
 from hatlite.engine.comparison import compare_pictures
 from hatlite.engine.infer import class_names, infer_images
-from hatlite.engine.inspection import align_stage, lower_from_config
+from hatlite.engine.inspection import align_stage, certify_stage, lower_from_config
 from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.onnx_files import export_float, export_program, run_program, verify_export
 from hatlite.engine.predictor import Predictor
@@ -32,6 +32,7 @@ __all__ = [
     "Stage",
     "Trainer",
     "align_stage",
+    "certify_stage",
     "class_names",
     "compare_pictures",
     "export_float",

@@ -17,6 +17,7 @@ __all__ = ["check_run", "require_alignment", "validation_images"]
 logger = get_logger(__name__)
 
 DEFAULT_IMAGES = 2
+ROWS = 20
 
 
 def check_run(run: Run, graph: FakeQuantGraph, num_images: int) -> AlignmentReport:
@@ -41,6 +42,7 @@ def require_alignment(run: Run, graph: FakeQuantGraph) -> None:
         return
     report = check_run(run, graph, num_images)
     if not report.passed:
+        print(report.table(ROWS))
         raise StageError(
             f"{run.program()} does not compute what was trained: {report.first_difference or report.summary()}.\n"
             f"  All layers are in {run.folder / 'alignment.json'}, the first that differs is where to look;"

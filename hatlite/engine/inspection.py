@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from hatlite.analysis import AlignmentReport
+from hatlite.analysis.alignment import stale_layers
 from hatlite.engine.alignment import check_run
+from hatlite.engine.certificate import write_certificate
 from hatlite.engine.parts import quantize_random
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.stages import lower_detector, quantized_model, require_program, restore_quantized
 from hatlite.errors import StageError
-from hatlite.program import IntProgram
+from hatlite.program import Certificate, IntProgram, load
+from hatlite.quantization import FakeQuantGraph
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["align_stage", "lower_from_config"]
+__all__ = ["align_stage", "certify_stage", "lower_from_config"]
 
 
 def align_stage(run: Run, num_images: int, checkpoint: Path | None = None) -> AlignmentReport:
@@ -27,12 +30,37 @@ def align_stage(run: Run, num_images: int, checkpoint: Path | None = None) -> Al
     Raises:
         StageError: The run has no stage of kind int_infer, or its program or checkpoint does not exist.
     """
+    return check_run(run, _graph(run, checkpoint), num_images)
+
+
+def certify_stage(run: Run) -> Certificate:
+    """Prove the program that int_infer left, ask the graph how far scales moved, and write ``certificate.json``.
+
+    Args:
+        run: Config and folder.
+
+    Raises:
+        StageError: As :func:`align_stage`, or the program is of other weights than the checkpoint.
+        ProgramError: The program cannot be used.
+    """
+    graph = _graph(run)
+    stale = stale_layers(graph, load(run.program()))
+    if stale:
+        raise StageError(
+            f"{run.program()} is of other weights than the checkpoint that int_infer starts from: {len(stale)}"
+            f" operators have other constants, first {stale[0]!r}.\n  Run this first: {run.command('int_infer')}"
+        )
+    return write_certificate(run, graph)
+
+
+def _graph(run: Run, checkpoint: Path | None = None) -> FakeQuantGraph:
+    """Return the graph that the run's program, which must exist, was lowered from."""
     stage = next((stage for stage in run.stages if stage.kind == "int_infer"), None)
     if stage is None:
         raise StageError("The config lists no stage of kind 'int_infer', so there is no program to compare with.")
     require_program(run, stage, run.program())
     origin = Path(checkpoint) if checkpoint else run.origin(stage)
-    return check_run(run, quantized_model(run, stage, origin).network, num_images)
+    return quantized_model(run, stage, origin).network
 
 
 def lower_from_config(config: Mapping[str, Any], checkpoint: str | Path | None = None) -> IntProgram:

@@ -8,7 +8,8 @@ calibration               float            observes ranges, fixes scales        
                                                                                           calibration-ranges.md
 qat                       calibration      trains on integer-valued tensors               qat-checkpoint-*
 int_infer                 qat              lowers to an IntProgram, compares every        <task_name>.hbir,
-                                           integer with the graph's, evaluates it         alignment.json
+                                           integer with the graph's, proves its rounding,  alignment.json,
+                                           evaluates it                                   certificate.{json,md}
 ========================  ===============  =============================================  ==============================
 
 A config may list its own ``stages``; a new kind is a function under :func:`stage_kind`. Each stage ends with a row in
@@ -29,6 +30,7 @@ from hatlite import program
 from hatlite.engine.alignment import require_alignment
 from hatlite.engine.allocator import keep_freed_memory
 from hatlite.engine.callbacks import QuantRefresh
+from hatlite.engine.certificate import write_certificate
 from hatlite.engine.checkpoint import check_resumable, load_checkpoint, load_weights
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.loop import Loop
@@ -160,6 +162,7 @@ def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     program.save(lowered, run.program())
     logger.info("Lowered %s to %s (%d operators).", origin, run.program(), len(lowered.ops))
     require_alignment(run, model.network)
+    write_certificate(run, model.network)
     metrics = predict_stage(run, stage.name)
     state = load_checkpoint(origin)
     return {**metrics, "checkpoint": origin.name, "epoch": state["epoch"], "starts_from": state["stage"]}

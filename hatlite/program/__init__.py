@@ -1,5 +1,7 @@
 """The integer program: a plain value of frozen dataclasses and NumPy constants; no torch."""
 
+from hatlite.program.certificate import Certificate, ScaleMove, certify, check_certificate, read_certificate
+from hatlite.program.certificate_table import certificate_markdown, certificate_table
 from hatlite.program.constants import Requantize, Source, Weight
 from hatlite.program.ops import (
     OPERATORS,
@@ -29,6 +31,7 @@ from hatlite.program.verify import verify
 __all__ = [
     "OPERATORS",
     "Add",
+    "Certificate",
     "Concat",
     "Conv2d",
     "DepthToSpace",
@@ -45,11 +48,16 @@ __all__ = [
     "Rescale",
     "ResizeBilinear2x",
     "ResizeNearest",
+    "ScaleMove",
     "Slice",
     "Source",
     "Sub",
     "TensorType",
     "Weight",
+    "certificate_markdown",
+    "certificate_table",
+    "certify",
+    "check_certificate",
     "count_saturated",
     "dumps",
     "format_program",
@@ -57,6 +65,7 @@ __all__ = [
     "load",
     "loads",
     "output_shape",
+    "read_certificate",
     "save",
     "verify",
 ]

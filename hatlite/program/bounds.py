@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hatlite.march import Arithmetic
 from hatlite.program.ops import Add, Conv2d, Linear
 from hatlite.qparams import int_range, int_type
 
-__all__ = ["accumulator_peak", "accumulator_range", "add_peak"]
+__all__ = ["accumulator_peak", "accumulator_range", "add_peak", "register_bits"]
 
 
 def accumulator_peak(op: Conv2d | Linear, input_dtype: str) -> NDArray[Any]:
@@ -43,3 +44,9 @@ def add_peak(op: Add, dtype_a: str, dtype_b: str) -> int:
     """Return the largest absolute value of ``a · Ma + b · Mb``."""
     magnitudes = (int_type(dtype_a).magnitude, int_type(dtype_b).magnitude)
     return sum(abs(m) * peak for m, peak in zip(op.multipliers, magnitudes, strict=True))
+
+
+def register_bits(op: Conv2d | Linear, input_dtype: str, arithmetic: Arithmetic) -> int:
+    """Return the width of the accumulator of `op`: the wide one behind 16-bit inputs, unless it leaves the program."""
+    wide = int_type(input_dtype).bytes > 1 and op.requantize is not None
+    return arithmetic.wide_accumulator_bits if wide else arithmetic.accumulator_bits

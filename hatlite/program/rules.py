@@ -13,7 +13,7 @@ from hatlite.errors import QuantizationError
 from hatlite.march import Arithmetic
 from hatlite.ops.integer.fixed_point import check_headroom
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
-from hatlite.program.bounds import accumulator_peak, add_peak
+from hatlite.program.bounds import accumulator_peak, add_peak, register_bits
 from hatlite.program.ops import (
     OPERATORS,
     Add,
@@ -214,8 +214,7 @@ def accumulators_fit(op: Operator, inputs: Types, output: TensorType, arithmetic
     """No accumulator can overflow, whatever the input; exact, from the actual weights."""
     if not isinstance(op, (Conv2d, Linear)):
         return
-    wide = inputs[0].dtype in WIDE_INPUTS and op.requantize is not None
-    bits = arithmetic.wide_accumulator_bits if wide else arithmetic.accumulator_bits
+    bits = register_bits(op, inputs[0].dtype, arithmetic)
     peaks = accumulator_peak(op, inputs[0].dtype)
     if int(peaks.max()) >= 2 ** (bits - 1):
         yield (

@@ -4,6 +4,15 @@ from hatlite.quantization.equalize import equalize
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.prepare import prepare
 from hatlite.quantization.qconfig import QConfig
-from hatlite.quantization.report import SiteRange, format_ranges, site_ranges
+from hatlite.quantization.report import SiteRange, format_ranges, scale_moves, site_ranges
 
-__all__ = ["FakeQuantGraph", "QConfig", "SiteRange", "equalize", "format_ranges", "prepare", "site_ranges"]
+__all__ = [
+    "FakeQuantGraph",
+    "QConfig",
+    "SiteRange",
+    "equalize",
+    "format_ranges",
+    "prepare",
+    "scale_moves",
+    "site_ranges",
+]

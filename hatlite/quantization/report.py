@@ -7,7 +7,7 @@ from typing import Any
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.sites import Site
 
-__all__ = ["SiteRange", "format_ranges", "site_ranges"]
+__all__ = ["SiteRange", "format_ranges", "scale_moves", "site_ranges"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,16 @@ def _range_of(site: Site) -> SiteRange:
         rule=site.observer.choice(site.quant_max),
         saturated=site.observer.share_beyond(kept + 0.5 * scale),
     )
+
+
+def scale_moves(graph: FakeQuantGraph) -> dict[str, list[float]]:
+    """Return how far the weight scales of each site with weights moved from the ideal ones when they were snapped.
+
+    Returns:
+        Site → |Sw / ideal Sw − 1| per output channel.
+    """
+    ratios = {name: site.ideal_ratio() for name, site in graph.sites.items()}
+    return {name: (ratio - 1).abs().tolist() for name, ratio in ratios.items() if ratio is not None}
 
 
 def format_ranges(ranges: Iterable[SiteRange]) -> str:

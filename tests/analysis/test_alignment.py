@@ -109,9 +109,14 @@ def test_a_train_mode_of_its_own_is_found(graph: FakeQuantGraph, path: Path, mon
     assert (report.differing, report.stale, report.passed) == (0, (), False)
     assert report.first_difference.name == "backbone_blocks_0_add"
     assert report.first_difference.mode_differing == report.first_difference.elements
+    assert report.first_difference.mode_max_lsb == 1
+    row = next(line.split() for line in report.table().splitlines() if line.startswith("backbone_blocks_0_add "))
+    assert row[2:8] == ["int8", "3,744", "0", "0", "3,744", "1"]
     assert f"{report.mode_differing:,} integers differ between the modes of the graph." in report.summary()
     assert str(report.layers[1]).endswith(": 0 of 3,744 integers differ")
-    assert str(report.first_difference).endswith(": 0 of 3,744 integers differ, 3,744 between the modes of the graph")
+    assert str(report.first_difference).endswith(
+        ": 0 of 3,744 integers differ, 3,744 between the modes of the graph, by up to 1"
+    )
 
 
 def test_the_table_is_worst_first_and_says_what_it_hides(graph: FakeQuantGraph, path: Path) -> None:

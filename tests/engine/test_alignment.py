@@ -29,12 +29,15 @@ def test_int_infer_writes_the_report_and_the_tool_can_repeat_it(run):
     assert json.loads((run.folder / "alignment.json").read_text(encoding="utf-8"))["images"] == 3
 
 
-def test_a_difference_stops_the_stage_and_names_the_layer(run, monkeypatch):
+def test_a_difference_stops_the_stage_and_names_the_layer(run, monkeypatch, capsys):
     honest = ConvSite.forward_integer
     monkeypatch.setattr(ConvSite, "forward_integer", lambda site, x: honest(site, x) + float(site.name == "head"))
     said = r"tiny.hbir does not compute what was trained: conv2d 'head' \(head .*\): 128 of 256 integers .* 1 LSB"
     with pytest.raises(StageError, match=said.replace("128 of 256", r"\d+ of 256")):
         run_stage(run, "int_infer")
+    title, worst, *_ = capsys.readouterr().out.splitlines()[-4:]
+    assert title.split()[:6] == ["layer", "kind", "dtype", "integers", "differ", "max"]
+    assert worst.split()[:4] == ["head", "conv2d", "int16", "256"] and worst.split()[5] == "1"
     assert not json.loads((run.folder / "alignment.json").read_text(encoding="utf-8"))["passed"]
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from hatlite.errors import QuantizationError
 from hatlite.ops.integer.engine_rules import CONV_RULES
 from hatlite.program import Conv2d
-from hatlite.quantization import QConfig
+from hatlite.quantization import QConfig, scale_moves
 
 POOLS = {
     "plain": lambda: nn.AvgPool2d(2),
@@ -38,6 +38,8 @@ def test_it_is_a_convolution_with_weights_of_one() -> None:
     assert isinstance(op, Conv2d)
     assert (op.groups, op.stride, op.padding, op.weight.values.shape) == (4, (1, 2), (1, 2), (4, 3, 5, 1))
     assert (op.weight.values == 1).all() and not op.bias.any()
+    (moved,) = scale_moves(graph)[op.name]
+    assert moved == abs(op.weight.scale[0] * 15 - 1) < 2**-6
     np.testing.assert_allclose(op.weight.scale, 1 / 15, rtol=5e-3)
     site = graph.sites["inner_1"]
     assert (site.dtype, int(site.proven)) == ("uint8", len(CONV_RULES))

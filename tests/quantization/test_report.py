@@ -3,7 +3,7 @@
 import torch
 from networks import ProofNetwork, images
 
-from hatlite.quantization import QConfig, format_ranges, prepare, site_ranges
+from hatlite.quantization import QConfig, format_ranges, prepare, scale_moves, site_ranges
 
 
 def test_rows_follow_from_observer_and_scale() -> None:
@@ -41,3 +41,18 @@ def test_mix_says_which_observer_won_at_each_site() -> None:
     rules = {row.rule for row in rows}
     assert len(rules) > 1 and rules <= {f"mix: {name}" for name in ("min_max", "percentile", "mse", "kl")}
     assert all(f"| {row.rule} |" in format_ranges([row]) for row in rows)
+
+
+def test_moves_of_scales_are_those_of_the_buffers() -> None:
+    graph = prepare(ProofNetwork(), QConfig(), images(1, 36, 52))
+    with torch.no_grad():
+        graph(images(2, 36, 52))
+    graph.finish_calibration()
+    moves = scale_moves(graph)
+    weighted = [name for name, site in graph.sites.items() if hasattr(site, "weight_scale")]
+    assert list(moves) == weighted and "backbone_blocks_0_add" not in moves
+    for name, shares in moves.items():
+        site = graph.sites[name]
+        assert shares == (site.weight_scale / site.ideal_weight_scale - 1).abs().tolist()
+        assert len(shares) == site.layer.weight.shape[0] and max(shares) < 2**-6
+    assert max(moves["backbone_stem"]) > 0

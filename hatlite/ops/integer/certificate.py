@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from hatlite.ops.integer.engine_rules import FLOAT32_EXACT, AddRule, Channels, ConvRule
 from hatlite.ops.integer.fixed_point import requantize
 
-__all__ = ["agrees", "agrees_on_pairs", "thresholds"]
+__all__ = ["agrees", "agrees_on_pairs", "counterexample", "thresholds"]
 
 Pair = tuple[int, int]
 
@@ -59,6 +59,30 @@ def agrees(
     reaches = (steps > high) | (rule.round(np.clip(steps, low, high), channels) >= levels)
     waits = (steps <= low) | (rule.round(np.clip(steps - 1, low, high), channels) < levels)
     return np.all(reaches & waits, axis=1)
+
+
+def counterexample(
+    rule: ConvRule, multiplier: int, shift: int, clamp: Pair, *, low: int, high: int, bias: int = 0
+) -> tuple[int, int, int]:
+    """Return an accumulator of a channel on which `rule` and the definition differ, the defined result and the rule's.
+
+    Args:
+        rule: Of the engine; :func:`agrees` has refused it.
+        multiplier: M.
+        shift: s.
+        clamp: (quant_min, quant_max).
+        low: Smallest accumulator.
+        high: Largest accumulator.
+        bias: Integer bias.
+    """
+    steps = thresholds(multiplier, shift, clamp)
+    acc = np.unique(np.clip(np.concatenate([steps, steps - 1], axis=1), low, high))
+    m = np.array([[np.ldexp(float(multiplier), -shift)]], dtype=np.float32)
+    channels = Channels(m, np.array([[bias]], dtype=np.int64), signed=clamp[0] < 0)
+    defined = requantize(acc, multiplier, shift, *clamp)
+    got = np.clip(rule.round(acc[None], channels)[0], *clamp).astype(np.int64)
+    first = int((defined != got).argmax())
+    return int(acc[first]), int(defined[first]), int(got[first])
 
 
 def agrees_on_pairs(

@@ -64,11 +64,13 @@ class ConvRule:
         name: For certificates.
         round: (acc (C, L) int64, bias included, channels) → (C, L) float32 before the clamp, integer-valued.
         needs_reach: Whether it is proven for the accumulators that the weights can reach instead of all to 2^24.
+        bytes_only: Whether its engine reads and gives 8-bit values only, and clamps at the ends of their types.
     """
 
     name: str
     round: Callable[[NDArray[np.int64], Channels], NDArray[np.float32]]
     needs_reach: bool = False
+    bytes_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,12 @@ class AddRule:
         name: For certificates.
         round: (whether the result is signed, a and b int64 of one shape, their two factors as float32) → float32 before
             the clamp, integer-valued.
+        bytes_only: As in :class:`ConvRule`.
     """
 
     name: str
     round: Callable[..., NDArray[np.float32]]
+    bytes_only: bool = False
 
 
 def _float32(acc: NDArray[np.int64], channels: Channels) -> NDArray[np.float32]:
@@ -96,7 +100,7 @@ def _onednn(acc: NDArray[np.int64], channels: Channels) -> NDArray[np.float32]:
     return np.rint(scaled + bias + zero_point) - zero_point
 
 
-CONV_RULES = (ConvRule("float32", _float32), ConvRule("onednn", _onednn, needs_reach=True))
+CONV_RULES = (ConvRule("float32", _float32), ConvRule("onednn", _onednn, needs_reach=True, bytes_only=True))
 """``float32``: ``rint(fp32(acc) · m)``, a float convolution and ONNX Runtime's QLinearConv, whose m is
 fp32(fp32(Sx · Sw) / Sy). ``onednn``: ``rint(fp32(fp32(fp32(acc − b) · m) + fp32(b · m)) + z) − z``, its fused int8
 convolution, which adds the bias b after scaling and the zero point z (128 for signed results, else 0) before rounding.
@@ -120,8 +124,8 @@ def _offset(total: NDArray[np.float32], signed: bool) -> NDArray[np.float32]:
 ADD_RULES = (
     AddRule("float32", lambda signed, *pair: np.rint(_separate(*pair))),
     AddRule("float32_fused", lambda signed, *pair: np.rint(_fused(*pair))),
-    AddRule("onednn", lambda signed, *pair: _offset(_separate(*pair), signed)),
-    AddRule("onednn_fused", lambda signed, *pair: _offset(_fused(*pair), signed)),
+    AddRule("onednn", lambda signed, *pair: _offset(_separate(*pair), signed), bytes_only=True),
+    AddRule("onednn_fused", lambda signed, *pair: _offset(_fused(*pair), signed), bytes_only=True),
 )
 """A float32 addition with its two products rounded one by one, and with a fused multiply-add: compilers and vector
 units choose between the two element by element, so an engine needs both. oneDNN adds the zero point 128 of signed

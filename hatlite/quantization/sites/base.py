@@ -117,6 +117,10 @@ class Site(nn.Module):
         """Whether the result has one scale; a raw accumulator has one per channel instead."""
         return True
 
+    def ideal_ratio(self) -> torch.Tensor | None:
+        """Return each weight scale over the ideal one, (C,) float64, 1 where it did not move; None without weights."""
+        return None
+
     def require_calibrated(self) -> None:
         """Raise when this site has no scale yet."""
         if self.has_scale and torch.isnan(self.scale):

@@ -180,6 +180,9 @@ class ConvSite(RoundingSite):
         self.store(found)
         self.weight_scale.copy_(torch.from_numpy(found.weight_scale))
 
+    def ideal_ratio(self) -> torch.Tensor:
+        return self.weight_scale / self.ideal_weight_scale
+
     def dequantize(self, q: torch.Tensor) -> torch.Tensor:
         if not self.raw:
             return super().dequantize(q)

@@ -161,6 +161,9 @@ class AvgPoolSite(RescaleSite):
         self.store(found)
         self.weight_scale.copy_(torch.from_numpy(found.weight_scale))
 
+    def ideal_ratio(self) -> torch.Tensor:
+        return self.weight_scale * math.prod(self.kernel)
+
 
 class PassingSite(Site):
     """An operation that selects among its input's integers: it keeps their scale and type."""
