@@ -17,11 +17,12 @@ class ExecutorNetwork(nn.Module):
     Args:
         program: Its one input is called ``img``.
         engine: Of the executor.
+        device: Of the executor.
     """
 
-    def __init__(self, program: IntProgram, engine: str = "auto") -> None:
+    def __init__(self, program: IntProgram, engine: str = "auto", device: str | None = None) -> None:
         super().__init__()
-        self.executor = Executor(program, engine)
+        self.executor = Executor(program, engine, device)
 
     def forward(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
         """Quantise, run, return the outputs as real values.

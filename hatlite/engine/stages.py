@@ -148,7 +148,7 @@ def restore_program(run: Run, stage: Stage, model: Any, path: Path) -> None:
     require_program(run, stage, path)
     loaded = program.load(path)
     require_own(run, loaded, path)
-    model.network = ExecutorNetwork(loaded)
+    model.network = ExecutorNetwork(loaded, device=run.device)
 
 
 @stage_kind("int_infer", restore=restore_program, equals_origin=True)

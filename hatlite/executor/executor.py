@@ -24,6 +24,7 @@ ENGINES = {
     "reference": "hatlite.executor.kernels.reference",
     "float32": "hatlite.executor.kernels.float32",
     "onednn": "hatlite.executor.kernels.onednn",
+    "cuda": "hatlite.executor.kernels.cuda",
 }
 """Engine → module with a class `Engine(program)` that has `enter`, `session`, `compute` and `leave`."""
 
@@ -39,15 +40,16 @@ class Executor:
         program: Verified before anything runs.
         engine: A key of :data:`ENGINES`, or ``auto``: the fastest one that this machine can be trusted with
             (:mod:`hatlite.executor.self_test`).
+        device: What ``auto`` may use besides the CPU: ``cuda`` prefers that engine, None stays on the CPU.
 
     Raises:
-        ProgramError: The program is invalid or the engine unknown.
+        ProgramError: The program is invalid, the engine unknown, or it cannot run here at all.
     """
 
-    def __init__(self, program: IntProgram, engine: str = "auto") -> None:
+    def __init__(self, program: IntProgram, engine: str = "auto", device: str | None = None) -> None:
         verify(program)
         self.program = program
-        self.engine = _choose(engine)
+        self.engine = _choose(engine, device)
         self._engine = importlib.import_module(ENGINES[self.engine]).Engine(program)
         self._dying = _dying_values(program)
 
@@ -132,9 +134,10 @@ def _names(names: Any) -> str:
     return ", ".join(map(repr, sorted(names))) or "none"
 
 
-def _choose(engine: str) -> str:
+def _choose(engine: str, device: str | None) -> str:
     if engine == "auto":
-        return next(name for name in FASTEST_FIRST if check_engine(name, ENGINES[name]).usable)
+        preferred = ("cuda",) if str(device).startswith("cuda") else ()
+        return next(name for name in (*preferred, *FASTEST_FIRST) if check_engine(name, ENGINES[name]).usable)
     if engine not in ENGINES:
         known = ["auto", *ENGINES]
         raise ProgramError(f"engine is {engine!r}; expected one of {', '.join(known)}.{nearest(engine, known)}")

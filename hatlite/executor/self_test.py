@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hatlite.errors import ProgramError
 from hatlite.ops.integer.certificate import thresholds
 from hatlite.ops.integer.engine_rules import CONV_RULES
 from hatlite.ops.integer.snap import snap
@@ -110,6 +111,8 @@ def check_engine(engine: str, module: str) -> EngineCheck:
             expected, got = (_run(kernels.Engine(program), program, inputs) for kernels in (reference, tested))
             compared += sum(value.size for value in expected.values())
             differing += sum(int((expected[name] != got[name]).sum()) for name in expected)
+    except ProgramError as cause:  # the engine says itself why it cannot run here
+        return EngineCheck(engine, compared, differing, str(cause))
     except (RuntimeError, AttributeError) as cause:  # an operator that this build of torch lacks or cannot run
         return EngineCheck(engine, compared, differing, f"{type(cause).__name__}: {str(cause).splitlines()[0]}")
     return EngineCheck(engine, compared, differing)

@@ -5,8 +5,9 @@ floating-point twin, ``floor(acc · M · 2^−s + ½)``, which is exact below 2^
 operator only selects among integers. Legend: C output channels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from hatlite.ops.integer.certificate import agrees, agrees_on_pairs, counterexam
 from hatlite.ops.integer.engine_rules import ADD_RULES, BYTES, CONV_RULES, FLOAT32_EXACT, AddRule, ConvRule
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program.bounds import accumulator_peak, accumulator_range, add_peak
+from hatlite.program.constants import Requantize
 from hatlite.program.ops import (
     Add,
     Concat,
     Conv2d,
+    DepthToSpace,
     Linear,
     Lut,
     MaxPool2d,
@@ -29,12 +32,13 @@ from hatlite.program.ops import (
     Rescale,
     ResizeBilinear2x,
     ResizeNearest,
+    Slice,
     Sub,
 )
 from hatlite.program.program import TensorType
 from hatlite.qparams import int_range
 
-__all__ = ["Accumulator", "Proof", "accumulator_of", "proofs_of"]
+__all__ = ["Accumulator", "Proof", "accumulator_of", "is_proven", "proofs_of"]
 
 FLOAT64_EXACT = 2**53
 Types = Sequence[TensorType]
@@ -157,34 +161,56 @@ RANGES: dict[type[Operator], Callable[[Any, Types], tuple[Any, Any, Any]]] = {
 }
 
 
-def proofs_of(op: Operator, inputs: Types, output: TensorType) -> tuple[Proof, ...]:
+def is_proven(op: Operator, inputs: Types, output: TensorType, rules: Collection[str]) -> bool:
+    """Return whether each of `rules` gives the defined integers in every channel of `op`, see :func:`proofs_of`."""
+    found = proofs_of(op, inputs, output, rules)
+    return len(found) == len(rules) and all(proof.proven.all() for proof in found)
+
+
+def proofs_of(
+    op: Operator, inputs: Types, output: TensorType, rules: Collection[str] | None = None
+) -> tuple[Proof, ...]:
     """Return what is proven of `op`, an operator of a verified program, rule by rule, the definition first.
 
     Args:
         op: The operator.
         inputs: Types of the values that it reads.
         output: Type of its result.
+        rules: Ask for these only; None asks for all.
     """
+    return tuple(prove() for name, prove in _questions(op, inputs, output) if rules is None or name in rules)
+
+
+def _questions(op: Operator, inputs: Types, output: TensorType) -> Iterator[tuple[str, Callable[[], Proof]]]:
+    """Yield each rule with what proves it."""
     channels = output.shape[2]
-    if type(op) in ALONE:
-        return (_proof("any", ALONE[type(op)], True, channels),)
     accumulator = accumulator_of(op, inputs)
-    assert accumulator is not None
-    rule = getattr(op, "requantize", None)
-    found = [_proof("int64", "definition", True, channels)]
-    if rule is None:
-        return (*found, *_raw(accumulator, inputs, channels))
-    rough = accumulator.peak.astype(object) * rule.multiplier.astype(object) + 2 ** (rule.shift.astype(object) - 1)
-    found.append(_proof("float64", "exact", rough < FLOAT64_EXACT, channels, LARGE))
+    if accumulator is None:
+        yield "any", partial(_proof, "any", ALONE[type(op)], True, channels)
+        return
+    yield "int64", partial(_proof, "int64", "definition", True, channels)
+    rounding = getattr(op, "requantize", None)
+    if rounding is None:
+        held = accumulator.peak < FLOAT64_EXACT
+        yield "float64", partial(_proof, "float64", "exact", held, channels, LARGE)
+        for rule in CONV_RULES:
+            yield rule.name, partial(_unrounded, rule, accumulator, inputs, channels)
+        return
+    yield "float64", partial(_in_float64, rounding, accumulator, channels)
     if isinstance(op, Add):
-        return (*found, *(_on_pairs(op, rule, inputs, output) for rule in ADD_RULES))
-    return (*found, *_on_thresholds(op, inputs, output, accumulator))
+        for sums in ADD_RULES:
+            yield sums.name, partial(_on_pairs, op, sums, inputs, output)
+        return
+    for rule in CONV_RULES:
+        yield rule.name, partial(_on_thresholds, op, accumulator, rule, inputs, output)
 
 
 ALONE = {
     MaxPool2d: "selection",
     ResizeNearest: "selection",
     Concat: "selection",
+    Slice: "selection",
+    DepthToSpace: "selection",
     Pad: "selection",
     Lut: "256 entries",
 }
@@ -196,13 +222,17 @@ def _proof(rule: str, method: str, proven: Any, channels: int, refusal: Refusal 
     return Proof(rule, method, held, *(("", "") if held.all() else refusal))
 
 
-def _raw(accumulator: Accumulator, inputs: Types, channels: int) -> Iterator[Proof]:
+def _unrounded(rule: ConvRule, accumulator: Accumulator, inputs: Types, channels: int) -> Proof:
     """An accumulator that leaves as it is: nothing rounds, as long as the sum is held exactly."""
-    yield _proof("float64", "exact", accumulator.peak < FLOAT64_EXACT, channels, LARGE)
-    for rule in CONV_RULES:
-        carried = not rule.bytes_only or inputs[0].dtype in BYTES
-        held = (accumulator.peak < FLOAT32_EXACT) & carried
-        yield _proof(rule.name, "exact", held, channels, LARGE if carried else WIDE)
+    carried = not rule.bytes_only or inputs[0].dtype in BYTES
+    held = (accumulator.peak < FLOAT32_EXACT) & carried
+    return _proof(rule.name, "exact", held, channels, LARGE if carried else WIDE)
+
+
+def _in_float64(rounding: Requantize, accumulator: Accumulator, channels: int) -> Proof:
+    multiplier, shift = (values.astype(object) for values in (rounding.multiplier, rounding.shift))
+    needed = accumulator.peak.astype(object) * multiplier + 2 ** (shift - 1)
+    return _proof("float64", "exact", needed < FLOAT64_EXACT, channels, LARGE)
 
 
 def _obstacle(rule: ConvRule | AddRule, op: Any, inputs: Types, output: TensorType) -> Refusal | None:
@@ -217,18 +247,15 @@ def _obstacle(rule: ConvRule | AddRule, op: Any, inputs: Types, output: TensorTy
     return None
 
 
-def _on_thresholds(op: Any, inputs: Types, output: TensorType, accumulator: Accumulator) -> Iterator[Proof]:
-    channels = output.shape[2]
-    rounding = op.requantize
+def _on_thresholds(op: Any, accumulator: Accumulator, rule: ConvRule, inputs: Types, output: TensorType) -> Proof:
+    rounding, channels = op.requantize, output.shape[2]
+    refusal = _obstacle(rule, op, inputs, output)
+    if refusal:
+        return _proof(rule.name, "thresholds", False, channels, refusal)
     clamp = (rounding.quant_min, rounding.quant_max)
     facts = {"low": accumulator.low, "high": accumulator.high, "bias": getattr(op, "bias", np.zeros(1))}
-    for rule in CONV_RULES:
-        refusal = _obstacle(rule, op, inputs, output)
-        if refusal:
-            yield _proof(rule.name, "thresholds", False, channels, refusal)
-            continue
-        proven = agrees(rule, rounding.multiplier, rounding.shift, clamp, **facts)
-        yield _proof(rule.name, "thresholds", proven, channels, _steps(rule, op, clamp, facts, proven))
+    proven = agrees(rule, rounding.multiplier, rounding.shift, clamp, **facts)
+    return _proof(rule.name, "thresholds", proven, channels, _steps(rule, op, clamp, facts, proven))
 
 
 def _steps(rule: ConvRule, op: Any, clamp: tuple[int, int], facts: dict[str, Any], proven: Bools) -> Refusal:

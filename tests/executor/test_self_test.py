@@ -16,7 +16,7 @@ from hatlite.program.samples import random_program
 def test_all_engines_of_this_build_run_and_agree():
     checks = check_engines()
     assert [check.engine for check in checks] == list(ENGINES)
-    assert all(check.usable and check.compared > 100_000 for check in checks if check.engine != "onednn")
+    assert all(check.usable and check.compared > 100_000 for check in checks if check.engine not in ("onednn", "cuda"))
     assert str(checks[0]).startswith("reference: usable; ")
 
 

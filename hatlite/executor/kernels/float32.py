@@ -1,10 +1,10 @@
-"""The float32 engine: torch convolutions on tensors that hold integers. Exact, because nothing is ever rounded.
+"""The float32 engine: torch convolutions on tensors that hold integers, on the CPU or another device. Exact sums.
 
 A float32 holds every integer up to 2^24, so a sum whose terms' absolute values stay below 2^24 is exact in any order.
 Each layer is checked with its real weights; one that could exceed 2^24 is divided into parts that cannot
 (:mod:`hatlite.executor.kernels.partial_sums`) or runs in float64 (up to 2^53). This excludes algorithms that multiply
-transformed values, so NNPACK's Winograd is switched off. Requantising works in float64
-while ``|acc| · M + 2^(s−1) < 2^53``, else in int64.
+transformed values, see :mod:`hatlite.executor.kernels.convolve`. Requantising works in float32 where the certificate of
+the rule ``float32`` holds in every channel, in float64 while ``|acc| · M + 2^(s−1) < 2^53``, else in int64.
 
 Values are (N, C, H, W) float32 in channels_last memory; raw accumulators are float64.
 """
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from hatlite.executor.kernels.convolve import Convolution
 from hatlite.executor.kernels.partial_sums import BYTES_OF, Part, combine, parts_of
 from hatlite.ops.exact import exact_float32
 from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
@@ -41,8 +42,10 @@ from hatlite.program import (
     ResizeNearest,
     Slice,
     Sub,
+    TensorType,
 )
 from hatlite.program.bounds import accumulator_peak, add_peak
+from hatlite.program.proofs import is_proven
 from hatlite.qparams import int_type
 
 __all__ = ["KERNELS", "Engine", "finisher"]
@@ -65,11 +68,11 @@ def _requantizer(rule: Requantize, peak: int) -> Kernel:
     if headroom >= FLOAT64_EXACT:
         return _integer_requantizer(rule)
     # M · 2^−s is exact, and with every product below 2^53 so is acc · M · 2^−s + 1/2: floor is the right shift.
-    factor = torch.from_numpy(np.ldexp(rule.multiplier.astype(np.float64), -rule.shift))
+    factor = torch.as_tensor(np.ldexp(rule.multiplier.astype(np.float64), -rule.shift))
 
     def apply(acc: torch.Tensor) -> torch.Tensor:
         pixels = acc.permute(0, 2, 3, 1).contiguous()  # as it lies in memory
-        rows = max(1, CACHED_VALUES * torch.get_num_threads() // acc.shape[1])
+        rows = max(1, CACHED_VALUES * torch.get_num_threads() // acc.shape[1]) if acc.is_cpu else acc.numel()
         for block in pixels.view(-1, acc.shape[1]).split(rows):
             real = torch.mul(block, factor).add_(0.5).floor_()
             block.copy_(real).clamp_(rule.quant_min, rule.quant_max)  # what float32 cannot hold saturates anyway
@@ -79,8 +82,8 @@ def _requantizer(rule: Requantize, peak: int) -> Kernel:
 
 
 def _integer_requantizer(rule: Requantize) -> Kernel:
-    multiplier = torch.from_numpy(rule.multiplier.copy()).view(1, -1, 1, 1)
-    shift = torch.from_numpy(rule.shift.copy()).view(1, -1, 1, 1)
+    multiplier = torch.as_tensor(rule.multiplier.copy()).view(1, -1, 1, 1)
+    shift = torch.as_tensor(rule.shift.copy()).view(1, -1, 1, 1)
     half = torch.ones_like(shift) << (shift - 1)
 
     def apply(acc: torch.Tensor) -> torch.Tensor:
@@ -99,25 +102,40 @@ def finisher(rule: Requantize | None, activation_min: int | None, peak: int) -> 
     return lambda acc: acc.double().clamp_(min=activation_min)
 
 
-def _convolution(op: Conv2d | Linear, x_dtype: str, **window: Any) -> Kernel:
+def _types(op: Operator, program: IntProgram) -> tuple[list[TensorType], TensorType]:
+    return [program.values[name] for name in op.inputs], program.values[op.output]
+
+
+def _tail(op: Any, program: IntProgram, peak: int) -> Kernel:
+    """Return the requantizer of `op` in the narrowest type that is proven; its accumulators reach up to `peak`."""
+    if peak >= FLOAT32_EXACT or not is_proven(op, *_types(op, program), ("float32",)):
+        return _requantizer(op.requantize, peak)
+    rule = op.requantize
+    factor = torch.as_tensor(np.ldexp(rule.multiplier.astype(np.float64), -rule.shift), dtype=torch.float32)
+    factor = factor.view(1, -1, 1, 1)
+    return lambda acc: torch.mul(acc.float(), factor).round_().clamp_(rule.quant_min, rule.quant_max)
+
+
+def _convolution(op: Conv2d | Linear, program: IntProgram, **window: Any) -> Kernel:
+    x_dtype = program.values[op.inputs[0]].dtype
     peak = int(accumulator_peak(op, x_dtype).max())
     dtype = _exact_dtype(peak)
-    finish = finisher(op.requantize, op.activation_min, peak)
+    finish = finisher(None, op.activation_min, peak) if op.requantize is None else _tail(op, program, peak)
     parts = None if dtype == torch.float32 else parts_of(op, x_dtype, pointwise_from=math.inf)
     if parts is not None:
         sums = _partial_sums(parts, x_dtype, window)
         return lambda x: finish(sums(x))
-    weight, bias = _constants(op.weight.values, op.bias, dtype)
-    return lambda x: finish(F.conv2d(x.to(dtype), weight, bias, **window))
+    convolve = _prepared(op.weight.values, op.bias, dtype, window)
+    return lambda x: finish(convolve(x))
 
 
-def _constants(weight_OhwI: Any, bias: Any, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    weight = torch.from_numpy(weight_OhwI.transpose(0, 3, 1, 2).copy()).to(dtype)
-    return weight.contiguous(memory_format=NHWC), torch.from_numpy(bias.copy()).to(dtype)
+def _prepared(weight_OhwI: Any, bias: Any, dtype: torch.dtype, window: dict[str, Any]) -> Convolution:
+    weight = torch.as_tensor(weight_OhwI.transpose(0, 3, 1, 2).copy())
+    return Convolution(weight.to(dtype), torch.as_tensor(bias.copy()).to(dtype), **window)
 
 
 def _partial_sums(parts: Sequence[Part], x_dtype: str, window: dict[str, Any]) -> Kernel:
-    constants = [_constants(part.weight, part.bias, torch.float32) for part in parts]
+    convolutions = [_prepared(part.weight, part.bias, torch.float32, window) for part in parts]
 
     def apply(x: torch.Tensor) -> torch.Tensor:
         read = {x_dtype: x}
@@ -125,31 +143,34 @@ def _partial_sums(parts: Sequence[Part], x_dtype: str, window: dict[str, Any]) -
             low = x - torch.floor(x * 2**-8).mul_(2**8)
             read = {"int8": x - low, "uint8": low}  # high bytes at what they count for
         inputs = (read[part.dtype][:, part.channels] for part in parts)
-        return combine([F.conv2d(q, *both, **window) for q, both in zip(inputs, constants, strict=True)])
+        return combine([convolve(q) for q, convolve in zip(inputs, convolutions, strict=True)])
 
     return apply
 
 
 def _conv2d(op: Conv2d, program: IntProgram) -> Kernel:
-    x_dtype = program.values[op.inputs[0]].dtype
     window = {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": op.groups}
-    return _convolution(op, x_dtype, **window)
+    return _convolution(op, program, **window)
 
 
 def _linear(op: Linear, program: IntProgram) -> Kernel:
-    return _convolution(op, program.values[op.inputs[0]].dtype)
+    return _convolution(op, program)
 
 
 def _add(op: Add, program: IntProgram) -> Kernel:
     peak = add_peak(op, *(program.values[name].dtype for name in op.inputs))
-    finish = _requantizer(op.requantize, peak)
     multiplier_a, multiplier_b = op.signed_multipliers
+    if is_proven(op, *_types(op, program), ("float32", "float32_fused")):
+        rule = op.requantize
+        first, second = (math.ldexp(m, -int(rule.shift[0])) for m in op.signed_multipliers)
+        return lambda a, b: torch.mul(a, first).add_(b, alpha=second).round_().clamp_(rule.quant_min, rule.quant_max)
+    finish = _requantizer(op.requantize, peak)
     return lambda a, b: finish(a.double().mul_(multiplier_a).add_(b, alpha=multiplier_b))
 
 
 def _mul(op: Mul, program: IntProgram) -> Kernel:
     peak = math.prod(int_type(program.values[name].dtype).magnitude for name in op.inputs)
-    dtype, finish = _exact_dtype(peak), _requantizer(op.requantize, peak)
+    dtype, finish = _exact_dtype(peak), _tail(op, program, peak)
     return lambda a, b: finish(a.to(dtype) * b.to(dtype))
 
 
@@ -165,12 +186,13 @@ def _resize_nearest(op: ResizeNearest, program: IntProgram) -> Kernel:
 def _resize_bilinear2x(op: ResizeBilinear2x, program: IntProgram) -> Kernel:
     x = program.values[op.inputs[0]]
     peak = int_type(x.dtype).magnitude * int(BILINEAR_KERNEL.sum())
-    weight = torch.from_numpy(BILINEAR_KERNEL).to(_exact_dtype(peak)).expand(x.shape[2], 1, 3, 3)
-    finish = _requantizer(op.requantize, peak)
+    weight = torch.as_tensor(BILINEAR_KERNEL).to(_exact_dtype(peak)).expand(x.shape[2], 1, 3, 3)
+    convolve = Convolution(weight, None, groups=len(weight))
+    finish = _tail(op, program, peak)
 
     def apply(x: torch.Tensor) -> torch.Tensor:
         doubled = F.interpolate(x.to(weight.dtype), scale_factor=2, mode="nearest-exact")
-        return finish(F.conv2d(F.pad(doubled, (1, 1, 1, 1), mode="replicate"), weight, groups=len(weight)))
+        return finish(convolve(F.pad(doubled, (1, 1, 1, 1), mode="replicate")))
 
     return apply
 
@@ -185,7 +207,7 @@ def _concat(op: Concat, program: IntProgram) -> Kernel:
 
 
 def _lut(op: Lut, program: IntProgram) -> Kernel:
-    table = torch.from_numpy(op.table.astype(np.float32))
+    table = torch.as_tensor(op.table.astype(np.float32))
     lowest = int_type(program.values[op.inputs[0]].dtype).quant_min
     return lambda x: table[(x.permute(0, 2, 3, 1) - lowest).long()].permute(0, 3, 1, 2)
 
@@ -229,20 +251,27 @@ KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
 
 
 class Engine:
-    """Holds one prepared kernel per operator; values stay torch tensors between operators."""
+    """Holds one prepared kernel per operator; values stay torch tensors between operators.
 
-    def __init__(self, program: IntProgram) -> None:
-        self._kernels = {op.name: KERNELS[type(op)](op, program) for op in program.ops}
+    Args:
+        program: What it runs.
+        device: Where constants and values lie, as torch calls it.
+    """
+
+    def __init__(self, program: IntProgram, device: str = "cpu") -> None:
+        self._device = torch.device(device)
+        with self._device:
+            self._kernels = {op.name: KERNELS[type(op)](op, program) for op in program.ops}
 
     def enter(self, array: NDArray[Any]) -> torch.Tensor:
         """Return an NHWC integer array as (N, C, H, W) float32 in channels_last memory."""
-        values = torch.from_numpy(np.array(array, dtype=_holding(array.dtype.name), order="C"))
-        return values.permute(0, 3, 1, 2)
+        integers = torch.from_numpy(np.array(array, order="C")).to(self._device)
+        return integers.to(torch.float64 if array.dtype == np.int32 else torch.float32).permute(0, 3, 1, 2)
 
     @contextmanager
     def session(self) -> Iterator[None]:
         """Everything that computes runs inside."""
-        with torch.inference_mode(), exact_float32():
+        with torch.inference_mode(), exact_float32(), _repeatable():
             yield
 
     def compute(self, op: Operator, inputs: list[torch.Tensor], dying: Sequence[str] = ()) -> torch.Tensor:
@@ -251,8 +280,16 @@ class Engine:
 
     def leave(self, value: torch.Tensor, dtype: str) -> NDArray[Any]:
         """Return a value as a contiguous NHWC array of `dtype`."""
-        return np.ascontiguousarray(value.permute(0, 2, 3, 1).numpy()).astype(dtype)
+        return value.permute(0, 2, 3, 1).to(getattr(torch, dtype)).contiguous().cpu().numpy()
 
 
-def _holding(dtype: str) -> type:
-    return np.float64 if dtype == "int32" else np.float32
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Let cuDNN choose by shape alone, so that an algorithm that was checked is the one that runs."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
