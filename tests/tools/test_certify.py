@@ -50,7 +50,7 @@ def test_a_required_rule_that_is_missing(tool, tmp_path):
     path = save(random_program(0, length=14), tmp_path / "random.hbir")
     assert tool(path, "--require", "int64", "float64")[0] == 0
     code, said = tool(path, "--require", "float32")
-    assert code == 2 and "ProgramError: random.hbir: conv2d" in said and "is not proven for 'float32' in" in said
+    assert code == 2 and "ProgramError: random.hbir: " in said and "is not proven for 'float32' in" in said
 
 
 def test_nothing_to_certify(tool, tmp_path):
