@@ -157,5 +157,5 @@ def test_selection_and_tables_are_exact_for_all():
         for op, *_, proofs in asked(random_program(seed)):
             if list(proofs) == ["any"]:
                 kinds[op.kind] = proofs["any"].method
-    selection = dict.fromkeys(("max_pool2d", "resize_nearest", "concat", "pad"), "selection")
+    selection = dict.fromkeys(("max_pool2d", "resize_nearest", "concat", "pad", "slice", "depth_to_space"), "selection")
     assert kinds == {**selection, "lut": "256 entries"}
