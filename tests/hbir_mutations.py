@@ -148,7 +148,8 @@ def rewritten(content: bytes, rng: Rng) -> bytes:
             if chance < 0.5:
                 container[key] = copy.deepcopy(ODD[rng.integers(len(ODD))])
             elif chance < 0.7 and type(container[key]) is int:
-                container[key] = int(rng.choice([container[key] + 1, container[key] - 1, -container[key], 2**31]))
+                other = (container[key] + 1, container[key] - 1, -container[key], 2**31)[rng.integers(4)]
+                container[key] = min(max(other, -(2**63)), 2**64 - 1)  # what msgpack holds
             elif chance < 0.8:
                 container[key] = str(rng.choice(sorted(CLASSES)))
             elif chance < 0.95:
