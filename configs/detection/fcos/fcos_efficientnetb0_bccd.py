@@ -22,7 +22,8 @@ evaluated on `test` (72 photos).
 observers' older sample of values (commit 98c636e): calibration 0.5548 mAP and 0.8659 AP50, qat 0.5462 and 0.8741.
 Before channels were equalised in calibration, with num_epochs=36 qat_epochs=6 qat_lr=2e-4: float 0.5671 mAP and
 0.8834 AP50, calibration 0.5620 and 0.8756, qat 0.5615 and 0.8780; and two runs before that from the same float with
-−0.54 and +0.02, and −0.65 and −0.55 points of AP50. No choice was made by any of these.
+−0.54 and +0.02, and −0.65 and −0.55 points of AP50. None of these chose between options; that they missed their
+target is why calibration was worked on and qat given more epochs.
 
 Chosen on `train` → `val` (--opts train_split=train val_split=val): lr=1e-3 num_epochs=40 had AP50 0.458 after 10
 epochs, before residuals started as the identity; lr=6e-3 num_epochs=12 had 0.624 after 8 and 0.667 after 12. From the
