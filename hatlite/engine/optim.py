@@ -3,6 +3,8 @@
 ``params={"weight": dict(weight_decay=4e-5)}`` gives every parameter whose name *contains* ``weight`` the listed
 options; the first key that matches wins, and all others take the optimizer's own defaults. The rule is literal: the
 scale of a batch norm is called ``bn.weight`` and decays too, as it does in the configs this format comes from.
+Learned scales of activations, whose names end in ``log_scale``, do not decay: they have a group of their own, with the
+options of the first key that contains ``log_scale`` if there is one.
 """
 
 from collections.abc import Mapping
@@ -15,9 +17,11 @@ from hatlite.registry import OBJECT_REGISTRY, nearest
 
 __all__ = ["build_optimizer", "parameter_groups"]
 
+LEARNED_SCALE = "log_scale"
+
 
 def parameter_groups(model: torch.nn.Module, rules: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Split the trainable parameters of `model` into one group per rule and one for the rest, empty ones left out.
+    """Split the trainable parameters of `model`, empty groups left out: one per rule, the rest, learned scales.
 
     Args:
         model: Frozen parameters (``requires_grad`` false) join no group.
@@ -28,6 +32,7 @@ def parameter_groups(model: torch.nn.Module, rules: Mapping[str, Mapping[str, An
     """
     groups = {key: {"params": [], **options} for key, options in rules.items()}
     rest: dict[str, Any] = {"params": []}
+    scales: dict[str, Any] = {"params": [], "weight_decay": 0.0}
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     for key in groups:
         if not any(key in name for name in names):
@@ -35,9 +40,12 @@ def parameter_groups(model: torch.nn.Module, rules: Mapping[str, Mapping[str, An
             raise ConfigError(f"{text}{nearest(key, names)}\n  Names look like {', '.join(names[:3])}.")
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            group = next((groups[key] for key in groups if key in name), rest)
+            learned = name.endswith(LEARNED_SCALE)
+            keys = (key for key in groups if key in name and (not learned or LEARNED_SCALE in key))
+            key = next(keys, None)
+            group = groups[key] if key is not None else scales if learned else rest
             group["params"].append(parameter)
-    return [group for group in (*groups.values(), rest) if group["params"]]
+    return [group for group in (*groups.values(), rest, scales) if group["params"]]
 
 
 def build_optimizer(cfg: Mapping[str, Any], model: torch.nn.Module) -> torch.optim.Optimizer:

@@ -139,7 +139,9 @@ def train_quantized(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Train on integer-valued tensors."""
     loop = build_loop(run, stage)
     restore_quantized(run, stage, loop.model, run.origin(stage))
-    loop.callbacks.insert(0, QuantRefresh())  # first: whatever follows wants constants that belong to the weights
+    # Refreshing comes first: whatever follows wants constants that belong to the weights.
+    refreshing = [callback for callback in loop.callbacks if isinstance(callback, QuantRefresh)] or [QuantRefresh()]
+    loop.callbacks = [*refreshing, *(callback for callback in loop.callbacks if callback not in refreshing)]
     return fit(run, stage, loop, resume)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from hatlite.engine.run import Run
 from hatlite.errors import ConfigError, DataNotFoundError, HatliteError, MarchError, StageError
 from hatlite.march import get_march
+from hatlite.quantization import check_rules
 from hatlite.registry import OBJECT_REGISTRY, nearest
 
 __all__ = ["find_problems", "validate"]
@@ -34,7 +35,8 @@ def validate(run: Run, kinds: Collection[str]) -> None:
 
 def find_problems(run: Run, kinds: Collection[str]) -> list[HatliteError]:
     """Return what is wrong with the config itself, the same on every machine; arguments as for :func:`validate`."""
-    return [*_entry_problems(run), *_stage_problems(run, kinds), *_type_problems(run)]
+    problems = [*_entry_problems(run), *_stage_problems(run, kinds), *_type_problems(run)]
+    return problems or _qconfig_problems(run)
 
 
 def _entry_problems(run: Run) -> list[HatliteError]:
@@ -80,6 +82,17 @@ def _type_problems(run: Run) -> list[HatliteError]:
         elif key in run.config:
             problems += OBJECT_REGISTRY.check(_unseen(run.config[key], seen, root=True), f"[{key!r}]")
     return problems
+
+
+def _qconfig_problems(run: Run) -> list[HatliteError]:
+    """Hold the rules of the qconfig against the network, which is built for that; one without rules needs no network."""
+    try:
+        qconfig = OBJECT_REGISTRY.build(run.config.get("qconfig", {"type": "QConfig"}), path="['qconfig']")
+        if qconfig.rules:
+            check_rules(OBJECT_REGISTRY.build(run.config["model"], path="['model']").network, qconfig)
+    except HatliteError as problem:
+        return [problem]
+    return []
 
 
 def _entries(run: Run) -> list[str]:

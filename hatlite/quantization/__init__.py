@@ -2,7 +2,7 @@
 
 from hatlite.quantization.equalize import equalize
 from hatlite.quantization.graph import FakeQuantGraph
-from hatlite.quantization.prepare import prepare
+from hatlite.quantization.prepare import check_rules, prepare
 from hatlite.quantization.qconfig import QConfig
 from hatlite.quantization.report import SiteRange, format_ranges, scale_moves, site_ranges
 
@@ -10,6 +10,7 @@ __all__ = [
     "FakeQuantGraph",
     "QConfig",
     "SiteRange",
+    "check_rules",
     "equalize",
     "format_ranges",
     "prepare",

@@ -1,6 +1,7 @@
 """The fake-quant graph: the module that QAT trains and that is lowered to integers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -8,10 +9,21 @@ from torch import nn
 from hatlite.errors import QuantizationError
 from hatlite.ops.exact import exact_float32
 from hatlite.quantization.observer import Observer
-from hatlite.quantization.scale_groups import tie_scales
-from hatlite.quantization.sites import Site
+from hatlite.quantization.scale_groups import give_parameters, tie_scales
+from hatlite.quantization.sites import BatchStatistics, Site
 
 __all__ = ["FakeQuantGraph"]
+
+
+@contextmanager
+def _naming(site: Site) -> Iterator[None]:
+    """Let a problem say at which site it came up."""
+    try:
+        yield
+    except QuantizationError as problem:
+        if site.path in str(problem):
+            raise
+        raise QuantizationError(f"{site.path} ({site.line}): {problem}") from None
 
 
 class FakeQuantGraph(nn.Module):
@@ -24,14 +36,23 @@ class FakeQuantGraph(nn.Module):
         network: The float network.
         sites: All sites in order, the input first.
         outputs: Output name → site name.
+        bn_freeze_epoch: Epochs after which batch norms that follow their batches freeze; None never freezes them.
     """
 
-    def __init__(self, network: nn.Module, sites: Mapping[str, Site], outputs: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        sites: Mapping[str, Site],
+        outputs: Mapping[str, str],
+        bn_freeze_epoch: int | None = None,
+    ) -> None:
         super().__init__()
         for name, child in network.named_children():
             self.add_module(name, child)
         self.sites = nn.ModuleDict(sites)
         self.scale_groups = tie_scales(sites.values())
+        self.learns_scales = give_parameters(sites.values())
+        self.bn_freeze_epoch = bn_freeze_epoch
         self.outputs = dict(outputs)
         self.mode = "calibrate"
         self.batches_observed = 0
@@ -51,9 +72,21 @@ class FakeQuantGraph(nn.Module):
         """Turn what the observers saw into scales, refresh all constants and go to integer mode."""
         if not self.batches_observed:
             raise QuantizationError("Calibration saw no image; run at least one batch in calibrate mode first.")
+        for statistics in self._batch_statistics():
+            statistics.restart()
+        for site in self.sites.values():
+            site.ask_scale()
         self._take_scales()
-        self.refresh()
+        self._refresh_sites()
         self.integer_mode()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Freeze the batch norms when their time has come; `epoch` epochs of qat are finished."""
+        for statistics in self._batch_statistics():
+            statistics.frozen = self.bn_freeze_epoch is not None and epoch >= self.bn_freeze_epoch
+
+    def _batch_statistics(self) -> list[BatchStatistics]:
+        return [module for module in self.sites.modules() if isinstance(module, BatchStatistics)]
 
     def _take_scales(self) -> None:
         """In order, a group when its first member comes: what an addition reads is then decided before it is."""
@@ -62,19 +95,24 @@ class FakeQuantGraph(nn.Module):
                 site.scale.fill_(torch.nan)
         settle = {group.members[0].name: group.settle for group in self.scale_groups}
         for name, site in self.sites.items():
-            if name in settle:
-                settle[name]()
-            site.finish_calibration()
+            with _naming(site):
+                if name in settle:
+                    settle[name]()
+                site.take_scale()
 
     def refresh(self) -> None:
+        """Take over what has been learned: batch statistics, learned scales, and all constants made of parameters."""
+        for statistics in self._batch_statistics():
+            statistics.take_over()
+        if self.learns_scales:
+            self._take_scales()
+        self._refresh_sites()
+
+    def _refresh_sites(self) -> None:
         """Take weight scales, multipliers and shifts from the current parameters, in order."""
         for site in self.sites.values():
-            try:
+            with _naming(site):
                 site.refresh()
-            except QuantizationError as problem:
-                if site.path in str(problem):
-                    raise
-                raise QuantizationError(f"{site.path} ({site.line}): {problem}") from None
 
     def forward(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the named outputs as real values, (N, C, H, W) float32.

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
+from hatlite.quantization.straight_through import learn_scale
 
 __all__ = ["BIAS_LIMIT", "BIAS_MAX", "WEIGHT_MAX", "ConvConstants", "fold", "integer_conv"]
 
@@ -102,57 +103,62 @@ def _is_exact_in_float32(folded: _Folded, magnitude: int) -> bool:
 
 
 class _IntegerConv(torch.autograd.Function):
-    """(x, weight, bias, gamma, beta) → requantised result, or the accumulator where ``multiplier`` is None."""
+    """(x, weight, bias, gamma, beta) → requantised result, or the accumulator where ``multiplier`` is None.
+
+    The second result is what was rounded, for a learned scale; unless `learn`, it may be rounded already.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        constants: ConvConstants,
-        x: torch.Tensor,
-        *parameters: torch.Tensor | None,
-    ) -> torch.Tensor:
+        ctx: Any, constants: ConvConstants, learn: bool, x: torch.Tensor, *parameters: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         folded = fold(constants, *parameters)
         dtype = torch.float32 if _is_exact_in_float32(folded, constants.input_magnitude) else torch.float64
         acc = F.conv2d(x.to(dtype), folded.weight.to(dtype), folded.bias.to(dtype), *constants.geometry)
         ctx.constants, ctx.folded = constants, folded
-        if not any(ctx.needs_input_grad):
-            return _finish(constants, acc)[0]
-        y, unclamped = _finish(constants, acc)
-        ctx.save_for_backward(x, *parameters[:3], unclamped)
-        return y
+        y, unclamped = _finish(constants, acc, learn)
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(unclamped)
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(x, *parameters[:3], unclamped)
+        return y, unclamped
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad: torch.Tensor, _: None) -> tuple:
         constants, folded = ctx.constants, ctx.folded
         x, weight, bias, gamma, unclamped = ctx.saved_tensors
         grad = _pass_inside(grad, unclamped, constants).float()
         scale = None if constants.multiplier is None else constants.multiplier.float()
         scaled_weight = folded.weight if scale is None else folded.weight * _columns(scale)
         stride, padding, dilation, groups = constants.geometry
-        need_x, need_weight = ctx.needs_input_grad[1], any(ctx.needs_input_grad[2:])
+        need_x, need_weight = ctx.needs_input_grad[2], any(ctx.needs_input_grad[3:])
         arguments = (list(stride), list(padding), list(dilation), False, [0, 0], groups)
         grad_x, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
             grad, x, scaled_weight, [len(weight)], *arguments, [need_x, need_weight, need_weight]
         )
         if not need_weight:
-            return None, grad_x, None, None, None, None
+            return None, None, grad_x, None, None, None, None
         if scale is not None:
             grad_weight, grad_bias = grad_weight.mul_(_columns(scale)), grad_bias.mul_(scale)
         grads = _unfold(constants, folded, (weight, bias, gamma), grad_weight, grad_bias)
-        return None, grad_x, *(g if need else None for g, need in zip(grads, ctx.needs_input_grad[2:], strict=True))
+        needed = ctx.needs_input_grad[3:]
+        return None, None, grad_x, *(g if need else None for g, need in zip(grads, needed, strict=True))
 
 
-def _finish(constants: ConvConstants, acc: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the result as float32 and what its clamp looked at; `acc` may be overwritten."""
+def _finish(constants: ConvConstants, acc: torch.Tensor, learn: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the result as float32 and what its clamp looked at, not rounded if `learn`; `acc` may be overwritten."""
     m = constants.multiplier
     if m is None:
-        return (acc if constants.quant_min is None else acc.clamp_min(constants.quant_min)), acc
+        return (acc, acc.new_empty(0)) if constants.quant_min is None else (acc.clamp_min(constants.quant_min), acc)
     m = m.reshape(1, -1, 1, 1)
     if m.dtype == torch.float32 and acc.dtype == torch.float32:
         unclamped = acc.mul_(m)
         return torch.round(unclamped).clamp_(constants.quant_min, constants.quant_max), unclamped
-    rounded = acc.to(torch.float64, copy=acc.dtype != torch.float64).mul_(m).add_(0.5).floor_()
-    return rounded.clamp(constants.quant_min, constants.quant_max).float(), rounded.float()
+    wide = acc.to(torch.float64, copy=acc.dtype != torch.float64).mul_(m)
+    unrounded = wide.float() if learn else None
+    rounded = wide.add_(0.5).floor_()
+    y = rounded.clamp(constants.quant_min, constants.quant_max).float()
+    return y, rounded.float() if unrounded is None else unrounded
 
 
 def _pass_inside(grad: torch.Tensor, unclamped: torch.Tensor, constants: ConvConstants) -> torch.Tensor:
@@ -190,6 +196,8 @@ def integer_conv(
     bias: torch.Tensor | None = None,
     gamma: torch.Tensor | None = None,
     beta: torch.Tensor | None = None,
+    *,
+    log_scale: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the integer result of a folded convolution; gradients reach x, weight, bias, gamma and beta.
 
@@ -200,8 +208,12 @@ def integer_conv(
         bias: (O,) real, or None.
         gamma: (O,) scale of the batch norm, or None.
         beta: (O,) shift of the batch norm, or None.
+        log_scale: Parameter of a learned scale of the result, or None; see :func:`learn_scale`.
 
     Returns:
         (N, O, Y, X) integer-valued float32; a raw accumulator beyond 2^24 is float64.
     """
-    return _IntegerConv.apply(constants, x, weight, bias, gamma, beta)
+    y, unrounded = _IntegerConv.apply(constants, log_scale is not None, x, weight, bias, gamma, beta)
+    if log_scale is None:
+        return y
+    return learn_scale(constants.quant_min or 0, constants.quant_max, log_scale, y, unrounded)

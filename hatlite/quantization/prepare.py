@@ -13,12 +13,13 @@ from hatlite.qparams import int_type
 from hatlite.quantization.fuse import FusedCall, fuse
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.observer import observer
-from hatlite.quantization.qconfig import QConfig
+from hatlite.quantization.qconfig import ActivationRule, QConfig
 from hatlite.quantization.scale_groups import can_be_tied
 from hatlite.quantization.sites import (
     LUT_FUNCTIONS,
     AddSite,
     AvgPoolSite,
+    BatchStatistics,
     BilinearSite,
     ConcatSite,
     ConvSite,
@@ -37,7 +38,7 @@ from hatlite.quantization.sites import (
 )
 from hatlite.quantization.sites.conv_transpose import uncut
 
-__all__ = ["SITE_RULES", "prepare"]
+__all__ = ["SITE_RULES", "check_rules", "prepare"]
 
 
 def prepare(network: nn.Module, qconfig: QConfig, example_inputs: torch.Tensor) -> FakeQuantGraph:
@@ -54,9 +55,33 @@ def prepare(network: nn.Module, qconfig: QConfig, example_inputs: torch.Tensor) 
         CaptureError: An operation has no integer form; named with module path and source line.
         QuantizationError: A rule of `qconfig` matches nothing.
     """
+    sites, outputs, fused = _make_sites(network, qconfig)
+    graph = FakeQuantGraph(network, sites, outputs, qconfig.bn_freeze_epoch)
+    graph.record_shapes(example_inputs)
+    for item in fused:
+        _check_linear(item, sites)
+    return graph
+
+
+def check_rules(network: nn.Module, qconfig: QConfig) -> None:
+    """Find what :func:`prepare` would refuse without an example input: rules without effect, modules without integers.
+
+    Args:
+        network: As :func:`prepare` takes it.
+        qconfig: What is to be checked.
+
+    Raises:
+        CaptureError, QuantizationError: As :func:`prepare`.
+    """
+    _make_sites(network, qconfig)
+
+
+def _make_sites(network: nn.Module, qconfig: QConfig) -> tuple[dict[str, Site], dict[str, str], list[FusedCall]]:
+    """Return the sites by name, which site each output comes from, and the calls that they were made of."""
     captured = capture(network)
-    qconfig.check_matched([call.path for call in captured.calls])
     fused, holder = fuse(captured)
+    calls = [item.call for item in fused if not isinstance(item.call.module, DeQuantStub)]
+    qconfig.check_matched((call.path, type(call.module)) for call in calls)
     wanted = _output_dtypes(captured, fused, holder)
     sites: dict[str, Site] = {}
     aliases: dict[str, str] = {}
@@ -66,12 +91,12 @@ def prepare(network: nn.Module, qconfig: QConfig, example_inputs: torch.Tensor) 
             continue
         site = _make_site(item, sites, qconfig, wanted.get(item.call.name), captured)
         _enter(site, sites)
-    outputs = {name: aliases[holder[call]] for name, call in captured.outputs.items()}
-    graph = FakeQuantGraph(network, sites, outputs)
-    graph.record_shapes(example_inputs)
-    for item in fused:
-        _check_linear(item, sites)
-    return graph
+    if qconfig.bn == "train":
+        statistics: dict[int, BatchStatistics] = {}
+        for site in sites.values():
+            if isinstance(site, ConvSite):
+                site.follow_batches(statistics)
+    return sites, {name: aliases[holder[call]] for name, call in captured.outputs.items()}, fused
 
 
 def _enter(site: Site, sites: dict[str, Site]) -> None:
@@ -87,7 +112,7 @@ def _make_site(
 ) -> Site:
     call = item.call
     inputs = tuple(_site_of(name, sites, item, captured) for name in item.inputs)
-    rule = qconfig.of(call.path)
+    rule = qconfig.of(call.path, type(call.module))
     dtype = wanted or rule.dtype  # what leaves the accelerator is the stub's to say
     settings = {
         "name": call.name,
@@ -97,13 +122,24 @@ def _make_site(
         "dtype": dtype,
         "observer": None if dtype == "int32" else observer(rule.observer),
         "relu": item.relu,
+        "fixed": rule.fixed_scale if rule.fixed and dtype != "int32" else None,
+        "learn": rule.learn,
+        "scale_grid": qconfig.scale_grid,
     }
     for kind, make in SITE_RULES.items():
         if isinstance(call.module, kind):
-            site = make(item, settings)
-            return _settle_dtype(site)
+            site = _settle_dtype(make(item, settings))
+            _check_fixed(item, site, rule)
+            return site
     known = ", ".join(sorted(kind.__name__ for kind in (*SITE_RULES, nn.BatchNorm2d, nn.Identity, DeQuantStub)))
     raise _refusal(item, f"{type(call.module).__name__} has no integer form; supported are {known}")
+
+
+def _check_fixed(item: FusedCall, site: Site, rule: ActivationRule) -> None:
+    """A scale that the config gives must find a place."""
+    if rule.fixed and not (site.source.is_fixed and site.source.path == item.call.path):
+        own = "the raw accumulator, with one scale per channel" if site.dtype == "int32" else "the scale of its input"
+        raise _refusal(item, f"a rule of the qconfig fixes its scale, but it has {own}; narrow the pattern of that rule")
 
 
 def _settle_dtype(site: Site) -> Site:
@@ -165,7 +201,10 @@ def _refusal(item: FusedCall, reason: str) -> CaptureError:
 
 
 def _input(item: FusedCall, settings: dict) -> Site:
-    return InputSite(item.call.module.scale, **{**settings, "inputs": (), "dtype": "int8"})
+    """The rule of the config is asked before the stub is."""
+    stub = item.call.module.scale
+    fixed = settings["fixed"] or (None if stub is None else ActivationRule(scale=stub).fixed_scale)
+    return InputSite(**{**settings, "inputs": (), "dtype": "int8", "fixed": fixed})
 
 
 def _conv(item: FusedCall, settings: dict) -> Site:
@@ -272,7 +311,7 @@ def _rescaled(part: Site, index: int, settings: dict) -> Site:
 
 def _keeping_type(settings: dict) -> dict:
     """Scale and type are those of the input, so there is nothing to observe."""
-    return {**settings, "dtype": settings["inputs"][0].dtype, "observer": None}
+    return {**settings, "dtype": settings["inputs"][0].dtype, "observer": None, "fixed": None}
 
 
 SITE_RULES: dict[type[nn.Module], Callable[[FusedCall, dict], Site]] = {

@@ -1,36 +1,81 @@
 """What is quantised how."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
 from hatlite.errors import QuantizationError
 from hatlite.quantization.observer import observer
+from hatlite.quantization.scale_grid import check_grid
 from hatlite.registry import OBJECT_REGISTRY, nearest
 
 __all__ = ["ActivationRule", "QConfig"]
 
+SMALLEST_SCALE = 2.0**-96
+"""What the config may give lies between this and its inverse: room for products of scales in float32."""
 _DTYPES = ("int8", "int16")
+_BATCH_NORM = ("freeze", "train")
+TYPE = "type:"
+"""Start of a pattern that is about the module's class and not about its path."""
 
 
 @dataclass(frozen=True)
 class ActivationRule:
-    """Type and observer of activations.
+    """Type and scale of activations.
 
     Attributes:
         dtype: ``int8`` (``uint8`` where the value is provably ≥ 0) or ``int16``.
-        observer: ``min_max``, ``percentile``, ``mse``, ``kl`` or ``mix``; with parameters
-            ``dict(name="percentile", percentile=99.9)``.
+        observer: What takes the scale from the values of calibration: ``min_max``, ``percentile``, ``mse``, ``kl`` or
+            ``mix``; with parameters ``dict(name="percentile", percentile=99.9)``.
+        scale: Fixed real value of one step, such as 1 / 128; the observer then only reports. Rounded to float32.
+        absmax: Fixed magnitude that the largest integer stands for, another way to say `scale`.
+        learn: Whether qat trains the scale on from where calibration has put it (LSQ).
     """
 
     dtype: str = "int8"
     observer: str | Mapping[str, Any] = "mse"
+    scale: float | None = None
+    absmax: float | None = None
+    learn: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype not in _DTYPES:
             raise QuantizationError(f"An activation's dtype is {self.dtype!r}; expected one of {', '.join(_DTYPES)}.")
         observer(self.observer)
+        self._check_fixed()
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the config gives the scale."""
+        return self.scale is not None or self.absmax is not None
+
+    def fixed_scale(self, quant_max: int) -> float | None:
+        """Return the real value of one step that the config gives to a type with `quant_max`; None if it gives none."""
+        return self.scale if self.absmax is None else self.absmax / quant_max
+
+    def _check_fixed(self) -> None:
+        for name in ("scale", "absmax"):
+            value = getattr(self, name)
+            if value is not None and not _is_float32_above_0(value):
+                raise QuantizationError(
+                    f"An activation's {name} is {value!r}; expected a finite number above 0 that float32 holds, such as"
+                    " 1 / 128."
+                )
+        if self.scale is not None and self.absmax is not None:
+            raise QuantizationError(
+                f"An activation has scale {self.scale} and absmax {self.absmax}, which both fix its scale; give one."
+            )
+        if not isinstance(self.learn, bool):
+            raise QuantizationError(f"An activation's learn is {self.learn!r}; expected True or False.")
+        if self.learn and self.fixed:
+            raise QuantizationError("An activation's scale cannot be fixed and learned; give scale or learn=True.")
+
+
+def _is_float32_above_0(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return SMALLEST_SCALE <= value <= 1 / SMALLEST_SCALE
 
 
 @OBJECT_REGISTRY.register
@@ -39,37 +84,73 @@ class QConfig:
     """Quantisation of a whole network. Weights are int8 per output channel, by their largest magnitude.
 
     Attributes:
-        activation: Rule of every activation, ``dict(dtype="int8", observer="mse")``.
-        rules: Exceptions by module path pattern, ``{"neck.*": dict(dtype="int16")}``; the first that matches wins. A
-            pattern that matches no module is an error when the network is prepared.
+        activation: Rule of every activation, ``dict(dtype="int8", observer="mse")``; keys of :class:`ActivationRule`
+            without `scale` and `absmax`.
+        rules: Exceptions, pattern → keys of :class:`ActivationRule`; the first that matches wins. A pattern is one of
+            module paths, ``{"neck.*": dict(dtype="int16")}``, or of classes, base classes included,
+            ``{"type:Conv2d": dict(learn=True)}``. One that matches no operation is an error before the first batch; a
+            batch norm or ReLU behind a convolution belongs to it.
+        scale_grid: ``float32`` or ``pow2``: what scales of activations, and of weights before they are snapped, may be.
+            ``pow2`` takes the next power of two upwards.
+        bn: ``freeze`` keeps the running statistics of batch norms as float training left them; ``train`` lets the first
+            part of qat move them, at the price of a second convolution in front of each.
+        bn_freeze_epoch: Epochs of qat after which ``bn="train"`` freezes; None never does.
     """
 
     activation: Mapping[str, Any] = field(default_factory=dict)
     rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scale_grid: str = "float32"
+    bn: str = "freeze"
+    bn_freeze_epoch: int | None = None
 
     def __post_init__(self) -> None:
-        for mapping in (self.activation, *self.rules.values()):
+        for key in ("scale", "absmax"):
+            if key in self.activation:
+                raise QuantizationError(
+                    f"config['qconfig']['activation'] gives {key} to every activation; give it in rules, to those that"
+                    " have it."
+                )
+        for mapping in ({}, *self.rules.values()):
             self._rule(mapping)
+        check_grid(self.scale_grid)
+        if self.bn not in _BATCH_NORM:
+            raise QuantizationError(
+                f"config['qconfig']['bn'] is {self.bn!r}; expected {' or '.join(map(repr, _BATCH_NORM))}."
+            )
+        if self.bn_freeze_epoch is not None and (self.bn == "freeze" or self.bn_freeze_epoch < 1):
+            raise QuantizationError(
+                f"config['qconfig']['bn_freeze_epoch'] is {self.bn_freeze_epoch} with bn={self.bn!r}; expected 1 or more"
+                " epochs and bn='train', or leave it out."
+            )
 
     def _rule(self, mapping: Mapping[str, Any]) -> ActivationRule:
-        try:
-            return ActivationRule(**{**dict(self.activation), **dict(mapping)})
-        except TypeError:
-            wrong = sorted(set({**self.activation, **mapping}) - {"dtype", "observer"})
-            raise QuantizationError(f"qconfig: unknown keys {', '.join(wrong)}; expected dtype, observer.") from None
+        merged = {**self.activation, **mapping}
+        if "learn" not in mapping and {"scale", "absmax"} & set(mapping):
+            merged["learn"] = False  # a rule that fixes a scale takes it out of what the whole network learns
+        known = [key.name for key in fields(ActivationRule)]
+        wrong = sorted(set(merged) - set(known))
+        if wrong:
+            raise QuantizationError(f"qconfig: unknown keys {', '.join(wrong)}; expected {', '.join(known)}.")
+        return ActivationRule(**merged)
 
-    def of(self, path: str) -> ActivationRule:
-        """Return the rule of the module at `path`."""
-        for pattern, mapping in self.rules.items():
-            if fnmatchcase(path, pattern):
-                return self._rule(mapping)
-        return self._rule({})
+    def of(self, path: str, kind: type = object) -> ActivationRule:
+        """Return the rule of the module of class `kind` at `path`."""
+        return self._rule(next((rule for pattern, rule in self.rules.items() if _matches(pattern, path, kind)), {}))
 
-    def check_matched(self, paths: list[str]) -> None:
-        """Raise when a pattern matches none of `paths`."""
+    def check_matched(self, modules: Iterable[tuple[str, type]]) -> None:
+        """Raise when a pattern matches none of `modules`, given as paths and classes."""
+        modules = list(modules)
         for pattern in self.rules:
-            if not any(fnmatchcase(path, pattern) for path in paths):
+            if not any(_matches(pattern, path, kind) for path, kind in modules):
+                near = [path for path, _ in modules] + [TYPE + kind.__name__ for _, kind in modules]
                 raise QuantizationError(
-                    f"config['qconfig']['rules'][{pattern!r}] matches no module of the network;"
-                    f" write a pattern of module paths, such as 'neck.*', or remove it.{nearest(pattern, paths)}"
+                    f"config['qconfig']['rules'][{pattern!r}] matches no operation of the network; write a pattern of"
+                    f" module paths, such as 'neck.*', or of classes, such as 'type:Conv2d', or remove it."
+                    f"{nearest(pattern, near)}"
                 )
+
+
+def _matches(pattern: str, path: str, kind: type) -> bool:
+    if pattern.startswith(TYPE):
+        return any(fnmatchcase(base.__name__, pattern.removeprefix(TYPE)) for base in kind.__mro__)
+    return fnmatchcase(path, pattern)

@@ -22,7 +22,7 @@ class SiteRange:
         seen: Largest magnitude that the observer looked at.
         kept: Magnitude that quant_max stands for; what lies beyond saturates.
         scale: Real value of one step.
-        rule: Observer that decided; ``mix: kl`` where ``mix`` took what ``kl`` gives.
+        rule: Observer that decided; ``mix: kl`` where ``mix`` took what ``kl`` gives; ``fixed`` where the config did.
         saturated: Share of the sampled values that saturate, half a step or more beyond `kept`, 0…1; None for an
             observer that keeps no histogram.
     """
@@ -58,7 +58,7 @@ def _range_of(site: Site) -> SiteRange:
         seen=site.observer.largest(),
         kept=kept,
         scale=scale,
-        rule=site.observer.choice(site.quant_max),
+        rule="fixed" if site.is_fixed else site.observer.choice(site.quant_max),
         saturated=site.observer.share_beyond(kept + 0.5 * scale),
     )
 
@@ -77,7 +77,7 @@ def format_ranges(ranges: Iterable[SiteRange]) -> str:
     """Return a Markdown table, sites that saturate most first, then in order."""
     lines = [
         "Ranges of calibration. `seen` is the largest magnitude looked at, `kept` what the largest integer stands for,"
-        " `rule` the observer that decided; `saturated` is the share of sampled values that round beyond `kept`.",
+        " `rule` the observer that decided, or `fixed` where the config did; `saturated` is the share of sampled values that round beyond `kept`.",
         "",
         "| site | type | seen | kept | scale | rule | saturated | module and line |",
         "|---|---|---|---|---|---|---|---|",

@@ -9,17 +9,20 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
+from torch import nn
+
 from hatlite.ops.integer.snap import snap_add, tied_scale
 from hatlite.qparams import int_type
 from hatlite.quantization.sites import AddSite, ConcatSite, Site
 
-__all__ = ["ScaleGroup", "can_be_tied", "tie_scales"]
+__all__ = ["ScaleGroup", "can_be_tied", "give_parameters", "tie_scales"]
 
 
 def can_be_tied(site: Site, dtype: str) -> bool:
     """Return whether the scale of `site` can be that of a group of `dtype`: it is free, and its type is as wide."""
     source = site.source
-    return source.observer is not None and int_type(source.dtype).bytes == int_type(dtype).bytes
+    return source.free and int_type(source.dtype).bytes == int_type(dtype).bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +30,8 @@ class ScaleGroup:
     """Sites with one scale.
 
     Attributes:
-        members: Those that round to it, in order; sites that only select among their integers follow them.
+        members: Those that round to it, in order; sites that only select among their integers follow them. Where one
+            of them learns its scale, all do, by one parameter, which the first one keeps.
     """
 
     members: tuple[Site, ...]
@@ -36,7 +40,7 @@ class ScaleGroup:
         """Give all members the largest scale that one of them asks for, moved to where additions have their proof."""
         ideal = max(site.ideal_scale() for site in self.members)
         additions = [(site.addition(), self._scales(site)) for site in self.members if isinstance(site, AddSite)]
-        scale = tied_scale(additions, ideal)
+        scale = tied_scale(additions, ideal) if self.members[0].movable else ideal
         for site in self.members:
             site.scale.fill_(scale)
 
@@ -48,7 +52,7 @@ class ScaleGroup:
         """Return the scale of `site`, or the one that it will take."""
         if not math.isnan(float(site.scale)):
             return float(site.scale)
-        if isinstance(site, AddSite) and not site.tied:
+        if isinstance(site, AddSite) and site.movable and not site.tied:
             first, second = self._scales(site)
             if first is not None and second is not None:
                 return snap_add((first, second), site.ideal_scale(), site.addition()).scale
@@ -79,9 +83,30 @@ def tie_scales(sites: Iterable[Site]) -> tuple[ScaleGroup, ...]:
     return tuple(ScaleGroup(tuple(members)) for members in groups.values())
 
 
+def give_parameters(sites: Iterable[Site]) -> bool:
+    """Give every site that shall learn its scale, or the first of its group, the parameter for it.
+
+    Args:
+        sites: All sites, after :func:`tie_scales`.
+
+    Returns:
+        Whether any scale is learned. What is asked for then travels in the checkpoint too, also for sites that do not
+        learn: an addition looks for its scale again when those of its inputs have moved.
+    """
+    sites = tuple(sites)
+    for site in sites:
+        members = site.group or (site,)
+        if site is members[0] and any(member.learn and member.free for member in members):
+            site.log_scale = nn.Parameter(torch.zeros(()))
+    learns = any(site.log_scale is not None for site in sites)
+    for site in sites:
+        site.register_buffer("asked_scale", site.asked_scale, persistent=learns and site.observer is not None)
+    return learns
+
+
 def _settle_type(members: list[Site]) -> None:
     dtypes = {site.dtype for site in members}
     for site in members:
-        site.tied = True
+        site.group = tuple(members)
         if len(dtypes) > 1:  # one width, so they differ in the sign
             site.dtype = "int8"

@@ -2,13 +2,53 @@
 
 The forward values are exact integers held in floats; they are tested against ``ops/integer/fixed_point.py``. The
 gradient treats rounding as the identity and stops where the result saturates (Jacob et al. 2018, arXiv:1712.05877).
+That of a learned scale is LSQ's (Esser et al. 2020, arXiv:1902.08153).
 """
 
+import math
 from typing import Any
 
 import torch
 
-__all__ = ["lookup", "requantize"]
+__all__ = ["learn_scale", "lookup", "requantize"]
+
+
+class _LearnScale(torch.autograd.Function):
+    """Integers unchanged; backward adds what the scale that they were rounded to learns from this rounding."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, low: int, high: int, log_scale: torch.Tensor, y: torch.Tensor, unrounded: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.low, ctx.high = low, high
+        ctx.save_for_backward(y, unrounded)
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
+        y, unrounded = ctx.saved_tensors
+        inside = (unrounded > ctx.low) & (unrounded < ctx.high)
+        total = (grad * torch.where(inside, y - unrounded, y)).sum()
+        return None, None, total / math.sqrt(y[0].numel() * ctx.high), grad, None
+
+
+def learn_scale(
+    low: int, high: int, log_scale: torch.Tensor, y: torch.Tensor, unrounded: torch.Tensor
+) -> torch.Tensor:
+    """Return the integers `y`; backward gives `log_scale` LSQ's gradient.
+
+    For v̂ = S · clamp(round(v / S)) LSQ takes dv̂/dS = round(v / S) − v / S inside the clamp and the clamp itself outside,
+    times 1 / sqrt(N · high) with N values per image. The gradient at the integers is S times that at v̂, so it makes
+    dL/dS · S, the derivative by the logarithm of S.
+
+    Args:
+        low: Lower clamp.
+        high: Upper clamp.
+        log_scale: Scalar parameter, the logarithm of S up to a constant; its value is not looked at.
+        y: Rounded integers, (N, C, H, W) or (N, C) float32.
+        unrounded: v / S, like `y`.
+    """
+    return _LearnScale.apply(low, high, log_scale, y, unrounded)
 
 
 class _Requantize(torch.autograd.Function):
@@ -16,34 +56,44 @@ class _Requantize(torch.autograd.Function):
 
     In float64 it is written as ``floor(Σ xᵢ·mᵢ + ½)``: a product has at most 39 bits (53 for int16 inputs) and mᵢ is Mᵢ
     with another exponent, so products, sums and floor are exact. In float32 it is ``rint(Σ xᵢ·mᵢ)``, which a
-    certificate must allow.
+    certificate must allow. The second result is ``Σ xᵢ·mᵢ`` for :func:`learn_scale`; unless `learn`, it may be rounded.
     """
 
     @staticmethod
-    def forward(ctx: Any, low: int, high: int, dtype: torch.dtype, factors: tuple, *values: torch.Tensor) -> Any:
+    def forward(
+        ctx: Any, low: int, high: int, dtype: torch.dtype, learn: bool, factors: tuple, *values: torch.Tensor
+    ) -> Any:
         total = values[0].to(dtype) * factors[0]
         for value, factor in zip(values[1:], factors[1:], strict=True):
             total.add_(value.to(dtype), alpha=factor)
         if dtype == torch.float32:
             rounded = torch.round(total)
         else:
+            unrounded = total.float() if learn else None
             rounded = total.add_(0.5).floor_()
-            total = rounded.float()
+            total = rounded.float() if unrounded is None else unrounded
         ctx.low, ctx.high, ctx.factors = low, high, factors
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(total)
         ctx.save_for_backward(total)
-        return rounded.clamp_(low, high).float()
+        return rounded.clamp_(low, high).float(), total
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad: torch.Tensor, _: None) -> tuple:
         (total,) = ctx.saved_tensors
         grad = torch.ops.aten.hardtanh_backward(grad, total, ctx.low - 0.5, ctx.high + 0.5)
-        needed = ctx.needs_input_grad[4:]
+        needed = ctx.needs_input_grad[5:]
         grads = (grad * factor if need else None for factor, need in zip(ctx.factors, needed, strict=True))
-        return None, None, None, None, *grads
+        return None, None, None, None, None, *grads
 
 
 def requantize(
-    low: int, high: int, factors: tuple[float, ...], *values: torch.Tensor, dtype: torch.dtype = torch.float64
+    low: int,
+    high: int,
+    factors: tuple[float, ...],
+    *values: torch.Tensor,
+    dtype: torch.dtype = torch.float64,
+    log_scale: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Bring integers to the scale of the output.
 
@@ -53,11 +103,13 @@ def requantize(
         factors: M·2^−s of each value.
         values: One accumulator, or two activations to add: integer-valued floats, (N, C, H, W) or (N, C).
         dtype: float64 is exact always, float32 where a certificate says so.
+        log_scale: Parameter of a learned scale, see :func:`learn_scale`; None for one that is not learned.
 
     Returns:
         Integer-valued float32 of the shape of the first value.
     """
-    return _Requantize.apply(low, high, dtype, factors, *values)
+    y, unrounded = _Requantize.apply(low, high, dtype, log_scale is not None, factors, *values)
+    return y if log_scale is None else learn_scale(low, high, log_scale, y, unrounded)
 
 
 class _Lookup(torch.autograd.Function):

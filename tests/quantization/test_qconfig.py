@@ -1,8 +1,12 @@
 """Rules of the qconfig are matched by module path; what matches nothing is an error."""
 
+import math
+
 import pytest
+from torch import nn
 
 from hatlite.errors import QuantizationError
+from hatlite.nn import Add
 from hatlite.quantization import QConfig
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -15,9 +19,26 @@ def test_the_first_matching_rule_wins_over_the_default() -> None:
 
 
 def test_a_rule_that_matches_nothing_is_an_error() -> None:
-    with pytest.raises(QuantizationError, match=r"\['haed.cls'\] matches no module of the network") as caught:
-        QConfig(rules={"haed.cls": {}}).check_matched(["head.cls", "neck.add"])
+    modules = [("head.cls", nn.Conv2d), ("neck.add", Add)]
+    with pytest.raises(QuantizationError, match=r"\['haed.cls'\] matches no operation of the network") as caught:
+        QConfig(rules={"haed.cls": {}}).check_matched(modules)
     assert "Did you mean 'head.cls'?" in str(caught.value)
+    with pytest.raises(QuantizationError, match=r"\['type:Conv3d'\] matches no operation") as caught:
+        QConfig(rules={"neck.*": {}, "type:Conv3d": {}}).check_matched(modules)
+    assert "Did you mean 'type:Conv2d'?" in str(caught.value)
+
+
+def test_a_rule_may_be_about_a_class_or_its_base() -> None:
+    class Own(nn.Conv2d):
+        pass
+
+    qconfig = QConfig(rules={"head.*": dict(dtype="int16"), "type:Conv*": dict(observer="min_max")})
+    assert qconfig.of("neck.conv", nn.Conv2d).observer == qconfig.of("neck.conv", Own).observer == "min_max"
+    assert qconfig.of("neck.add", Add).observer == "mse"
+    assert qconfig.of("head.conv", nn.Conv2d).observer == "mse", "the first match wins"
+    qconfig.check_matched([("head.add", Add), ("neck.conv", Own)])
+    with pytest.raises(QuantizationError, match="no operation"):
+        QConfig(rules={"type:conv*": {}}).check_matched([("neck.conv", nn.Conv2d)])
 
 
 def test_wrong_values_are_refused_at_once() -> None:
@@ -25,7 +46,7 @@ def test_wrong_values_are_refused_at_once() -> None:
         QConfig(activation=dict(dtype="int4"))
     with pytest.raises(QuantizationError, match="no observer 'mes'; known are kl, min_max, mix, mse, percentile"):
         QConfig(rules={"*": dict(observer="mes")})
-    with pytest.raises(QuantizationError, match="unknown keys obsever; expected dtype, observer"):
+    with pytest.raises(QuantizationError, match="unknown keys obsever; expected dtype, observer, scale, absmax, learn"):
         QConfig(activation=dict(obsever="mse"))
 
 
@@ -36,3 +57,33 @@ def test_an_observer_takes_parameters() -> None:
     assert (qconfig.of("neck.add").observer, qconfig.of("stem").observer) == ("kl", "mse")
     with pytest.raises(QuantizationError, match="Observer 'mse' has no parameter 'percentile'; it takes bins"):
         QConfig(rules={"*": dict(observer=dict(name="mse", percentile=99.9))})
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -0.5, math.inf, math.nan, 1e-40, 1e39, 10**40, True, "1/128"])
+@pytest.mark.parametrize("key", ["scale", "absmax"])
+def test_a_fixed_scale_is_a_number_that_float32_holds(key: str, value: object) -> None:
+    with pytest.raises(QuantizationError, match=rf"^An activation's {key} is .*; expected a finite number above 0 that"):
+        QConfig(rules={"quant": {key: value}})
+
+
+def test_a_scale_is_fixed_once_and_where_it_belongs() -> None:
+    with pytest.raises(QuantizationError, match=r"scale 0.5 and absmax 6.0, which both fix its scale; give one"):
+        QConfig(rules={"quant": dict(scale=0.5, absmax=6.0)})
+    with pytest.raises(QuantizationError, match="cannot be fixed and learned; give scale or learn=True"):
+        QConfig(rules={"quant": dict(scale=0.5, learn=True)})
+    with pytest.raises(QuantizationError, match=r"\['activation'\] gives absmax to every activation; give it in rules"):
+        QConfig(activation=dict(absmax=6.0))
+    rule = QConfig(activation=dict(learn=True), rules={"quant": dict(absmax=6.0)}).of("quant")
+    assert (rule.learn, rule.fixed_scale(255)) == (False, 6.0 / 255)
+
+
+def test_wrong_values_of_the_whole_network_are_refused_at_once() -> None:
+    with pytest.raises(QuantizationError, match=r"learn is 'yes'; expected True or False"):
+        QConfig(activation=dict(learn="yes"))
+    with pytest.raises(QuantizationError, match=r"\['scale_grid'\] is 'pow3'; expected one of float32, pow2\.\n  Did you"):
+        QConfig(scale_grid="pow3")
+    with pytest.raises(QuantizationError, match=r"\['bn'\] is 'frozen'; expected 'freeze' or 'train'"):
+        QConfig(bn="frozen")
+    for wrong in (dict(bn_freeze_epoch=2), dict(bn="train", bn_freeze_epoch=0)):
+        with pytest.raises(QuantizationError, match=r"\['bn_freeze_epoch'\] is \d with bn='.*'; expected 1 or more"):
+            QConfig(**wrong)

@@ -12,12 +12,14 @@ def test_rows_follow_from_observer_and_scale() -> None:
         graph(images(2, 36, 52))
     graph.finish_calibration()
     rows = {row.name: row for row in site_ranges(graph)}
-    assert "quant" not in rows, "a fixed scale has no range of its own"
+    assert [name for name, row in rows.items() if row.rule == "fixed"] == ["quant"]
+    assert (rows["quant"].scale, rows["quant"].kept) == (1 / 128, 127 / 128)
     stem = rows["backbone_stem"]
     assert stem.kept == float(graph.sites["backbone_stem"].scale) * 255
     assert 0 < stem.kept <= stem.seen
     assert 0 <= stem.saturated < 0.01
     table = format_ranges(rows.values())
+    assert "| quant | int8 | 1 | 0.9922 | 0.007812 | fixed |" in table
     assert f"| backbone_stem | uint8 | {stem.seen:.4g} |" in table
     assert f"| {stem.scale:.4g} | percentile | {stem.saturated:.3%} |" in table
     assert stem.line.startswith("tests/networks.py:") and stem.line in table
@@ -29,7 +31,9 @@ def test_min_max_saturates_nothing_and_says_nothing() -> None:
         graph(images(2, 36, 52))
     graph.finish_calibration()
     assert {row.saturated for row in site_ranges(graph)} == {None}
-    assert all(abs(row.kept - row.seen) <= 0.5 * row.scale + 2**-15 for row in site_ranges(graph))
+    asked = [row for row in site_ranges(graph) if row.rule != "fixed"]
+    assert len(asked) > 10
+    assert all(abs(row.kept - row.seen) <= 0.5 * row.scale + 2**-15 for row in asked)
 
 
 def test_mix_says_which_observer_won_at_each_site() -> None:

@@ -95,7 +95,7 @@ def snap(
     for offset in OFFSETS:
         todo = np.flatnonzero(best.rank < (len(rules) if offset <= SHARED else min(len(rules), 1)))
         if not todo.size:
-            continue
+            break
         multiplier, shift = _within_binade(first[todo] + offset, start[todo])
         scale, found = nearest_weight_scale(multiplier, shift, scale_in, scale_out)
         units = real[:, todo] / (scale_in * scale)

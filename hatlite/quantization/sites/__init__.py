@@ -1,6 +1,7 @@
 """Sites: one module per call of an operation, float and integer side by side."""
 
 from hatlite.quantization.sites.base import Site
+from hatlite.quantization.sites.batch_statistics import BatchStatistics
 from hatlite.quantization.sites.conv import ConvSite
 from hatlite.quantization.sites.conv_transpose import ConvTransposeSite
 from hatlite.quantization.sites.lut import LUT_FUNCTIONS, LutSite
@@ -22,6 +23,7 @@ __all__ = [
     "LUT_FUNCTIONS",
     "AddSite",
     "AvgPoolSite",
+    "BatchStatistics",
     "BilinearSite",
     "ConcatSite",
     "ConvSite",

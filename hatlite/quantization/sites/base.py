@@ -1,13 +1,20 @@
 """A site: one call of one operation, with its own statistics, scale and integer constants."""
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from hatlite.errors import QuantizationError
 from hatlite.qparams import int_range
 from hatlite.quantization.observer import Observer
+from hatlite.quantization.scale_grid import on_grid
 
 __all__ = ["Site"]
+
+LARGEST_LOG = 32.0
+"""A scale that has learned its way to e^32 of what it was, or from it, has diverged."""
 
 
 class Site(nn.Module):
@@ -25,14 +32,22 @@ class Site(nn.Module):
         dtype: Integer type of the result.
         observer: Range statistics of the result; None for sites that have no scale of their own.
         relu: Clamp the result at 0 from below.
+        fixed: quant_max → scale that the config gives, or None where it gives none; None leaves it to the observer.
+        learn: Whether qat is asked to learn the scale.
+        scale_grid: Numbers that the scale may be (:mod:`hatlite.quantization.scale_grid`).
 
     Attributes:
         scale: float64 scalar buffer that holds a float32 value, real = scale · q; NaN until calibrated.
+        asked_scale: float64 scalar buffer: what config or observer ask for, before anything moves it; NaN until
+            calibrated. Stored with the weights only where scales are learned.
+        log_scale: Parameter, the logarithm of (learned scale / `asked_scale`); None for a scale that is not learned.
         shape: (C, H, W) of the result for the example input, without the batch.
-        tied: Whether the scale belongs to a group of sites (:mod:`hatlite.quantization.scale_groups`), which sets it.
+        group: The sites that share the scale (:mod:`hatlite.quantization.scale_groups`), the first one keeping what is
+            learned; empty for a site alone.
     """
 
     scale: torch.Tensor
+    asked_scale: torch.Tensor
 
     def __init__(
         self,
@@ -44,6 +59,9 @@ class Site(nn.Module):
         dtype: str,
         observer: Observer | None,
         relu: bool = False,
+        fixed: Callable[[int], float | None] | None = None,
+        learn: bool = False,
+        scale_grid: str = "float32",
     ) -> None:
         super().__init__()
         self.name, self.path, self.line = name, path, line
@@ -51,9 +69,14 @@ class Site(nn.Module):
         self.dtype = dtype
         self.relu = relu
         self.observer = observer
+        self.fixed = fixed
+        self.learn = learn
+        self.scale_grid = scale_grid
         self.shape: tuple[int, ...] = ()
-        self.tied = False
-        self.register_buffer("scale", torch.tensor(float("nan"), dtype=torch.float64))
+        self.group: tuple[Site, ...] = ()
+        for buffer, persistent in (("scale", True), ("asked_scale", False)):
+            self.register_buffer(buffer, torch.tensor(float("nan"), dtype=torch.float64), persistent=persistent)
+        self.register_parameter("log_scale", None)
 
     @property
     def quant_min(self) -> int:
@@ -88,14 +111,67 @@ class Site(nn.Module):
                 raise QuantizationError(f"{self.path} ({self.line}): {problem}") from None
         return y
 
-    def finish_calibration(self) -> None:
-        """Turn what the observer saw into the scale."""
-        if self.observer is not None and not self.tied:
-            self.scale.fill_(self.ideal_scale())
+    @property
+    def tied(self) -> bool:
+        """Whether the scale belongs to a group of sites, which sets it."""
+        return bool(self.group)
 
-    def ideal_scale(self) -> float:
-        """Return the scale that the observer asks for, a float32 value: what ONNX and every engine can carry."""
-        return float(torch.tensor(self.observer.absmax(self.quant_max) / self.quant_max, dtype=torch.float32))
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the config gives the scale, which then nothing moves."""
+        return self.fixed is not None
+
+    @property
+    def free(self) -> bool:
+        """Whether the site has a scale of its own that the config leaves open."""
+        return self.observer is not None and not self.is_fixed
+
+    @property
+    def movable(self) -> bool:
+        """Whether the scale may go to a float32 neighbour for the sake of a proof."""
+        return self.free and self.scale_grid == "float32"
+
+    @property
+    def learned(self) -> nn.Parameter | None:
+        """The parameter that learns the scale of the result; None if nothing does."""
+        source = self.source
+        return (source.group[0] if source.group else source).log_scale
+
+    def ask_scale(self) -> None:
+        """Take down what config or observer ask for, and forget what was learned."""
+        if self.observer is None:
+            return
+        fixed = None if self.fixed is None else self.fixed(self.quant_max)
+        asked = self.observer.absmax(self.quant_max) / self.quant_max if fixed is None else fixed
+        self.asked_scale.fill_(float(torch.tensor(asked, dtype=torch.float32)))
+        if self.log_scale is not None:
+            nn.init.zeros_(self.log_scale)
+
+    def take_scale(self) -> None:
+        """Turn what was asked for and what has been learned into the scale; members of a group wait for the group."""
+        if self.observer is not None and not self.tied:
+            self.scale.fill_(self.ideal_scale(self.finest_scale()))
+
+    def finest_scale(self) -> float:
+        """Return the smallest scale that the site can have."""
+        return 0.0
+
+    def ideal_scale(self, finest: float = 0.0) -> float:
+        """Return the scale asked for and learned, at least `finest`, as a number of the grid.
+
+        Raises:
+            QuantizationError: What was learned is no scale.
+        """
+        if self.is_fixed:
+            return float(self.asked_scale)
+        factor = 0.0 if self.learned is None else float(self.learned.detach())
+        if not abs(factor) <= LARGEST_LOG:
+            raise QuantizationError(
+                f"the logarithm of the learned scale has moved by {factor}; expected at most {LARGEST_LOG:.0f}. Lower"
+                " the learning rate of log_scale, or set learn=False for it in the rules of the qconfig."
+            )
+        wanted = max(float(self.asked_scale) * math.exp(factor), finest)
+        return float(on_grid(torch.tensor(wanted, dtype=torch.float64), self.scale_grid))
 
     def refresh(self) -> None:
         """Recompute constants from the current parameters and scales; nothing to do for most sites."""

@@ -13,6 +13,8 @@ from hatlite.quantization.integer_conv import (
     fold,
     integer_conv,
 )
+from hatlite.quantization.scale_grid import on_grid
+from hatlite.quantization.sites.batch_statistics import BatchStatistics
 from hatlite.quantization.sites.rounding import RoundingSite
 
 __all__ = ["ConvSite"]
@@ -25,7 +27,7 @@ result's step per step of the input. Finer ones would be lost in its rounding, a
 
 
 class ConvSite(RoundingSite):
-    """``conv2d`` or ``linear``, its batch norm folded with frozen statistics, and optionally a ReLU.
+    """``conv2d`` or ``linear``, its batch norm folded with running statistics, and optionally a ReLU.
 
     Accumulator: acc = Σ q_x·q_w + q_b at scale Sx·Sw per output channel; result: requantised to int8, uint8 or int16,
     or the raw accumulator for dtype int32. Gradients reach the real weight, gamma and beta through the fold.
@@ -47,6 +49,7 @@ class ConvSite(RoundingSite):
         channels = self.channels_of(layer)
         super().__init__(channels, **site)
         self.layers = (layer, batch_norm)  # a tuple, so that the parameters stay where they are
+        self._followed: tuple[BatchStatistics, ...] = ()
         for name in ("weight_scale", "ideal_weight_scale"):
             self.register_buffer(name, torch.full((channels,), float("nan"), dtype=torch.float64))
 
@@ -122,9 +125,30 @@ class ConvSite(RoundingSite):
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         x = inputs[0]
-        if x.ndim == 2:
-            return integer_conv(self.constants(), x[:, :, None, None], *self.parameters_of_fold()).flatten(1)
-        return integer_conv(self.constants(), x, *self.parameters_of_fold())
+        self._follow(x)
+        image = x[:, :, None, None] if x.ndim == 2 else x
+        y = integer_conv(self.constants(), image, *self.parameters_of_fold(), log_scale=self.learned)
+        return y.flatten(1) if x.ndim == 2 else y
+
+    def follow_batches(self, known: dict[int, BatchStatistics]) -> None:
+        """From now on move the statistics of the batch norm, if there is one, with the batches that are trained on.
+
+        Args:
+            known: Statistics by the identity of their batch norm; the first site that calls one owns them.
+        """
+        bn = self.layers[1]
+        if bn is None:
+            return
+        if id(bn) not in known:
+            known[id(bn)] = self.batch_statistics = BatchStatistics(bn)
+        self._followed = (known[id(bn)],)
+
+    def _follow(self, x: torch.Tensor) -> None:
+        """Show the batch statistics the real results in front of the batch norm: a second convolution."""
+        for statistics in self._followed:
+            if self.training and not statistics.frozen:
+                with torch.no_grad():
+                    statistics.follow(self.layer(self.inputs[0].dequantize(x)))
 
     def constants(self) -> ConvConstants:
         """Return what is constant between two refreshes."""
@@ -166,14 +190,15 @@ class ConvSite(RoundingSite):
         scale = torch.maximum(
             weight.abs().flatten(1).amax(1) / WEIGHT_MAX, bias.abs() / (self.inputs[0].scale * BIAS_MAX)
         ).clamp_min(MIN_WEIGHT_SCALE)
-        if self.raw:
-            self.ideal_weight_scale.copy_(scale)
-            self.weight_scale.copy_(scale.float())
-            return
-        self.require_calibrated()
-        if self.rules():
-            scale = scale.clamp_min(FINEST_MULTIPLIER * float(self.scale / self.inputs[0].scale))
+        if not self.raw:
+            self.require_calibrated()
+            if self.rules():
+                scale = scale.clamp_min(FINEST_MULTIPLIER * float(self.scale / self.inputs[0].scale))
+        scale = on_grid(scale, self.scale_grid)
         self.ideal_weight_scale.copy_(scale)
+        if self.raw:
+            self.weight_scale.copy_(scale)
+            return
         source = self.inputs[0]
         largest = max(-source.quant_min, source.quant_max) * float(source.scale)
         found = self.snapped(scale, bias=bias, reach=weight.abs().flatten(1).sum(1) * largest)

@@ -9,7 +9,7 @@ from hatlite.nn import Exp
 from hatlite.ops.integer.fixed_point import quantize
 from hatlite.qparams import int_range
 from hatlite.quantization.sites.base import Site
-from hatlite.quantization.straight_through import lookup
+from hatlite.quantization.straight_through import learn_scale, lookup
 
 __all__ = ["ENTRIES", "LUT_FUNCTIONS", "LutSite"]
 
@@ -67,7 +67,12 @@ class LutSite(Site):
         return self.observe(self.functions[0](inputs[0]))
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
-        return lookup(self.lowest, self.table.float(), self.slope, inputs[0])
+        y = lookup(self.lowest, self.table.float(), self.slope, inputs[0])
+        if self.learned is None:
+            return y
+        with torch.no_grad():
+            unrounded = self.functions[0](inputs[0].double() * self.inputs[0].scale).div_(self.scale).float()
+        return learn_scale(self.quant_min, self.quant_max, self.learned, y, unrounded)
 
     def refresh(self) -> None:
         """Take the table from the function and the two scales."""

@@ -10,7 +10,7 @@ from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
 from hatlite.qparams import int_type
 from hatlite.quantization.sites.base import Site
 from hatlite.quantization.sites.rounding import RoundingSite
-from hatlite.quantization.straight_through import requantize
+from hatlite.quantization.straight_through import learn_scale, requantize
 
 __all__ = [
     "AvgPoolSite",
@@ -31,23 +31,19 @@ class InputSite(Site):
     """The image enters: q = clamp(floor(x / scale + ½)) in float64; no gradient leaves through the image.
 
     Args:
-        fixed_scale: Scale given by the QuantStub; None takes it from calibration.
         site: What :class:`Site` takes.
     """
-
-    def __init__(self, fixed_scale: float | None, **site: object) -> None:
-        super().__init__(**site)  # type: ignore[arg-type]
-        if fixed_scale is not None:
-            self.observer = None
-            self.scale.copy_(torch.tensor(fixed_scale, dtype=torch.float32))
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         return self.observe(inputs[0])
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         self.require_calibrated()
-        q = inputs[0].detach().double().div_(self.scale).add_(0.5).floor_()
-        return q.clamp_(self.quant_min, self.quant_max).float()
+        unrounded = inputs[0].detach().double().div_(self.scale)
+        q = (unrounded + 0.5).floor_().clamp_(self.quant_min, self.quant_max).float()
+        if self.learned is None:
+            return q
+        return learn_scale(self.quant_min, self.quant_max, self.learned, q, unrounded.float())
 
 
 class RescaleSite(RoundingSite):
@@ -75,7 +71,8 @@ class RescaleSite(RoundingSite):
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
-        return requantize(self.quant_min, self.quant_max, factors, self.accumulate(inputs[0]), dtype=dtype)
+        acc = self.accumulate(inputs[0])
+        return requantize(self.quant_min, self.quant_max, factors, acc, dtype=dtype, log_scale=self.learned)
 
     def _factors(self) -> tuple[tuple[float, ...], torch.dtype]:
         return (math.ldexp(int(self.multiplier), -int(self.shift)),), self.tail_dtype()
@@ -95,7 +92,7 @@ class BilinearSite(RescaleSite):
 
     WEIGHT_SUM = 16
 
-    def finish_calibration(self) -> None:
+    def take_scale(self) -> None:
         self.scale.copy_(self.inputs[0].scale)
 
     @property
@@ -172,7 +169,7 @@ class PassingSite(Site):
     def source(self) -> Site:
         return self.inputs[0].source
 
-    def finish_calibration(self) -> None:
+    def take_scale(self) -> None:
         self.scale.copy_(self.inputs[0].scale)
 
     @property

@@ -34,16 +34,16 @@ class AddSite(RoundingSite):
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
-        return requantize(self.quant_min, self.quant_max, factors, *inputs, dtype=dtype)
+        return requantize(self.quant_min, self.quant_max, factors, *inputs, dtype=dtype, log_scale=self.learned)
 
     def _factors(self) -> tuple[tuple[float, ...], torch.dtype]:
         signed = (sign * m for sign, m in zip(self.SIGNS, self.multiplier.tolist(), strict=True))
         return tuple(math.ldexp(m, -int(self.shift)) for m in signed), self.tail_dtype()
 
-    def finish_calibration(self) -> None:
-        """Take the scale from the observer, moved to where all pairs of inputs round alike everywhere."""
-        super().finish_calibration()
-        if not self.tied:
+    def take_scale(self) -> None:
+        """Take the scale that is asked for, moved to where all pairs of inputs round alike everywhere."""
+        super().take_scale()
+        if self.movable and not self.tied:
             self.scale.fill_(self._snap(ADD_CANDIDATES).scale)
 
     @torch.no_grad()
@@ -100,7 +100,7 @@ class MulSite(RoundingSite):
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
         a, b = inputs if self._exact_in_float32() else (q.double() for q in inputs)
-        return requantize(self.quant_min, self.quant_max, factors, a * b, dtype=dtype)
+        return requantize(self.quant_min, self.quant_max, factors, a * b, dtype=dtype, log_scale=self.learned)
 
     def unit(self) -> float:
         return math.prod(float(site.scale) for site in self.inputs)
@@ -114,10 +114,10 @@ class MulSite(RoundingSite):
     def rules(self) -> tuple[ConvRule, ...]:
         return super().rules() if self._exact_in_float32() else ()
 
-    def finish_calibration(self) -> None:
-        """Take the scale from the observer, moved to where the product is proven to round alike everywhere."""
-        super().finish_calibration()
-        if not self.tied:
+    def take_scale(self) -> None:
+        """Take the scale that is asked for, moved to where the product is proven to round alike everywhere."""
+        super().take_scale()
+        if self.movable and not self.tied:
             self.scale.fill_(self._snap(ADD_CANDIDATES).scale)
 
     @torch.no_grad()

@@ -52,11 +52,9 @@ class RoundingSite(Site):
         """Return the largest real value that one step of an input stands for in the result; 0 where weights decide."""
         return 0.0
 
-    def finish_calibration(self) -> None:
-        """Turn what the observer saw into the scale, no finer than multipliers can reach."""
-        super().finish_calibration()
-        if self.observer is not None and not self.tied:
-            self.scale.clamp_(min=float(torch.tensor(self.unit() / LARGEST_GAIN, dtype=torch.float32)))
+    def finest_scale(self) -> float:
+        """Return the finest scale that multipliers can reach."""
+        return float(torch.tensor(self.unit() / LARGEST_GAIN, dtype=torch.float32))
 
     def rules(self) -> tuple[ConvRule, ...]:
         """Return the rules worth proving for this result."""
