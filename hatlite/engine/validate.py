@@ -85,7 +85,7 @@ def _type_problems(run: Run) -> list[HatliteError]:
 
 
 def _qconfig_problems(run: Run) -> list[HatliteError]:
-    """Hold the rules of the qconfig against the network, which is built for that; one without rules needs no network."""
+    """Hold the rules of the qconfig against the network; only a qconfig with rules has it built for that."""
     try:
         qconfig = OBJECT_REGISTRY.build(run.config.get("qconfig", {"type": "QConfig"}), path="['qconfig']")
         if qconfig.rules:

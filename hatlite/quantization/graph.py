@@ -52,6 +52,10 @@ class FakeQuantGraph(nn.Module):
         self.sites = nn.ModuleDict(sites)
         self.scale_groups = tie_scales(sites.values())
         self.learns_scales = give_parameters(sites.values())
+        for site in sites.values():
+            if site.is_fixed:  # known before calibration
+                site.ask_scale()
+                site.take_scale()
         self.bn_freeze_epoch = bn_freeze_epoch
         self.outputs = dict(outputs)
         self.mode = "calibrate"

@@ -139,7 +139,9 @@ def _check_fixed(item: FusedCall, site: Site, rule: ActivationRule) -> None:
     """A scale that the config gives must find a place."""
     if rule.fixed and not (site.source.is_fixed and site.source.path == item.call.path):
         own = "the raw accumulator, with one scale per channel" if site.dtype == "int32" else "the scale of its input"
-        raise _refusal(item, f"a rule of the qconfig fixes its scale, but it has {own}; narrow the pattern of that rule")
+        raise _refusal(
+            item, f"a rule of the qconfig fixes its scale, but it has {own}; narrow the pattern of that rule"
+        )
 
 
 def _settle_dtype(site: Site) -> Site:

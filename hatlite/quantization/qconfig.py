@@ -119,8 +119,8 @@ class QConfig:
             )
         if self.bn_freeze_epoch is not None and (self.bn == "freeze" or self.bn_freeze_epoch < 1):
             raise QuantizationError(
-                f"config['qconfig']['bn_freeze_epoch'] is {self.bn_freeze_epoch} with bn={self.bn!r}; expected 1 or more"
-                " epochs and bn='train', or leave it out."
+                f"config['qconfig']['bn_freeze_epoch'] is {self.bn_freeze_epoch} with bn={self.bn!r}; expected 1 or"
+                " more epochs and bn='train', or leave it out."
             )
 
     def _rule(self, mapping: Mapping[str, Any]) -> ActivationRule:

@@ -32,14 +32,12 @@ class _LearnScale(torch.autograd.Function):
         return None, None, total / math.sqrt(y[0].numel() * ctx.high), grad, None
 
 
-def learn_scale(
-    low: int, high: int, log_scale: torch.Tensor, y: torch.Tensor, unrounded: torch.Tensor
-) -> torch.Tensor:
+def learn_scale(low: int, high: int, log_scale: torch.Tensor, y: torch.Tensor, unrounded: torch.Tensor) -> torch.Tensor:
     """Return the integers `y`; backward gives `log_scale` LSQ's gradient.
 
-    For v̂ = S · clamp(round(v / S)) LSQ takes dv̂/dS = round(v / S) − v / S inside the clamp and the clamp itself outside,
-    times 1 / sqrt(N · high) with N values per image. The gradient at the integers is S times that at v̂, so it makes
-    dL/dS · S, the derivative by the logarithm of S.
+    For v̂ = S · clamp(round(v / S)) LSQ takes dv̂/dS = round(v / S) − v / S inside the clamp and the clamp itself
+    outside, times 1 / sqrt(N · high) with N values per image. The gradient at the integers is S times that at v̂, so it
+    makes dL/dS · S, the derivative by the logarithm of S.
 
     Args:
         low: Lower clamp.

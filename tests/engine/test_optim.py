@@ -39,3 +39,28 @@ def test_build_optimizer_leaves_the_config_as_it_was(model):
     optimizer = build_optimizer(cfg, model)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.5, 0]
     assert cfg["params"] == {"weight": {"weight_decay": 0.5}}
+
+
+@pytest.fixture
+def learning():
+    """A weight, a learned scale of a site whose own name contains "weight", and a bias."""
+    model = nn.Module()
+    model.conv = nn.Conv2d(1, 2, 1)
+    model.weighted_add = nn.Module()
+    model.weighted_add.log_scale = nn.Parameter(torch.zeros(()))
+    return model
+
+
+def test_a_learned_scale_never_decays(learning):
+    cfg = {"type": torch.optim.AdamW, "lr": 0.1, "weight_decay": 0.3, "params": {"weight": {"weight_decay": 0.5}}}
+    weight, rest, scales = build_optimizer(cfg, learning).param_groups
+    assert [group["weight_decay"] for group in (weight, rest, scales)] == [0.5, 0.3, 0.0]
+    assert weight["params"][0] is learning.conv.weight and rest["params"][0] is learning.conv.bias
+    assert scales["params"][0] is learning.weighted_add.log_scale and scales["lr"] == 0.1
+    assert [len(group["params"]) for group in (weight, rest, scales)] == [1, 1, 1]
+
+
+def test_a_rule_that_names_learned_scales_gives_them_options(learning):
+    rules = {"weight": {"weight_decay": 0.5}, "log_scale": {"lr": 3.0}}
+    _, scales, _ = parameter_groups(learning, rules)
+    assert scales == {"params": [learning.weighted_add.log_scale], "lr": 3.0}

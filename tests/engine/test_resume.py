@@ -125,10 +125,32 @@ def test_short_stages_do_not_resume(tiny_config, stage):
         run_stage(run, stage, resume=True)
 
 
-def test_qat_resumes_to_the_bit(tiny_config, tmp_path):
+QCONFIGS = {
+    "plain": {"type": "QConfig"},
+    "learned": {"type": "QConfig", "activation": {"learn": True}},
+    "learned on powers of two, batch norms in training": {
+        "type": "QConfig",
+        "activation": {"learn": True},
+        "scale_grid": "pow2",
+        "bn": "train",
+        "bn_freeze_epoch": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("qconfig", QCONFIGS.values(), ids=QCONFIGS)
+@pytest.mark.parametrize("step", [2, 5])
+def test_qat_resumes_to_the_bit(tiny_config, tmp_path, qconfig, step):
+    interruption = {"type": "InterruptAt", "step": step}
     tiny_config["qat_trainer"]["num_epochs"] = 2
-    tiny_config["qat_trainer"]["callbacks"] = [{"type": "InterruptAt", "step": 5}, {"type": "Checkpoint"}]
+    tiny_config["qat_trainer"]["callbacks"] = [
+        interruption,
+        {"type": "QuantRefresh", "refresh_steps": 3},
+        {"type": "ExponentialMovingAverage", "decay": 0.9, "ramp": 2.0},
+        {"type": "Checkpoint"},
+    ]
     tiny_config["stage_checkpoint"] = "last"
+    tiny_config["qconfig"] = qconfig
     run = Run(tiny_config)
     for name in ("float", "calibration"):
         run_stage(run, name)
@@ -136,7 +158,15 @@ def test_qat_resumes_to_the_bit(tiny_config, tmp_path):
         run_stage(run, "qat")
     run_stage(run, "qat", resume=True)
     parts = load_checkpoint(run.checkpoint("qat"))
-    tiny_config["qat_trainer"]["callbacks"][0]["step"] = 99
+    interruption["step"] = 99
     whole_run = Run(tiny_config)
     run_stage(whole_run, "qat")
-    assert_same(load_checkpoint(whole_run.checkpoint("qat")), parts)
+    whole = load_checkpoint(whole_run.checkpoint("qat"))
+    assert_same(whole, parts)
+    learned = [name for name in whole["state_dict"] if name.endswith("log_scale")]
+    assert len(learned) == (2 if "activation" in qconfig else 0)  # the scale of the image is fixed
+    start = load_checkpoint(run.checkpoint("calibration"))["state_dict"]
+    for name in learned:
+        assert start[name] == 0 != whole["state_dict"][name] != whole["ema_state_dict"][name]
+    row = run_stage(whole_run, "int_infer")
+    assert row["passed"]

@@ -3,7 +3,15 @@ import torch
 
 from hatlite.engine import STAGE_KINDS, Run, run_stage
 from hatlite.engine.validate import find_problems, validate
-from hatlite.errors import BuildError, ConfigError, DataNotFoundError, MarchError, StageError, UnknownTypeError
+from hatlite.errors import (
+    BuildError,
+    ConfigError,
+    DataNotFoundError,
+    MarchError,
+    QuantizationError,
+    StageError,
+    UnknownTypeError,
+)
 
 
 def test_a_good_config_has_no_problems(tiny_config):
@@ -93,3 +101,21 @@ def test_a_missing_folder_is_told_once_and_not_for_all_that_lies_below(tiny_conf
 def test_the_place_of_the_march_is_named(tiny_config):
     with pytest.raises(MarchError, match=r"^config\['march'\]: march is 7"):
         validate(Run({**tiny_config, "march": 7}), STAGE_KINDS)
+
+
+def test_a_rule_that_matches_nothing_is_told_before_the_float_stage_runs(tiny_config):
+    tiny_config["qconfig"] = {"type": "QConfig", "rules": {"hade": {"dtype": "int16"}}}
+    with pytest.raises(QuantizationError, match=r"\['rules'\]\['hade'\] matches no operation") as caught:
+        run_stage(Run(tiny_config), "float")
+    assert "Did you mean 'head'?" in str(caught.value)
+    tiny_config["qconfig"]["rules"] = {"type:ReLU": {}}
+    with pytest.raises(QuantizationError, match=r"\['type:ReLU'\] matches no operation"):
+        validate(Run(tiny_config), STAGE_KINDS)  # the ReLU belongs to the convolution
+    tiny_config["qconfig"]["rules"] = {"head": {"dtype": "int16"}, "type:Conv2d": {"learn": True}}
+    validate(Run(tiny_config), STAGE_KINDS)
+
+
+def test_a_scale_that_is_none_is_told_before_the_float_stage_runs(tiny_config):
+    tiny_config["qconfig"] = {"type": "QConfig", "rules": {"quant": {"scale": -1.0}}}
+    with pytest.raises(QuantizationError, match=r"An activation's scale is -1.0; expected a finite number above 0"):
+        run_stage(Run(tiny_config), "float")

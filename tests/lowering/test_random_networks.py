@@ -99,10 +99,23 @@ class RandomNetwork(nn.Module):
         return {"last": values[-1], "middle": values[len(values) // 2]}
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from(["min_max", "percentile", "mse"]))
-def test_every_value_is_equal(seed: int, observer: str) -> None:
-    graph = calibrated(lambda: RandomNetwork(seed), seed, QConfig(activation=dict(observer=observer)))
+QCONFIGS = st.builds(
+    QConfig,
+    activation=st.fixed_dictionaries(
+        {"observer": st.sampled_from(["min_max", "percentile", "mse"]), "learn": st.booleans()}
+    ),
+    rules=st.sampled_from(
+        [{}, {"inner.stem.*": dict(scale=0.05)}, {"type:Conv2d": dict(learn=True), "quant": dict(absmax=2)}]
+    ),
+    scale_grid=st.sampled_from(["float32", "pow2"]),
+    bn=st.sampled_from(["freeze", "train"]),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), QCONFIGS)
+def test_every_value_is_equal(seed: int, qconfig: QConfig) -> None:
+    graph = calibrated(lambda: RandomNetwork(seed), seed, qconfig)
     assert differing(graph, images(2, *SIZE, seed=seed, full_scale=seed % 2 == 0)) == 0
     train_a_little(graph, images(2, *SIZE, seed=seed + 1))
     graph.refresh()

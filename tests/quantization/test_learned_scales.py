@@ -96,7 +96,7 @@ def test_every_site_learns_by_that_gradient(dtype: str) -> None:
     values = {name: q.detach() for name, q in graph.train().integers(img).items()}
     checked = set()
     for name, site in graph.sites.items():
-        if site.learned is None or site.source is not site and not hasattr(site, "WEIGHT_SUM"):
+        if site.learned is None or (site.source is not site and not hasattr(site, "WEIGHT_SUM")):
             continue
         inputs = tuple(values[part.name] for part in site.inputs) or (img,)
         y = site.forward_integer(*inputs)
@@ -240,5 +240,7 @@ def test_a_scale_that_diverged_is_named(value: float) -> None:
     graph = calibrated(Tied, qconfig=LEARN)
     with torch.no_grad():
         graph.sites["inner_last_0"].log_scale.fill_(value)
-    with pytest.raises(QuantizationError, match=r"inner.last.0 \(.*:\d+\): the logarithm of the learned scale has moved"):
+    with pytest.raises(
+        QuantizationError, match=r"inner.last.0 \(.*:\d+\): the logarithm of the learned scale has moved"
+    ):
         graph.refresh()

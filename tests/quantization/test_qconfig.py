@@ -62,7 +62,9 @@ def test_an_observer_takes_parameters() -> None:
 @pytest.mark.parametrize("value", [0, 0.0, -0.5, math.inf, math.nan, 1e-40, 1e39, 10**40, True, "1/128"])
 @pytest.mark.parametrize("key", ["scale", "absmax"])
 def test_a_fixed_scale_is_a_number_that_float32_holds(key: str, value: object) -> None:
-    with pytest.raises(QuantizationError, match=rf"^An activation's {key} is .*; expected a finite number above 0 that"):
+    with pytest.raises(
+        QuantizationError, match=rf"^An activation's {key} is .*; expected a finite number above 0 that"
+    ):
         QConfig(rules={"quant": {key: value}})
 
 
@@ -80,7 +82,9 @@ def test_a_scale_is_fixed_once_and_where_it_belongs() -> None:
 def test_wrong_values_of_the_whole_network_are_refused_at_once() -> None:
     with pytest.raises(QuantizationError, match=r"learn is 'yes'; expected True or False"):
         QConfig(activation=dict(learn="yes"))
-    with pytest.raises(QuantizationError, match=r"\['scale_grid'\] is 'pow3'; expected one of float32, pow2\.\n  Did you"):
+    with pytest.raises(
+        QuantizationError, match=r"\['scale_grid'\] is 'pow3'; expected one of float32, pow2\.\n  Did you"
+    ):
         QConfig(scale_grid="pow3")
     with pytest.raises(QuantizationError, match=r"\['bn'\] is 'frozen'; expected 'freeze' or 'train'"):
         QConfig(bn="frozen")
