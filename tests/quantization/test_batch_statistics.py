@@ -118,3 +118,20 @@ def test_a_copy_follows_on_its_own() -> None:
     twin.refresh()
     assert all(torch.equal(a, b) for a, b in zip(norms(twin), start, strict=True))
     assert not torch.equal(norms(graph)[0], start[0])
+
+
+def test_a_transposed_convolution_shows_its_pixels_and_not_its_phases() -> None:
+    layer = nn.ConvTranspose2d(4, 3, 3, stride=2, padding=1, bias=False)
+    network = nn.Sequential(conv(3, 4, nn.ReLU()), nn.MaxPool2d(2), layer, nn.BatchNorm2d(3))
+    graph = calibrated(lambda: network, qconfig=QConfig(activation=dict(learn=True), bn="train"))
+    img = images(2, *SIZE, seed=5)
+    values = graph.train().integers(img)
+    bn = copy.deepcopy(graph.inner[3]).train()
+    with torch.no_grad():
+        bn(graph.inner[2](graph.sites["inner_1"].dequantize(values["inner_1"])))
+    (_, statistics) = (module for module in graph.modules() if isinstance(module, BatchStatistics))
+    torch.testing.assert_close(statistics.running_mean, bn.running_mean)
+    torch.testing.assert_close(statistics.running_var, bn.running_var)
+    train_a_little(graph, img)
+    graph.refresh()
+    assert differing(graph, img) == 0
