@@ -109,7 +109,7 @@ def _pairs(graph: FakeQuantGraph) -> Iterator[Pair]:
 
 def _is_free(site: Site) -> bool:
     """Return whether the channels of `site` may take factors: a plain layer whose scale calibration is to choose."""
-    return type(site) is ConvSite and isinstance(site.layer, LAYERS) and site.observer is not None
+    return type(site) is ConvSite and isinstance(site.layer, LAYERS) and site.free
 
 
 def _are_all(readers: list[Site], used_by: dict[int, list[Site]]) -> bool:

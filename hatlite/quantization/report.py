@@ -77,7 +77,8 @@ def format_ranges(ranges: Iterable[SiteRange]) -> str:
     """Return a Markdown table, sites that saturate most first, then in order."""
     lines = [
         "Ranges of calibration. `seen` is the largest magnitude looked at, `kept` what the largest integer stands for,"
-        " `rule` the observer that decided, or `fixed` where the config did; `saturated` is the share of sampled values that round beyond `kept`.",
+        " `rule` the observer that decided, or `fixed` where the config did; `saturated` is the share of sampled"
+        " values that round beyond `kept`.",
         "",
         "| site | type | seen | kept | scale | rule | saturated | module and line |",
         "|---|---|---|---|---|---|---|---|",

@@ -17,7 +17,7 @@ def _float32(scale: torch.Tensor) -> torch.Tensor:
 def _pow2(scale: torch.Tensor) -> torch.Tensor:
     """Return the smallest power of two that is not below `scale`.
 
-    Up and not to the nearest: what the nearest one clips costs more than the bit of resolution that it may save.
+    Up and not to the nearest: the step at most doubles, while what the nearest one clips may cost many times as much.
     """
     mantissa, exponent = torch.frexp(scale)  # 0.5 ≤ mantissa < 1
     return torch.ldexp(torch.ones_like(scale), exponent - (mantissa == 0.5).to(exponent.dtype))
