@@ -125,6 +125,7 @@ def _make_site(
         "fixed": rule.fixed_scale if rule.fixed and dtype != "int32" else None,
         "learn": rule.learn,
         "scale_grid": qconfig.scale_grid,
+        "bits": rule.bits if dtype == "int8" else None,
     }
     for kind, make in SITE_RULES.items():
         if isinstance(call.module, kind):
@@ -206,7 +207,7 @@ def _input(item: FusedCall, settings: dict) -> Site:
     """The rule of the config is asked before the stub is."""
     stub = item.call.module.scale
     fixed = settings["fixed"] or (None if stub is None else ActivationRule(scale=stub).fixed_scale)
-    return InputSite(**{**settings, "inputs": (), "dtype": "int8", "fixed": fixed})
+    return InputSite(**{**settings, "inputs": (), "dtype": "int8", "fixed": fixed, "bits": None})
 
 
 def _conv(item: FusedCall, settings: dict) -> Site:
@@ -312,8 +313,10 @@ def _rescaled(part: Site, index: int, settings: dict) -> Site:
 
 
 def _keeping_type(settings: dict) -> dict:
-    """Scale and type are those of the input, so there is nothing to observe."""
-    return {**settings, "dtype": settings["inputs"][0].dtype, "observer": None, "fixed": None}
+    """Scale, type and bits are those of the inputs, so there is nothing to observe."""
+    bits = [part.bits for part in settings["inputs"]]
+    widest = None if None in bits else max(bits)
+    return {**settings, "dtype": settings["inputs"][0].dtype, "observer": None, "fixed": None, "bits": widest}
 
 
 SITE_RULES: dict[type[nn.Module], Callable[[FusedCall, dict], Site]] = {

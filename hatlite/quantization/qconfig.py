@@ -15,6 +15,7 @@ __all__ = ["ActivationRule", "QConfig"]
 SMALLEST_SCALE = 2.0**-96
 """What the config may give lies between this and its inverse: room for products of scales in float32."""
 _DTYPES = ("int8", "int16")
+_BITS = range(2, 9)
 _BATCH_NORM = ("freeze", "train")
 TYPE = "type:"
 """Start of a pattern that is about the module's class and not about its path."""
@@ -30,6 +31,8 @@ class ActivationRule:
             ``mix``; with parameters ``dict(name="percentile", percentile=99.9)``.
         scale: Fixed real value of one step, such as 1 / 128; the observer then only reports. Rounded to float32.
         absmax: Fixed magnitude that the largest integer stands for, another way to say `scale`.
+        bits: Fewer bits than the type has, 2…8: results are clamped to 0…2^bits − 1 where they are provably ≥ 0, else
+            to −2^(bits−1)…2^(bits−1) − 1. Only with ``int8``; the image and 16-bit or raw outputs keep their type.
         learn: Whether qat trains the scale on from where calibration has put it (LSQ).
     """
 
@@ -38,11 +41,13 @@ class ActivationRule:
     scale: float | None = None
     absmax: float | None = None
     learn: bool = False
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in _DTYPES:
             raise QuantizationError(f"An activation's dtype is {self.dtype!r}; expected one of {', '.join(_DTYPES)}.")
         observer(self.observer)
+        self._check_bits()
         self._check_fixed()
 
     @property
@@ -53,6 +58,17 @@ class ActivationRule:
     def fixed_scale(self, quant_max: int) -> float | None:
         """Return the real value of one step that the config gives to a type with `quant_max`; None if it gives none."""
         return self.scale if self.absmax is None else self.absmax / quant_max
+
+    def _check_bits(self) -> None:
+        if self.bits is None:
+            return
+        if isinstance(self.bits, bool) or self.bits not in _BITS:
+            raise QuantizationError(f"An activation's bits is {self.bits!r}; expected {_BITS[0]} to {_BITS[-1]}.")
+        if self.dtype != "int8":
+            raise QuantizationError(
+                f"An activation has {self.bits} bits and dtype {self.dtype!r}; fewer bits are those of int8, or leave"
+                " bits out."
+            )
 
     def _check_fixed(self) -> None:
         for name in ("scale", "absmax"):

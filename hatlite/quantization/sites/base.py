@@ -35,6 +35,7 @@ class Site(nn.Module):
         fixed: quant_max → scale that the config gives, or None where it gives none; None leaves it to the observer.
         learn: Whether qat is asked to learn the scale.
         scale_grid: Numbers that the scale may be (:mod:`hatlite.quantization.scale_grid`).
+        bits: Of the result, where they are fewer than its type has.
 
     Attributes:
         scale: float64 scalar buffer that holds a float32 value, real = scale · q; NaN until calibrated.
@@ -62,6 +63,7 @@ class Site(nn.Module):
         fixed: Callable[[int], float | None] | None = None,
         learn: bool = False,
         scale_grid: str = "float32",
+        bits: int | None = None,
     ) -> None:
         super().__init__()
         self.name, self.path, self.line = name, path, line
@@ -72,6 +74,7 @@ class Site(nn.Module):
         self.fixed = fixed
         self.learn = learn
         self.scale_grid = scale_grid
+        self.bits = bits
         self.shape: tuple[int, ...] = ()
         self.group: tuple[Site, ...] = ()
         for buffer, persistent in (("scale", True), ("asked_scale", False)):
@@ -81,12 +84,18 @@ class Site(nn.Module):
     @property
     def quant_min(self) -> int:
         """Lower clamp; a ReLU is the clamp at 0."""
-        return max(int_range(self.dtype)[0], 0) if self.relu else int_range(self.dtype)[0]
+        lowest = int_range(self.dtype)[0]
+        if lowest and self.bits is not None:
+            lowest = -(2 ** (self.bits - 1))
+        return max(lowest, 0) if self.relu else lowest
 
     @property
     def quant_max(self) -> int:
         """Upper clamp."""
-        return int_range(self.dtype)[1]
+        lowest, highest = int_range(self.dtype)
+        if self.bits is None:
+            return highest
+        return 2 ** (self.bits - 1 if lowest else self.bits) - 1
 
     @property
     def nonnegative(self) -> bool:
