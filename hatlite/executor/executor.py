@@ -24,11 +24,12 @@ ENGINES = {
     "reference": "hatlite.executor.kernels.reference",
     "float32": "hatlite.executor.kernels.float32",
     "onednn": "hatlite.executor.kernels.onednn",
+    "native": "hatlite.executor.kernels.native",
     "cuda": "hatlite.executor.kernels.cuda",
 }
-"""Engine → module with a class `Engine(program)` that has `enter`, `session`, `compute` and `leave`."""
+"""Engine → module with a class `Engine(program)` that has ``run(inputs, keep)``."""
 
-FASTEST_FIRST = ("onednn", "float32", "reference")
+FASTEST_FIRST = ("native", "onednn", "float32", "reference")
 
 KEEP = ("outputs", "all")
 
@@ -51,7 +52,6 @@ class Executor:
         self.program = program
         self.engine = _choose(engine, device)
         self._engine = importlib.import_module(ENGINES[self.engine]).Engine(program)
-        self._dying = _dying_values(program)
 
     @property
     def kernels(self) -> dict[str, str]:
@@ -74,19 +74,10 @@ class Executor:
         if keep not in KEEP:
             raise ProgramError(f"Executor.run: keep is {keep!r}; expected one of {', '.join(KEEP)}.")
         self._check(inputs)
-        values = {port.value: self._engine.enter(inputs[port.name]) for port in self.program.inputs}
-        with self._engine.session():
-            for op, dying in zip(self.program.ops, self._dying, strict=True):
-                dead = dying if keep == "outputs" else ()
-                values[op.output] = self._engine.compute(op, [values[name] for name in op.inputs], dead)
-                for name in dead:
-                    del values[name]
+        values = self._engine.run({port.value: inputs[port.name] for port in self.program.inputs}, keep)
         if keep == "all":
-            return {name: self._leave(values, name) for name in self.program.values}
-        return {port.name: self._leave(values, port.value) for port in self.program.outputs}
-
-    def _leave(self, values: Mapping[str, Any], name: str) -> Ints:
-        return self._engine.leave(values[name], self.program.values[name].dtype)
+            return {name: values[name] for name in self.program.values}
+        return {port.name: values[port.value] for port in self.program.outputs}
 
     def _check(self, inputs: Mapping[str, Ints]) -> None:
         ports = {port.name: port for port in self.program.inputs}
@@ -142,14 +133,3 @@ def _choose(engine: str, device: str | None) -> str:
         known = ["auto", *ENGINES]
         raise ProgramError(f"engine is {engine!r}; expected one of {', '.join(known)}.{nearest(engine, known)}")
     return engine
-
-
-def _dying_values(program: IntProgram) -> list[list[str]]:
-    """For each operator, the values that nothing reads after it."""
-    alive = {port.value for port in program.outputs}
-    dying: list[list[str]] = []
-    for op in reversed(program.ops):
-        names = dict.fromkeys((*op.inputs, op.output))
-        dying.append([name for name in names if name not in alive])
-        alive.update(names)
-    return dying[::-1]

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from hatlite.executor.kernels.convolve import Convolution
 from hatlite.executor.kernels.partial_sums import BYTES_OF, Part, combine, parts_of
+from hatlite.executor.kernels.stepwise import Stepwise
 from hatlite.ops.exact import exact_float32
 from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
@@ -250,7 +251,7 @@ KERNELS: dict[type[Operator], Callable[..., Kernel]] = {
 }
 
 
-class Engine:
+class Engine(Stepwise):
     """Holds one prepared kernel per operator; values stay torch tensors between operators.
 
     Args:
@@ -259,6 +260,7 @@ class Engine:
     """
 
     def __init__(self, program: IntProgram, device: str = "cpu") -> None:
+        super().__init__(program)
         self._device = torch.device(device)
         with self._device:
             self._kernels = {op.name: KERNELS[type(op)](op, program) for op in program.ops}

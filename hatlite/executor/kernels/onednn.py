@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from hatlite.executor.kernels import float32
 from hatlite.executor.kernels.partial_sums import BYTES_OF, Part, combine, parts_of
+from hatlite.executor.kernels.stepwise import Stepwise
 from hatlite.ops.exact import exact_float32
 from hatlite.ops.integer.certificate import agrees
 from hatlite.ops.integer.engine_rules import BYTES, CONV_RULES, FLOAT32_EXACT, ZERO_POINT, zero_point
@@ -302,7 +303,7 @@ def _borrowed(op: Operator, program: IntProgram) -> Kernel:
     return lambda *xs: _to_bytes(kernel(*(_to_float(x, dtype) for x, dtype in zip(xs, dtypes, strict=True))), out)
 
 
-class Engine:
+class Engine(Stepwise):
     """Holds one prepared kernel per operator.
 
     Attributes:
@@ -310,6 +311,7 @@ class Engine:
     """
 
     def __init__(self, program: IntProgram) -> None:
+        super().__init__(program)
         self.kernels: dict[str, str] = {}
         self._run: dict[str, Kernel] = {}
         with self.session():

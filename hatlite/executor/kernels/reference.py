@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hatlite.executor.kernels.stepwise import Stepwise
 from hatlite.ops.integer import reference
 from hatlite.ops.integer.fixed_point import requantize
 from hatlite.program import (
@@ -87,11 +88,8 @@ KERNELS: dict[type[Operator], Callable[..., Ints]] = {
 }
 
 
-class Engine:
+class Engine(Stepwise):
     """Runs operators on NHWC integer arrays of the values' own dtypes."""
-
-    def __init__(self, program: IntProgram) -> None:
-        self._values = program.values
 
     def enter(self, array: Ints) -> Ints:
         """Return a caller's array as this engine holds it."""
@@ -103,7 +101,7 @@ class Engine:
 
     def compute(self, op: Operator, inputs: list[Ints], dying: Sequence[str] = ()) -> Ints:
         """Return the output of `op`."""
-        return KERNELS[type(op)](op, *inputs).astype(self._values[op.output].dtype)
+        return KERNELS[type(op)](op, *inputs).astype(self._program.values[op.output].dtype)
 
     def leave(self, value: Ints, dtype: str) -> Ints:
         """Return a value as an NHWC array of `dtype`."""
