@@ -14,16 +14,71 @@ typedef struct {
     const uint8_t *other[MOST_PIXELS];
 } pixels;
 
-/* Fill in where `count` output pixels from `first` on lie; beyond `end` the last one is repeated. */
-INLINE void locate(const step *s, pixels *p, int count, int64_t image, int64_t first, int64_t end) {
+/* Where the next output pixel lies, and its window and what is added to it. */
+typedef struct {
+    int64_t left; /* pixels from here on */
+    int32_t column;
+    const uint8_t *x, *other;
+    uint8_t *y;
+} cursor;
+
+INLINE cursor start(const step *s, int64_t image, int64_t first, int64_t end) {
     const tensor *x = &s->x, *y = &s->y, *other = &s->other;
     int32_t row = first / y->width, column = first % y->width;
-    const uint8_t *origin = x->data + image * x->image - s->pad_y * x->row - s->pad_x * (int64_t)x->pixel;
-    for (int i = 0; i < count; i++) {
-        p->x[i] = origin + row * s->stride_y * x->row + column * s->stride_x * (int64_t)x->pixel;
-        p->y[i] = y->data + image * y->image + row * y->row + column * (int64_t)y->pixel;
-        p->other[i] = other->data + image * other->image + row * other->row + column * (int64_t)other->pixel;
-        if (first + i + 1 < end && ++column == y->width) column = 0, row++;
+    return (cursor){end - first, column,
+                    x->data + image * x->image + (row * s->stride_y - s->pad_y) * x->row
+                        + (column * s->stride_x - s->pad_x) * (int64_t)x->pixel,
+                    other->data + image * other->image + row * other->row + column * (int64_t)other->pixel,
+                    y->data + image * y->image + row * y->row + column * (int64_t)y->pixel};
+}
+
+/* Take the next P pixels; where none is left the last one is repeated. */
+INLINE void take(const step *s, cursor *at, pixels *p, const int P) {
+    int64_t width = s->y.width, step_x = (int64_t)s->stride_x * s->x.pixel;
+    for (int i = 0; i < P; i++) {
+        p->x[i] = at->x, p->y[i] = at->y, p->other[i] = at->other;
+        if (--at->left <= 0) continue;
+        at->x += step_x, at->y += s->y.pixel, at->other += s->other.pixel;
+        if (++at->column < width) continue;
+        at->column = 0;
+        at->x += s->stride_y * s->x.row - width * step_x;
+        at->y += s->y.row - width * s->y.pixel;
+        at->other += s->other.row - width * s->other.pixel;
+    }
+}
+
+/* Round B vectors of each of P pixels in float32, add what is fused, store bytes. Packing works in 128-bit lanes, so
+   that vector b's four channels of lane l lie in group 4·l + b; `order` brings them back. */
+INLINE void store(const step *s, __m512i acc[][4], const pixels *p, int channel, const int B, const int P, const int fused) {
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i low = _mm512_set1_epi32(s->low), high = _mm512_set1_epi32(s->high);
+    const __m512i ma = _mm512_set1_epi32(s->multiplier_x), mb = _mm512_set1_epi32(s->multiplier_other);
+    const __m512i half = _mm512_set1_epi32(s->add_half - s->other.zero * s->multiplier_other);
+    const __m128i shift = _mm_cvtsi32_si128(s->add_shift);
+    const __m512i zero = _mm512_set1_epi16(s->y.zero), none = _mm512_setzero_si512();
+    const __m512i least = _mm512_set1_epi8((fused ? s->add_low : s->low) + s->y.zero);
+    const __m512i most = _mm512_set1_epi8((fused ? s->add_high : s->high) + s->y.zero);
+    int left = s->y.channels - channel;
+    __mmask64 mask = left >= 64 ? ~0ull : (1ull << left) - 1;
+    if (B < 4) mask &= (1ull << 16 * B) - 1;
+#pragma GCC unroll 16
+    for (int i = 0; i < P; i++) {
+        __m512i v[4] = {none, none, none, none};
+        __m512i other = fused ? _mm512_maskz_loadu_epi8(mask, p->other[i] + channel) : none;
+#pragma GCC unroll 4
+        for (int b = 0; b < B; b++) {
+            __m512 factor = _mm512_loadu_ps(s->factor + channel + 16 * b);
+            v[b] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][b]), factor));
+            if (fused) {
+                v[b] = _mm512_mullo_epi32(_mm512_min_epi32(_mm512_max_epi32(v[b], low), high), ma);
+                __m512i y = _mm512_mullo_epi32(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(other, b)), mb);
+                v[b] = _mm512_sra_epi32(_mm512_add_epi32(_mm512_add_epi32(v[b], half), y), shift);
+            }
+        }
+        __m512i first = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
+        __m512i second = B > 2 ? _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero) : none;
+        __m512i bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(first, second), least), most);
+        _mm512_mask_storeu_epi8(p->y[i] + channel, mask, _mm512_permutexvar_epi32(order, bytes));
     }
 }
 
@@ -52,20 +107,9 @@ INLINE void tile(const step *s, const pixels *p, const int8_t *weight, int chann
                 }
             }
         }
-    if (s->stores == BYTES && s->rounds == FLOAT32 && !s->fused && channel + 16 * B <= s->y.channels) {
-        __m512i zero = _mm512_set1_epi32(s->y.zero);
-        __m128i low = _mm_set1_epi8(s->low + s->y.zero), high = _mm_set1_epi8(s->high + s->y.zero);
-#pragma GCC unroll 4
-        for (int b = 0; b < B; b++) {
-            __m512 factor = _mm512_loadu_ps(s->factor + channel + 16 * b);
-#pragma GCC unroll 16
-            for (int i = 0; i < P; i++) {
-                __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][b]), factor));
-                v = _mm512_max_epi32(_mm512_add_epi32(v, zero), _mm512_setzero_si512());
-                __m128i bytes = _mm_min_epu8(_mm_max_epu8(_mm512_cvtusepi32_epi8(v), low), high);
-                _mm_storeu_si128((__m128i *)(p->y[i] + channel + 16 * b), bytes);
-            }
-        }
+    if (s->stores == BYTES && s->rounds == FLOAT32) {
+        if (s->fused) store(s, acc, p, channel, B, P, 1);
+        else store(s, acc, p, channel, B, P, 0);
         return;
     }
     for (int b = 0; b < B; b++)
@@ -75,8 +119,8 @@ INLINE void tile(const step *s, const pixels *p, const int8_t *weight, int chann
 #define TILES(B, P)                                                                                                   \
     static void tiles_##B(const step *s, const int8_t *weight, int channel, int64_t image, int64_t first, int64_t end) { \
         pixels p;                                                                                                     \
-        for (; first < end; first += P) {                                                                             \
-            locate(s, &p, P, image, first, end);                                                                      \
+        for (cursor at = start(s, image, first, end); at.left > 0;) {                                                 \
+            take(s, &at, &p, P);                                                                                      \
             tile(s, &p, weight, channel, B, P);                                                                       \
         }                                                                                                             \
     }
