@@ -6,12 +6,12 @@ All int8 sides run the same integers: ONNX Runtime and OpenVINO the QDQ export, 
 gets and returns arrays in memory. `differing outputs` are integers that are not the reference engine's. A runtime that
 is not installed is left out; pip install -e '.[bench]' brings them.
 
-Sides take turns, so that a slow minute of the machine meets all of them. Each runtime has threads of its own, and they
-go on spinning for a while after a run: on two cores the next side would share them with its predecessor. Before each timed
-run the process therefore waits until it uses no processor time any more, then the side runs once untimed (its own threads
-are awake and its data is in the caches, as in a program that does nothing else), then the clock runs. Threads that would
-spin for ever are refused: OMP_WAIT_POLICY must not be ACTIVE. ONNX Runtime is prepared with and without
-spinning threads (session.intra_op.allow_spinning), and the faster of the two counts.
+Sides take turns, so that a slow minute of the machine meets all of them. Each runtime has threads of its own, which
+go on spinning for a while after a run: on two cores the next side would share them with its predecessor. Before each
+timed run the process therefore waits until it uses no processor time any more, then the side runs once untimed (its
+threads are awake and its data is in the caches, as in a program that does nothing else), then the clock runs. Threads
+that spin for ever are refused: OMP_WAIT_POLICY must not be ACTIVE. ONNX Runtime is prepared with and without spinning
+threads (session.intra_op.allow_spinning), and the faster of the two counts.
 """
 
 import argparse

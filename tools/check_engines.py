@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> int:
     """Run the self-tests and print a line for each engine."""
+    import hatlite.analysis  # noqa: F401 - brings the engine onnxruntime
     from hatlite.executor import check_engines
 
     checks = check_engines()

@@ -1,14 +1,16 @@
 """An integer program in the place of a detector's network."""
 
-import numpy as np
 import torch
 from torch import nn
 
+from hatlite.errors import QuantizationError
 from hatlite.executor import Executor, dequantize_outputs
-from hatlite.ops.integer.fixed_point import quantize
-from hatlite.program import IntProgram
+from hatlite.program import IntProgram, Port
+from hatlite.qparams import int_range
 
 __all__ = ["ExecutorNetwork"]
+
+BLOCK = 2**15  # pixels' float64 values that stay in a core's cache from one step to the next
 
 
 class ExecutorNetwork(nn.Module):
@@ -35,7 +37,19 @@ class ExecutorNetwork(nn.Module):
         """
         program = self.executor.program
         port = program.inputs[0]
-        pixels_NHWC = np.ascontiguousarray(img.detach().cpu().permute(0, 2, 3, 1).numpy())
-        integers = self.executor.run({port.name: quantize(pixels_NHWC, float(port.scale), port.dtype)})
+        pixels_NHWC = img.detach().cpu().permute(0, 2, 3, 1).contiguous()
+        integers = self.executor.run({port.name: _quantized(pixels_NHWC, port).numpy()})
         real = dequantize_outputs(program, integers)
         return {name: torch.from_numpy(array).to(img.device) for name, array in real.items()}
+
+
+def _quantized(values: torch.Tensor, port: Port) -> torch.Tensor:
+    """Return what :func:`hatlite.ops.integer.fixed_point.quantize` does, block by block: `values` is contiguous."""
+    integers = torch.empty(values.shape, dtype=getattr(torch, port.dtype))
+    scale, (low, high) = float(port.scale), int_range(port.dtype)
+    for block, result in zip(values.view(-1).split(BLOCK), integers.view(-1).split(BLOCK), strict=True):
+        real = block.double().div_(scale)
+        if real.isnan().any():
+            raise QuantizationError("a value to quantise is NaN; integers cannot hold it.")
+        result.copy_(real.add_(0.5).floor_().clamp_(low, high))
+    return integers

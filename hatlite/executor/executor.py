@@ -16,7 +16,7 @@ from hatlite.ops.integer.fixed_point import dequantize
 from hatlite.program import IntProgram, verify
 from hatlite.registry import nearest
 
-__all__ = ["ENGINES", "Executor", "check_engines", "dequantize_outputs"]
+__all__ = ["ENGINES", "Executor", "check_engines", "dequantize_outputs", "register_engine"]
 
 Ints = NDArray[Any]
 
@@ -27,9 +27,9 @@ ENGINES = {
     "native": "hatlite.executor.kernels.native",
     "cuda": "hatlite.executor.kernels.cuda",
 }
-"""Engine → module with a class `Engine(program)` that has ``run(inputs, keep)``."""
+"""Engine → module with a class `Engine(program)` that has ``run(inputs, keep)``; :func:`register_engine` adds to it."""
 
-FASTEST_FIRST = ("native", "onednn", "float32", "reference")
+FASTEST_FIRST = ("native", "onednn", "onnxruntime", "float32", "reference")
 
 KEEP = ("outputs", "all")
 
@@ -44,14 +44,19 @@ class Executor:
         device: What ``auto`` may use besides the CPU: ``cuda`` prefers that engine, None stays on the CPU.
 
     Raises:
-        ProgramError: The program is invalid, the engine unknown, or it cannot run here at all.
+        ProgramError: The program is invalid, the engine unknown, or this machine lacks something for it.
     """
 
     def __init__(self, program: IntProgram, engine: str = "auto", device: str | None = None) -> None:
         verify(program)
         self.program = program
         self.engine = _choose(engine, device)
-        self._engine = importlib.import_module(ENGINES[self.engine]).Engine(program)
+        try:
+            self._engine = importlib.import_module(ENGINES[self.engine]).Engine(program)
+        except (ImportError, RuntimeError) as cause:
+            raise ProgramError(
+                f"{program.name}: engine {self.engine!r} cannot run here: {cause}; engine 'auto' takes one that can."
+            ) from cause
 
     @property
     def kernels(self) -> dict[str, str]:
@@ -116,6 +121,16 @@ def dequantize_outputs(program: IntProgram, outputs: Mapping[str, Ints]) -> dict
     return {name: np.ascontiguousarray(array.transpose(0, 3, 1, 2)) for name, array in real.items()}
 
 
+def register_engine(name: str, module: str) -> None:
+    """Add an engine that lives in a layer above this one; its module is loaded when the engine is asked for.
+
+    Args:
+        name: As a config or a caller names it.
+        module: Where its class ``Engine(program)`` is.
+    """
+    ENGINES[name] = module
+
+
 def check_engines() -> list[EngineCheck]:
     """Return the self-test of every engine, run once per process."""
     return [check_engine(name, module) for name, module in ENGINES.items()]
@@ -128,7 +143,8 @@ def _names(names: Any) -> str:
 def _choose(engine: str, device: str | None) -> str:
     if engine == "auto":
         preferred = ("cuda",) if str(device).startswith("cuda") else ()
-        return next(name for name in (*preferred, *FASTEST_FIRST) if check_engine(name, ENGINES[name]).usable)
+        known = (name for name in (*preferred, *FASTEST_FIRST) if name in ENGINES)
+        return next(name for name in known if check_engine(name, ENGINES[name]).usable)
     if engine not in ENGINES:
         known = ["auto", *ENGINES]
         raise ProgramError(f"engine is {engine!r}; expected one of {', '.join(known)}.{nearest(engine, known)}")

@@ -1,14 +1,17 @@
 import dataclasses
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from hatlite.errors import ProgramError
-from hatlite.executor import ENGINES, Executor, dequantize_outputs
+from hatlite.executor import ENGINES, Executor, check_engines, dequantize_outputs, register_engine
 from hatlite.program import Conv2d, IntProgram, Port, Requantize, TensorType, Weight
 from hatlite.program.samples import random_inputs, random_program
+
+USABLE = [check.engine for check in check_engines() if check.usable]
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def image(*values):
     return {"img": np.array(values, np.int8).reshape(-1, 1, 2, 1)}
 
 
-@pytest.mark.parametrize("engine", [*ENGINES, "auto"])
+@pytest.mark.parametrize("engine", [*USABLE, "auto"])
 def test_outputs_by_hand(program, engine):
     outputs = Executor(program, engine).run(image(3, -3, 100, -128))
     assert {name: array.ravel().tolist() for name, array in outputs.items()} == {
@@ -50,7 +53,7 @@ def test_outputs_by_hand(program, engine):
     assert outputs["out"].shape == (2, 1, 2, 1)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", USABLE)
 def test_keep_all_gives_every_value(program, engine):
     values = Executor(program, engine).run(image(3, -3), keep="all")
     assert list(values) == ["x", "y", "z"]
@@ -58,13 +61,13 @@ def test_keep_all_gives_every_value(program, engine):
     assert values["x"].dtype == np.int8
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", USABLE)
 def test_an_input_that_is_an_output_survives(program, engine):
     both = dataclasses.replace(program, outputs=(*program.outputs, Port("same", "x", "int8", 0.5)))
     np.testing.assert_array_equal(Executor(both, engine).run(image(3, -3))["same"], image(3, -3)["img"])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", USABLE)
 def test_runs_leave_inputs_alone_and_repeat(engine):
     program = random_program(11)
     inputs = random_inputs(program, 11, batch=2)
@@ -76,7 +79,7 @@ def test_runs_leave_inputs_alone_and_repeat(engine):
         np.testing.assert_array_equal(first[name], second[name])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", USABLE)
 def test_a_batch_is_its_images_one_by_one(engine):
     program = random_program(12)
     inputs = random_inputs(program, 12, batch=3)
@@ -167,3 +170,21 @@ def test_outputs_are_dequantized_to_nchw():
     for port in program.outputs:
         expected = outputs[port.name].astype(np.float32) * np.asarray(port.scale, np.float32)
         np.testing.assert_array_equal(real[port.name], expected.transpose(0, 3, 1, 2))
+
+
+def test_an_engine_that_lacks_something_says_what_and_what_helps(program, monkeypatch):
+    def refuse(program):
+        raise RuntimeError("the native engine needs a C compiler")
+
+    monkeypatch.setitem(sys.modules, "no_compiler", SimpleNamespace(Engine=refuse))
+    monkeypatch.setitem(ENGINES, "broken", "no_compiler")
+    with pytest.raises(
+        ProgramError, match="engine 'broken' cannot run here: the native engine needs a C compiler;.*'auto'"
+    ):
+        Executor(program, "broken")
+
+
+def test_an_engine_of_another_layer_is_registered_by_name(program, monkeypatch):
+    monkeypatch.setitem(ENGINES, "mine", "")
+    register_engine("mine", "hatlite.executor.kernels.reference")
+    assert Executor(program, "mine").engine == "mine"

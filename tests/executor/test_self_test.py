@@ -16,7 +16,9 @@ from hatlite.program.samples import random_program
 def test_all_engines_of_this_build_run_and_agree():
     checks = check_engines()
     assert [check.engine for check in checks] == list(ENGINES)
-    assert all(check.usable and check.compared > 100_000 for check in checks if check.engine not in ("native", "onednn"))
+    assert all(
+        check.usable and check.compared > 100_000 for check in checks if check.engine in ("reference", "float32")
+    )
     assert str(checks[0]).startswith("reference: usable; ")
 
 
@@ -50,7 +52,8 @@ def test_a_missing_engine_says_so():
 
 def test_auto_takes_the_fastest_engine_that_is_trusted(monkeypatch):
     program = random_program(1)
-    ranking = ["native", "onednn", "float32", "reference"]
+    ranking = [name for name in module.FASTEST_FIRST if name in ENGINES]
+    assert set(ranking) == set(ENGINES) and ranking[0] == "native" and ranking[-1] == "reference"
     for count, expected in enumerate(ranking):
         refused_engines = ranking[:count]
         check = lambda name, path, no=refused_engines: SimpleNamespace(usable=name not in no)  # noqa: E731

@@ -1,8 +1,8 @@
 """The native engine: a program as steps of C for AVX-512 VNNI, compiled at first use.
 
-int8 products are summed in int32. A result is rounded in float32 where the certificate of the rule `float32` holds for
-every accumulator that the weights can reach, else in 64-bit integers, so that no layer needs another engine for its
-rounding. Additions are integers, as the definition has them, and happen in the registers of the convolution before them.
+int8 products are summed in int32. A result is rounded in float32 where the certificate of the rule `float32` holds
+for every accumulator that the weights can reach, else in 64-bit integers, so that no layer needs another engine for
+its rounding. Additions are integers, as the definition has them, in the registers of the convolution before them.
 One call runs all steps: no interpreter, no allocation and no conversion stands between operators. What C has no step
 for is borrowed from the float32 engine. :attr:`Engine.kernels` says which is which.
 """
@@ -40,7 +40,9 @@ class Engine:
         self._parts = {op.name: part for op, part in found if part is not None}
         borrowed = tuple(op for op in program.ops if op.name not in self._parts)
         self._borrowed = float32.Engine(replace(program, ops=borrowed))
-        self.kernels = {op.name: self._parts[op.name].kernel if op.name in self._parts else "float32" for op in program.ops}
+        self.kernels = {
+            op.name: self._parts[op.name].kernel if op.name in self._parts else "float32" for op in program.ops
+        }
         self._plans: dict[tuple[int, bool], Plan] = {}
 
     def run(self, inputs: Mapping[str, Ints], keep: str = "outputs") -> dict[str, Ints]:

@@ -15,7 +15,6 @@ from hatlite.program import (
     Concat,
     Conv2d,
     DepthToSpace,
-    IntProgram,
     Linear,
     Lut,
     MaxPool2d,

@@ -58,7 +58,9 @@ def _compiled() -> Path:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         building = Path(tempfile.mkdtemp(dir=target.parent)) / target.name
     except OSError as problem:
-        raise RuntimeError(f"the native engine cannot write to {target.parent}: {problem}; set XDG_CACHE_HOME") from None
+        raise RuntimeError(
+            f"the native engine cannot write to {target.parent}: {problem}; set XDG_CACHE_HOME"
+        ) from None
     command = [compiler, *FLAGS, "-o", str(building), *(str(file) for file in sources if file.suffix == ".c")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def _padded(values: Ints, multiple: int) -> Ints:
 
 
 def _interleaved(channels: Ints) -> Ints:
-    """Return (C, …) in the order in which unpacked bytes lie: vector g of 64 channels holds 16·lane + 4·g …"""
+    """Return (C, …) in the order in which unpacked bytes lie: vector g of 64 channels holds 16·lane + 4·g … + 3."""
     blocks = channels.reshape(-1, 4, 4, 4, *channels.shape[1:])  # block, lane, g, channel
     return blocks.swapaxes(1, 2).reshape(channels.shape)
 
@@ -80,7 +81,9 @@ def _rounding(part: Part, rule: Requantize, reach: tuple[Any, Any], order: Calla
     """Fill in multipliers and clamp; float32 rounds where it is proven for all that can be reached."""
     clamp = (rule.quant_min, rule.quant_max)
     low, high = map(np.asarray, reach)
-    multiplier, shift = (np.broadcast_to(values, low.shape).astype(np.int64) for values in (rule.multiplier, rule.shift))
+    multiplier, shift = (
+        np.broadcast_to(values, low.shape).astype(np.int64) for values in (rule.multiplier, rule.shift)
+    )
     factor = np.ldexp(multiplier.astype(np.float64), -shift)
     fits = bool((np.maximum(-low, high) * factor < INT32 // 2).all())  # a zero point comes on top
     proven = fits and bool(agrees(RULE, multiplier, shift, clamp, low=low, high=high).all())
@@ -130,7 +133,7 @@ def _dense(part: Part, weight_OhwI: Ints, x: TensorType) -> Callable[[Ints], Int
     step.run = padded.shape[3] // 4 * (step.kernel_x if step.dilation_x == 1 else 1)
     groups = -(-len(blocks) // 4)
     edges = [len(blocks) * group // groups for group in range(groups + 1)]
-    packed = [blocks[a:b].swapaxes(0, 1).ravel() for a, b in zip(edges, edges[1:], strict=False)]
+    packed = [blocks[a:b].swapaxes(0, 1).ravel() for a, b in pairwise(edges)]
     part.point("weight", np.concatenate(packed), np.int8)
     return lambda values: _padded(values, BLOCK)
 

@@ -147,7 +147,10 @@ class Plan:
         return steps
 
     def run(
-        self, inputs: Mapping[str, Ints], native: Callable[[Any, int], None], borrow: Callable[[Operator, list[Ints]], Ints]
+        self,
+        inputs: Mapping[str, Ints],
+        native: Callable[[Any, int], None],
+        borrow: Callable[[Operator, list[Ints]], Ints],
     ) -> dict[str, Ints]:
         """Return value → (N, H, W, C) array for every value that is kept.
 
