@@ -4,7 +4,7 @@ int8 products are summed in int32. A result is rounded in float32 where the cert
 for every accumulator that the weights can reach, else in 64-bit integers, so that no layer needs another engine for
 its rounding. Additions are integers, as the definition has them, in the registers of the convolution before them.
 One call runs all steps: no interpreter, no allocation and no conversion stands between operators. What C has no step
-for is borrowed from the float32 engine. :attr:`Engine.kernels` says which is which.
+for is borrowed from the oneDNN engine where that is trusted, else from the float32 engine. :attr:`Engine.kernels` says which is which.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hatlite.executor.kernels import float32
+from hatlite.executor.kernels import float32, onednn
 from hatlite.executor.native.library import load_library
 from hatlite.executor.native.parts import PARTS
 from hatlite.executor.native.plan import Plan
+from hatlite.executor.self_test import check_engine
 from hatlite.program import IntProgram, Operator
 
 __all__ = ["Engine"]
@@ -30,7 +31,7 @@ class Engine:
     """Holds the steps of one program, and the memory of every batch size that it was run with.
 
     Attributes:
-        kernels: Operator → ``native``, ``native, 64-bit rounding`` or ``float32``.
+        kernels: Operator → ``native``, ``native, 64-bit rounding``, or what the borrowed engine says.
     """
 
     def __init__(self, program: IntProgram) -> None:
@@ -39,9 +40,12 @@ class Engine:
         found = ((op, PARTS[type(op)](op, program) if type(op) in PARTS else None) for op in program.ops)
         self._parts = {op.name: part for op, part in found if part is not None}
         borrowed = tuple(op for op in program.ops if op.name not in self._parts)
-        self._borrowed = float32.Engine(replace(program, ops=borrowed))
+        trusted = bool(borrowed) and check_engine("onednn", onednn.__name__).usable
+        self._borrowed = (onednn if trusted else float32).Engine(replace(program, ops=borrowed))
+        names = getattr(self._borrowed, "kernels", {})
+        parts = self._parts
         self.kernels = {
-            op.name: self._parts[op.name].kernel if op.name in self._parts else "float32" for op in program.ops
+            op.name: parts[op.name].kernel if op.name in parts else names.get(op.name, "float32") for op in program.ops
         }
         self._plans: dict[tuple[int, bool], Plan] = {}
 
