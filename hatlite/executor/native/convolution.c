@@ -6,7 +6,8 @@ Weights lie as they are read: (group of B·16 channels, row of the window, 4 inp
 #include "step.h"
 
 #define MOST_PIXELS 16
-#define CACHED_BYTES (192 * 1024) /* of a chunk of input, so that it stays in a core's cache over all channels */
+#define FAST_BYTES (16 * 1024)    /* half of a first-level cache; the other half holds the weights, if they fit */
+#define CACHED_BYTES (256 * 1024) /* of input and result of a chunk, which stays in a core's cache over all channels */
 
 typedef struct {
     const uint8_t *x[MOST_PIXELS];
@@ -58,16 +59,16 @@ INLINE void store(const step *s, __m512i acc[][4], const pixels *p, int channel,
     const __m512i zero = _mm512_set1_epi16(s->y.zero), none = _mm512_setzero_si512();
     const __m512i least = _mm512_set1_epi8((fused ? s->add_low : s->low) + s->y.zero);
     const __m512i most = _mm512_set1_epi8((fused ? s->add_high : s->high) + s->y.zero);
-    int left = s->y.channels - channel;
-    __mmask64 mask = left >= 64 ? ~0ull : (1ull << left) - 1;
-    if (B < 4) mask &= (1ull << 16 * B) - 1;
+    const float *factors = s->factor + channel;
+    int left = s->y.channels - channel, count = left < 16 * B ? left : 16 * B;
+    __mmask64 mask = count == 64 ? ~0ull : (1ull << count) - 1;
 #pragma GCC unroll 16
     for (int i = 0; i < P; i++) {
         __m512i v[4] = {none, none, none, none};
         __m512i other = fused ? _mm512_maskz_loadu_epi8(mask, p->other[i] + channel) : none;
 #pragma GCC unroll 4
         for (int b = 0; b < B; b++) {
-            __m512 factor = _mm512_loadu_ps(s->factor + channel + 16 * b);
+            __m512 factor = _mm512_loadu_ps(factors + 16 * b);
             v[b] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][b]), factor));
             if (fused) {
                 v[b] = _mm512_mullo_epi32(_mm512_min_epi32(_mm512_max_epi32(v[b], low), high), ma);
@@ -78,12 +79,15 @@ INLINE void store(const step *s, __m512i acc[][4], const pixels *p, int channel,
         __m512i first = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
         __m512i second = B > 2 ? _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero) : none;
         __m512i bytes = _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(first, second), least), most);
-        _mm512_mask_storeu_epi8(p->y[i] + channel, mask, _mm512_permutexvar_epi32(order, bytes));
+        bytes = _mm512_permutexvar_epi32(order, bytes);
+        if (count == 16 * B) store_first(p->y[i] + channel, bytes, 16 * B);
+        else store_first(p->y[i] + channel, bytes, count);
     }
 }
 
 INLINE void tile(const step *s, const pixels *p, const int8_t *weight, int channel, const int B, const int P) {
     __m512i acc[MOST_PIXELS][4];
+#pragma GCC unroll 4
     for (int b = 0; b < B; b++) {
         __m512i bias = _mm512_loadu_si512(s->bias + channel + 16 * b);
 #pragma GCC unroll 16
@@ -112,8 +116,13 @@ INLINE void tile(const step *s, const pixels *p, const int8_t *weight, int chann
         else store(s, acc, p, channel, B, P, 0);
         return;
     }
+    __m512i stored[MOST_PIXELS][4]; /* a copy, so that `acc` itself never has to lie in memory */
+#pragma GCC unroll 16
+    for (int i = 0; i < P; i++)
+#pragma GCC unroll 4
+        for (int b = 0; b < B; b++) stored[i][b] = acc[i][b];
     for (int b = 0; b < B; b++)
-        for (int i = 0; i < P; i++) finish(s, acc[i][b], channel + 16 * b, p->y[i], p->other[i]);
+        for (int i = 0; i < P; i++) finish(s, stored[i][b], channel + 16 * b, p->y[i], p->other[i]);
 }
 
 #define TILES(B, P)                                                                                                   \
@@ -137,10 +146,11 @@ void convolution(const step *s, int thread, int threads) {
     int64_t count = (int64_t)s->y.height * s->y.width, first = 0, end = count;
     int by_pixels = count >= 24 * threads;
     if (by_pixels) first = share(count, thread, threads), end = share(count, thread + 1, threads);
-    int64_t fed = (int64_t)s->x.pixel * s->stride_y * s->stride_x, chunk = CACHED_BYTES / fed / 48 * 48;
-    if (chunk < 48) chunk = 48;
     int pieces = s->kernel_y * (s->dilation_x == 1 ? 1 : s->kernel_x);
     int64_t block_bytes = (int64_t)pieces * s->run * 64;
+    int64_t touched = (int64_t)s->x.pixel * s->stride_y * s->stride_x + s->y.pixel; /* by one pixel of the result */
+    int64_t chunk = (blocks * block_bytes <= FAST_BYTES ? FAST_BYTES : CACHED_BYTES) / touched / 48 * 48;
+    if (chunk < 48) chunk = 48; /* a multiple of every P */
     for (int64_t image = 0; image < s->batch; image++)
         for (int64_t at = first; at < end; at += chunk)
             for (int group = 0; group < groups; group++) {

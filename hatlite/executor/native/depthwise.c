@@ -30,14 +30,15 @@ INLINE block begin(const step *s, int channel) {
     return acc;
 }
 
-INLINE void end(const step *s, block acc, int channel, uint8_t *y, __mmask64 mask) {
+INLINE void end(const step *s, block acc, int channel, uint8_t *y) {
     __m512i zero = _mm512_set1_epi32(s->y.zero);
 #pragma GCC unroll 4
     for (int g = 0; g < 4; g++) acc.of[g] = _mm512_add_epi32(requantize(s, acc.of[g], channel + 16 * g), zero);
     __m512i v = _mm512_packus_epi16(_mm512_packs_epi32(acc.of[0], acc.of[1]), _mm512_packs_epi32(acc.of[2], acc.of[3]));
     v = _mm512_max_epu8(v, _mm512_set1_epi8(s->low + s->y.zero));
     v = _mm512_min_epu8(v, _mm512_set1_epi8(s->high + s->y.zero));
-    _mm512_mask_storeu_epi8(y, mask, v);
+    int left = s->y.channels - channel;
+    store_first(y, v, left < 64 ? left : 64);
 }
 
 typedef struct { const uint8_t *x; uint8_t *y; const int8_t *weight; int channel; __mmask64 mask; } line;
@@ -59,7 +60,7 @@ INLINE void any_line(const step *s, const line *l) {
                 else if (rows == 2) multiply(&acc, column(from, row, 2, l->mask), weight);
                 else multiply(&acc, column(from, row, 1, l->mask), weight);
             }
-        end(s, acc, l->channel, l->y + column_y * (int64_t)s->y.pixel, l->mask);
+        end(s, acc, l->channel, l->y + column_y * (int64_t)s->y.pixel);
     }
 }
 
@@ -75,7 +76,7 @@ INLINE void line_3x3(const step *s, const line *l) {
             block acc = begin(s, l->channel);
 #pragma GCC unroll 3
             for (int kx = 0; kx < 3; kx++) multiply(&acc, v[(i + kx) % 3], l->weight + 256 * kx);
-            end(s, acc, l->channel, l->y + (at + i) * (int64_t)s->y.pixel, l->mask);
+            end(s, acc, l->channel, l->y + (at + i) * (int64_t)s->y.pixel);
         }
 }
 
@@ -95,7 +96,7 @@ INLINE void line_5x5(const step *s, const line *l) {
                 multiply(&acc[(i + 5 - kx) % 5], high, l->weight + 512 * kx);
                 multiply(&acc[(i + 5 - kx) % 5], low, l->weight + 512 * kx + 256);
             }
-            if (at + i >= 4) end(s, acc[(i + 1) % 5], l->channel, l->y + (at + i - 4) * (int64_t)s->y.pixel, l->mask);
+            if (at + i >= 4) end(s, acc[(i + 1) % 5], l->channel, l->y + (at + i - 4) * (int64_t)s->y.pixel);
             acc[(i + 1) % 5] = begin(s, l->channel);
         }
 }

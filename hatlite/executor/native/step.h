@@ -85,6 +85,17 @@ INLINE void store_bytes(uint8_t *to, __mmask16 mask, __m512i v, int32_t zero) {
     _mm_mask_storeu_epi8(to, mask, _mm512_cvtepi32_epi8(_mm512_add_epi32(v, _mm512_set1_epi32(zero))));
 }
 
+/* Store the first `count` bytes; masked stores are slow, so that whole lanes go without. */
+INLINE void store_first(uint8_t *to, __m512i v, int count) {
+    if (count >= 64) _mm512_storeu_si512(to, v);
+    else if (count == 32) _mm256_storeu_si256((__m256i *)to, _mm512_castsi512_si256(v));
+    else if (count == 16) _mm_storeu_si128((__m128i *)to, _mm512_castsi512_si128(v));
+    else if (count == 48) {
+        _mm256_storeu_si256((__m256i *)to, _mm512_castsi512_si256(v));
+        _mm_storeu_si128((__m128i *)(to + 32), _mm512_extracti32x4_epi32(v, 2));
+    } else _mm512_mask_storeu_epi8(to, (1ull << count) - 1, v);
+}
+
 /* Round, add what is fused, and store 16 channels of one pixel. */
 INLINE void finish(const step *s, __m512i acc, int channel, uint8_t *y, const uint8_t *other) {
     int left = s->y.channels - channel;
