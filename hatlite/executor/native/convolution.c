@@ -1,6 +1,7 @@
 /* Convolution: tiles of P pixels × 16·B channels in registers, vpdpbusd on 4 inputs at a time.
 
-One row of the window is one piece of memory (kernel_x · pixel bytes) where nothing is dilated, else every tap is.
+One row of the window is one piece of memory (kernel_x · pixel bytes) where nothing is dilated, else every tap is. The
+last 4 inputs of a piece may reach beyond it; their weights are 0.
 Weights lie as they are read: (group of B·16 channels, row of the window, 4 inputs, B, 16, 4). */
 
 #include "step.h"

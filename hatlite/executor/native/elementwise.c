@@ -84,18 +84,6 @@ void table(const step *s, int thread, int threads) {
         }
 }
 
-/* Three channels into pixels of four bytes, four pixels at a time. */
-INLINE void copy_colours(const uint8_t *x, uint8_t *y, int width, uint8_t flip) {
-    const __m128i spread = _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1);
-    int column = 0;
-    for (; column + 6 <= width; column += 4) { /* 16 bytes are read, 12 are used */
-        __m128i four = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(x + 3 * column)), _mm_set1_epi8(flip));
-        _mm_storeu_si128((__m128i *)(y + 4 * column), _mm_shuffle_epi8(four, spread));
-    }
-    for (; column < width; column++)
-        for (int c = 0; c < 3; c++) y[4 * column + c] = x[3 * column + c] ^ flip;
-}
-
 /* Copy x into a part of y; `table` holds one byte to combine each with by exclusive or. Rows are those of x. */
 void copy(const step *s, int thread, int threads) {
     int64_t lines = (int64_t)s->batch * s->x.height, end = share(lines, thread + 1, threads);
@@ -105,10 +93,6 @@ void copy(const step *s, int thread, int threads) {
     for (int64_t at = share(lines, thread, threads); at < end; at++) {
         const uint8_t *x = place(&s->x, at / s->x.height, at % s->x.height, 0);
         uint8_t *y = place(&s->y, at / s->x.height, at % s->x.height + s->offset_y, s->offset_x) + s->offset_channel;
-        if (channels == 3 && s->x.pixel == 3 && s->y.pixel == 4) {
-            copy_colours(x, y, width, flip);
-            continue;
-        }
         for (int column = 0; column < width; column++, x += s->x.pixel, y += s->y.pixel)
             for (int c = 0; c < channels; c++) y[c] = x[c] ^ flip;
     }

@@ -1,8 +1,7 @@
 """How values lie in memory, and the structures that C reads: the twin of `step.h`.
 
-8-bit values are unsigned bytes, signed ones with 128 added; their channels are padded to a multiple of 4 and their
-pictures have a border of zeros as wide as any reader pads. Wider values lie as NumPy has them. A value's memory is used
-again once nothing reads it any more.
+8-bit values are unsigned bytes, signed ones with 128 added; their pictures have a border of zeros as wide as any reader
+pads. Wider values lie as NumPy has them. A value's memory is used again once nothing reads it any more.
 """
 
 import ctypes
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hatlite.ops.integer.engine_rules import BYTES, zero_point
+from hatlite.ops.integer.engine_rules import zero_point
 from hatlite.program import TensorType
 
 __all__ = ["Kind", "Place", "Rounds", "Step", "Stores", "Tensor", "plain", "plan_memory"]
@@ -84,8 +83,7 @@ class Place:
     @property
     def pixel(self) -> int:
         """Bytes from one pixel to the next."""
-        channels = self.kind.shape[2]
-        return -(-channels // 4) * 4 if self.kind.dtype in BYTES else channels * np.dtype(self.kind.dtype).itemsize
+        return self.kind.shape[2] * np.dtype(self.kind.dtype).itemsize
 
     @property
     def row(self) -> int:

@@ -128,9 +128,11 @@ def _dense(part: Part, weight_OhwI: Ints, x: TensorType) -> Callable[[Ints], Int
     """Pack the weights as `convolution.c` reads them; return the order of its constants."""
     step = part.steps[0]
     step.kind = Kind.CONVOLUTION
-    padded = np.pad(_padded(weight_OhwI, BLOCK), [(0, 0)] * 3 + [(0, -weight_OhwI.shape[3] % 4)])
+    piece = weight_OhwI.shape[3] * (step.kernel_x if step.dilation_x == 1 else 1)  # what lies side by side
+    pieces = _padded(weight_OhwI, BLOCK).reshape(-1, weight_OhwI[0].size // piece, piece)
+    padded = np.pad(pieces, [(0, 0), (0, 0), (0, -piece % 4)])
     blocks = padded.reshape(len(padded) // BLOCK, BLOCK, -1, 4).transpose(0, 2, 1, 3)  # block, four inputs, 16, 4
-    step.run = padded.shape[3] // 4 * (step.kernel_x if step.dilation_x == 1 else 1)
+    step.run = padded.shape[2] // 4
     groups = -(-len(blocks) // 4)
     edges = [len(blocks) * group // groups for group in range(groups + 1)]
     packed = [blocks[a:b].swapaxes(0, 1).ravel() for a, b in pairwise(edges)]

@@ -28,6 +28,6 @@ def test_what_follows_one_another_shares_memory():
 
 def test_a_place_by_hand():
     place = Place(TensorType((2, 3, 5), "int8", 1.0), batch=2, border=1)
-    assert (place.pixel, place.row, place.image, place.zero) == (8, 5 * 8, 4 * 5 * 8, 128)
-    assert place.origin == 40 + 8 and place.size == 320
+    assert (place.pixel, place.row, place.image, place.zero) == (5, 5 * 5, 4 * 5 * 5, 128)
+    assert place.origin == 25 + 5 and place.size == 256
     assert Place(TensorType((2, 3, 5), "int32", [1.0] * 5), batch=1).pixel == 20
