@@ -66,7 +66,9 @@ INLINE void store(const step *s, __m512i acc[][4], const pixels *p, int channel,
 #pragma GCC unroll 16
     for (int i = 0; i < P; i++) {
         __m512i v[4] = {none, none, none, none};
-        __m512i other = fused ? _mm512_maskz_loadu_epi8(mask, p->other[i] + channel) : none;
+        __m512i other = none;
+        if (fused && B == 4 && count == 64) other = _mm512_loadu_si512(p->other[i] + channel);
+        else if (fused) other = _mm512_maskz_loadu_epi8(mask, p->other[i] + channel);
 #pragma GCC unroll 4
         for (int b = 0; b < B; b++) {
             __m512 factor = _mm512_loadu_ps(factors + 16 * b);
