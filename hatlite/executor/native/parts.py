@@ -107,7 +107,8 @@ def _weighted(op: Conv2d | Linear, program: IntProgram) -> Part | None:
     step.kernel_y, step.kernel_x = op.weight.values.shape[1:3]
     for name in ("stride", "dilation"):
         pair = getattr(op, name, (1, 1))
-        setattr(step, f"{name}_y", pair[0]), setattr(step, f"{name}_x", pair[1])
+        for axis, value in zip("yx", pair, strict=True):
+            setattr(step, f"{name}_{axis}", value)
     step.pad_y, step.pad_x = getattr(op, "padding", (0, 0))
     part.padding = max(step.pad_y, step.pad_x)
     order: Callable[[Ints], Ints]
