@@ -6,7 +6,7 @@ from hatlite.analysis.calops import Counts, count, parse_shape
 from hatlite.analysis.picture_files import parse_inputs, picture_paths, save_picture
 from hatlite.analysis.pictures import describe_detections, draw_detections, draw_ground_truth
 from hatlite.analysis.sheets import contact_sheet, side_by_side
-from hatlite.executor import register_engine
+from hatlite.executor import executor
 
 __all__ = [
     "AlignmentReport",
@@ -26,4 +26,6 @@ __all__ = [
     "side_by_side",
 ]
 
-register_engine("onnxruntime", "hatlite.analysis.onnx_engine")  # it needs the executor's layer and the export's
+executor.register_engine(
+    "onnxruntime", "hatlite.analysis.onnx_engine"
+)  # it needs the executor's layer and the export's

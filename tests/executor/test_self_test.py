@@ -53,7 +53,7 @@ def test_a_missing_engine_says_so():
 def test_auto_takes_the_fastest_engine_that_is_trusted(monkeypatch):
     program = random_program(1)
     ranking = [name for name in module.FASTEST_FIRST if name in ENGINES]
-    assert set(ranking) == set(ENGINES) and ranking[0] == "native" and ranking[-1] == "reference"
+    assert set(ranking) == set(ENGINES) - {"cuda"} and ranking[0] == "native" and ranking[-1] == "reference"
     for count, expected in enumerate(ranking):
         refused_engines = ranking[:count]
         check = lambda name, path, no=refused_engines: SimpleNamespace(usable=name not in no)  # noqa: E731

@@ -4,7 +4,7 @@ int8 products are summed in int32. A result is rounded in float32 where the cert
 for every accumulator that the weights can reach, else in 64-bit integers, so that no layer needs another engine for
 its rounding. Additions are integers, as the definition has them, in the registers of the convolution before them.
 One call runs all steps: no interpreter, no allocation and no conversion stands between operators. What C has no step
-for is borrowed from the oneDNN engine where that is trusted, else from the float32 engine; :attr:`Engine.kernels` tells.
+for is borrowed from the oneDNN engine where that is trusted, else from the float32 engine (:attr:`Engine.kernels`).
 """
 
 from collections.abc import Mapping
