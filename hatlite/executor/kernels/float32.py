@@ -228,7 +228,8 @@ def _depth_to_space(op: DepthToSpace, program: IntProgram) -> Kernel:
 
     def apply(x: torch.Tensor) -> torch.Tensor:
         blocks = x.permute(0, 2, 3, 1).unflatten(3, (-1, height, width))  # N H W C h w, as it lies in memory
-        return blocks.permute(0, 1, 4, 2, 5, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+        pixels = blocks.permute(0, 1, 4, 2, 5, 3).flatten(3, 4).flatten(1, 2)
+        return pixels.permute(0, 3, 1, 2).contiguous(memory_format=NHWC)  # of one pixel's channels it is a view
 
     return apply
 
