@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class Callback:
         """Run before the first batch; ``loop.epoch`` epochs are finished."""
 
     def on_step_begin(self, loop: Loop) -> None:
-        """Run when ``loop.batch`` is loaded; ``loop.step`` steps are finished."""
+        """Run when ``loop.batches`` are loaded; ``loop.step`` steps are finished."""
 
     def on_step_end(self, loop: Loop) -> None:
         """Run after the step, which ``loop.step`` now counts; ``loop.losses`` are its losses."""
@@ -83,12 +84,16 @@ class Loop:
         evaluation_model: The model to validate and deploy: a moving average when a callback keeps one, else `model`.
         epoch, step, step_in_epoch: Finished epochs, finished steps in all, and in the epoch under way.
         num_epochs, steps_per_epoch: How far it goes.
+        max_steps: Steps in all after which it ends, the epoch under way cut short; None goes by epochs.
+        batches: Those of the latest step: `batches_per_step`, at the end of an epoch what is left.
         batch, losses, metrics, lr: The latest of each.
         stop, interrupted: Set `stop` to leave after the current step; `interrupted` says that Ctrl-C did.
         run: What checkpoints say about this run.
     """
 
     num_epochs = 1
+    max_steps: int | None = None
+    batches_per_step = 1
     resumable = True
     """Whether a checkpoint written halfway is of use."""
 
@@ -112,16 +117,40 @@ class Loop:
         self.channels_last = channels_last
         self.run = RunInfo()
         self.epoch = self.step = self.step_in_epoch = 0
-        self.batch: dict[str, Any] = {}
+        self.batches: list[dict[str, Any]] = []
         self.losses: dict[str, torch.Tensor] = {}
         self.metrics: dict[str, float] = {}
         self.lr = 0.0
         self.stop = self.interrupted = False
 
     @property
+    def batch(self) -> dict[str, Any]:
+        """The latest batch."""
+        return self.batches[-1]
+
+    @property
     def steps_per_epoch(self) -> int:
         """Steps of one epoch."""
-        return len(self.data_loader)
+        return -(-len(self.data_loader) // self.batches_per_step)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all epochs together."""
+        return self.num_epochs * self.steps_per_epoch if self.max_steps is None else self.max_steps
+
+    @property
+    def epoch_length(self) -> int:
+        """Steps of the epoch under way: fewer than the others where `max_steps` ends it."""
+        if self.max_steps is None:
+            return self.steps_per_epoch
+        return min(self.steps_per_epoch, self.step_in_epoch + self.max_steps - self.step)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch has ended; an epoch that `max_steps` cut short ends like any other."""
+        if self.max_steps is None:
+            return self.epoch >= self.num_epochs
+        return self.step >= self.max_steps and self.step_in_epoch == 0
 
     def fit(self, resume: Mapping[str, Any] | None = None) -> None:
         """Run all epochs.
@@ -140,7 +169,7 @@ class Loop:
             self._call("on_loop_begin")
             if resume is not None:
                 self.load_state_dict(resume)
-            while self.epoch < self.num_epochs and not self.stop:
+            while not self.finished and not self.stop:
                 self._run_epoch()
             self._call("on_loop_end")
 
@@ -150,7 +179,7 @@ class Loop:
         self.evaluation_model = self.model
 
     def run_step(self) -> None:
-        """Do what this loop does with ``self.batch``."""
+        """Do what this loop does with ``self.batches``."""
         raise NotImplementedError
 
     def _call(self, moment: str) -> None:
@@ -159,21 +188,29 @@ class Loop:
 
     def _run_epoch(self) -> None:
         self._call("on_epoch_begin")
-        set_epoch(self.data_loader, self.epoch, self.step_in_epoch)  # (seed, epoch) fixes the order of the batches
-        for batch in self.data_loader:
-            self.batch = to_device(batch, self.device, self.channels_last)
+        seen = self.step_in_epoch * self.batches_per_step
+        set_epoch(self.data_loader, self.epoch, seen)  # (seed, epoch) fixes the order of the batches
+        length = self.epoch_length
+        for batches in self._groups() if self.step_in_epoch < length else ():
+            self.batches = [to_device(batch, self.device, self.channels_last) for batch in batches]
             self._call("on_step_begin")
             self.run_step()
             self.step += 1
             self.step_in_epoch += 1
             self._call("on_step_end")
-            if self.stop or self.step_in_epoch == self.steps_per_epoch:
+            if self.stop or self.step_in_epoch == length:
                 break
         if self.stop:
             return
         self.epoch += 1
         self.step_in_epoch = 0
         self._call("on_epoch_end")
+
+    def _groups(self) -> Iterator[list[Any]]:
+        """Yield the batches of one step after the other."""
+        batches = iter(self.data_loader)
+        while group := list(islice(batches, self.batches_per_step)):
+            yield group
 
     @contextmanager
     def _stop_on_interrupt(self) -> Iterator[None]:

@@ -16,14 +16,14 @@ __all__ = ["Trainer"]
 
 @OBJECT_REGISTRY.register(alias="distributed_data_parallel_trainer")
 class Trainer(Loop):
-    """Trains `model` for `num_epochs`; everything beside the steps is a callback.
+    """Trains `model` for `num_epochs` or `num_steps`; everything beside the steps is a callback.
 
     Args:
         model: A detector (docs/architecture.md); ``model(batch)`` gives losses in train mode.
         data_loader: Batches in an order that (seed, epoch) fixes.
         optimizer: Config dict, built when training starts, over the parameters the model then has.
         batch_processor: What happens to one batch; None is a plain :class:`MultiBatchProcessor`.
-        num_epochs: Length, at least 0.
+        num_epochs: Length, at least 0, when `stop_by` is ``"epoch"``.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``; None is the CPU.
         callbacks: Run in this order (:class:`hatlite.engine.loop.Callback` explains it).
         train_metrics: Takes each step's losses, ``update(losses)``, through a ``MetricUpdater``.
@@ -31,6 +31,9 @@ class Trainer(Loop):
         sync_bn: Share batch statistics between processes; training in one process, as now, is the same without.
         seed: Seeds Python, NumPy and torch when training starts; None leaves them as they are.
         channels_last: Keep images and weights channels-last in memory, which convolutions on CPUs are faster with.
+        stop_by: ``"epoch"`` or ``"step"``.
+        num_steps: Length in steps, at least 0, when `stop_by` is ``"step"``. The epoch in which it ends is cut short
+            and ends like any other: it is validated and saved.
     """
 
     build_later = {"optimizer": ("params",)}
@@ -50,9 +53,10 @@ class Trainer(Loop):
         sync_bn: bool = False,
         seed: int | None = None,
         channels_last: bool = True,
+        stop_by: str = "epoch",
+        num_steps: int | None = None,
     ) -> None:
-        if num_epochs < 0:
-            raise ConfigError(f"num_epochs is {num_epochs}; expected 0 or more.")
+        _check_length(stop_by, num_epochs, num_steps)
         super().__init__(
             model,
             data_loader,
@@ -65,7 +69,11 @@ class Trainer(Loop):
         self.optimizer_config = optimizer
         self.optimizer: torch.optim.Optimizer
         self.batch_processor = batch_processor or MultiBatchProcessor()
+        self.batches_per_step = self.batch_processor.grad_accumulation_step
         self.num_epochs = num_epochs
+        if stop_by == "step" and num_steps is not None:
+            self.max_steps = num_steps
+            self.num_epochs = -(-num_steps // max(1, self.steps_per_epoch))
         self.train_metrics = train_metrics
         self.sync_bn = sync_bn
 
@@ -73,16 +81,18 @@ class Trainer(Loop):
         """Bring the model into place, in train mode, and build the optimizer over its parameters."""
         super().setup()
         self.model.train()
+        self.batch_processor.set_device(self.device)
         self.optimizer = build_optimizer(self.optimizer_config, self.model)
         self.lr = self.optimizer.param_groups[0]["lr"]
 
     def run_step(self) -> None:
-        """Train on ``self.batch``."""
-        self.losses = self.batch_processor(self.model, self.batch, self.optimizer, self.step)
+        """Train on ``self.batches``."""
+        self.losses = self.batch_processor(self.model, self.batches, self.optimizer, self.step)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the loop's state and the optimizer's."""
-        return {**super().state_dict(), "optimizer": self.optimizer.state_dict()}
+        """Return the loop's state, the optimizer's and the batch processor's."""
+        own = {"optimizer": self.optimizer.state_dict(), "batch_processor": self.batch_processor.state_dict()}
+        return {**super().state_dict(), **own}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`, momentum and learning rates included.
@@ -96,4 +106,16 @@ class Trainer(Loop):
         except (KeyError, ValueError) as cause:
             text = "The optimizer of the checkpoint does not fit the config's"
             raise CheckpointError(f"{text} ({cause}); restore the config or start without --resume.") from cause
+        self.batch_processor.load_state_dict(state.get("batch_processor", {}))
         self.lr = self.optimizer.param_groups[0]["lr"]
+
+
+def _check_length(stop_by: str, num_epochs: int, num_steps: int | None) -> None:
+    if stop_by not in ("epoch", "step"):
+        raise ConfigError(f"stop_by is {stop_by!r}; expected 'epoch' or 'step'.")
+    if num_epochs < 0:
+        raise ConfigError(f"num_epochs is {num_epochs}; expected 0 or more.")
+    if stop_by == "step" and (num_steps is None or num_steps < 0):
+        raise ConfigError(f"stop_by is 'step' and num_steps is {num_steps}; expected 0 or more steps.")
+    if stop_by == "epoch" and num_steps is not None:
+        raise ConfigError(f"num_steps is {num_steps}, which counts with stop_by='step' only; set that, or remove it.")

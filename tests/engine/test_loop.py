@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hatlite.engine import Calibrator, Callback, Loop, Predictor, RunInfo, Trainer
+from hatlite.engine import Calibrator, Callback, Loop, MultiBatchProcessor, Predictor, RunInfo, Trainer
 from hatlite.errors import ConfigError
 from hatlite.quantization import QConfig, prepare
 from hatlite.registry import OBJECT_REGISTRY
@@ -82,6 +82,45 @@ def test_a_seed_of_its_own_seeds_the_trainer(model, data_loader):
 def test_a_negative_length_is_refused(model, data_loader):
     with pytest.raises(ConfigError, match="num_epochs is -1; expected 0 or more"):
         Trainer(model, data_loader, SGD, num_epochs=-1)
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "ends"), [(0, []), (1, [(1, 1)]), (4, [(1, 2), (2, 4)]), (5, [(1, 2), (2, 4), (3, 5)])]
+)
+def test_a_length_in_steps_cuts_the_last_epoch_short(model, data_loader, num_steps, ends):
+    seen = []
+    watcher = Callback()
+    watcher.on_epoch_end = lambda loop: seen.append((loop.epoch, loop.step, loop.finished))
+    trainer = Trainer(model, data_loader, SGD, stop_by="step", num_steps=num_steps, callbacks=[watcher])
+    trainer.fit()
+    assert seen == [(*end, end == ends[-1]) for end in ends]
+    assert (trainer.step, trainer.total_steps, trainer.num_epochs) == (num_steps, num_steps, len(ends))
+
+
+@pytest.mark.parametrize(
+    ("length", "message"),
+    [
+        ({"stop_by": "day"}, "stop_by is 'day'; expected 'epoch' or 'step'"),
+        ({"stop_by": "step"}, "stop_by is 'step' and num_steps is None; expected 0 or more steps"),
+        ({"stop_by": "step", "num_steps": -1}, "stop_by is 'step' and num_steps is -1; expected 0 or more steps"),
+        ({"num_steps": 9}, "num_steps is 9, which counts with stop_by='step' only; set that, or remove it"),
+    ],
+)
+def test_a_contradictory_length_is_refused(model, data_loader, length, message):
+    with pytest.raises(ConfigError, match=message):
+        Trainer(model, data_loader, SGD, **length)
+
+
+def test_a_step_takes_as_many_batches_as_its_processor_wants(tiny_config):
+    seen = []
+    watcher = Callback()
+    watcher.on_step_end = lambda loop: seen.append((loop.step, [batch["img_id"] for batch in loop.batches]))
+    loader = OBJECT_REGISTRY.build({**tiny_config["val_data_loader"], "batch_size": 1})  # four batches
+    model, processor = OBJECT_REGISTRY.build(tiny_config["model"]), MultiBatchProcessor(grad_accumulation_step=3)
+    trainer = Trainer(model, loader, SGD, processor, num_epochs=2, callbacks=[watcher])
+    trainer.fit()
+    assert seen == [(1, [[0], [1], [2]]), (2, [[3]]), (3, [[0], [1], [2]]), (4, [[3]])]
+    assert (trainer.steps_per_epoch, trainer.total_steps) == (2, 4)
 
 
 def test_an_empty_loader_is_refused(model):

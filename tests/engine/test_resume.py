@@ -76,6 +76,52 @@ def test_interrupted_and_resumed_equals_uninterrupted_to_the_bit(tiny_config, tm
     assert_same(whole, parts)
 
 
+@pytest.mark.parametrize("step", [1, 3, 4, 5])
+def test_a_length_in_steps_resumes_to_the_bit(tiny_config, tmp_path, step):
+    length = {"stop_by": "step", "num_steps": 6}  # one and a half epochs
+    whole = train(tiny_config, tmp_path / "whole", **length)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config, tmp_path / "parts", extra=[{"type": "InterruptAt", "step": step}], **length)
+    parts = train(tiny_config, tmp_path / "parts", extra=[{"type": "InterruptAt", "step": 99}], resume=True, **length)
+    assert (whole["step"], whole["epoch"], bool(whole["metrics"])) == (6, 2, True)
+    whole["callbacks"] = parts["callbacks"]
+    assert_same(whole, parts)
+
+
+PROCESSORS = [
+    {"grad_accumulation_step": 3},
+    {"enable_amp": True},
+    {"enable_amp": True, "amp_dtype": "float16"},
+]
+
+
+@pytest.mark.parametrize("options", PROCESSORS)
+def test_accumulation_and_mixed_precision_resume_to_the_bit(tiny_config, tmp_path, options):
+    processor = {"type": "MultiBatchProcessor", **options}
+    whole = train(tiny_config, tmp_path / "whole", batch_processor=processor)
+    at = whole["step"] // 2  # inside the second epoch, or between two
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config, tmp_path / "parts", extra=[{"type": "InterruptAt", "step": at}], batch_processor=processor)
+    never = [{"type": "InterruptAt", "step": 99}]
+    parts = train(tiny_config, tmp_path / "parts", extra=never, resume=True, batch_processor=processor)
+    whole["callbacks"] = parts["callbacks"]
+    assert ("scale" in whole["batch_processor"]) == ("amp_dtype" in options)
+    assert_same(whole, parts)
+    plain = train(tiny_config, tmp_path / "plain")
+    assert not torch.equal(plain["state_dict"]["network.conv.weight"], whole["state_dict"]["network.conv.weight"])
+
+
+def test_mixed_precision_leaves_the_integers_of_qat_as_they_are(tiny_config, tmp_path):
+    run = Run(tiny_config)
+    for name in ("float", "calibration", "qat"):
+        run_stage(run, name)
+    exact = load_checkpoint(run.checkpoint("qat", "last"))
+    tiny_config["qat_trainer"]["batch_processor"] = {"type": "MultiBatchProcessor", "enable_amp": True}
+    run = Run(tiny_config)
+    run_stage(run, "qat")
+    assert_same(load_checkpoint(run.checkpoint("qat", "last")), exact)  # its losses have no product to be halved
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny_config, tmp_path):
     first, second = (train(tiny_config, tmp_path / name)["state_dict"] for name in "ab")
     assert_same(first, second)

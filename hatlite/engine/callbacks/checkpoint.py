@@ -59,7 +59,7 @@ class Checkpoint(Callback):
         better = self._is_better(loop.metrics)
         if better:
             self.best = loop.metrics[self.monitor_metric_key]
-        if better or loop.epoch == loop.num_epochs or loop.epoch % self.save_interval == 0:
+        if better or loop.finished or loop.epoch % self.save_interval == 0:
             self._save(loop)
         if better:
             self._keep_as_best(loop)

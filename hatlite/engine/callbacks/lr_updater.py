@@ -91,7 +91,7 @@ class CosLrUpdater(LrUpdater):
 
     def factor(self, loop: Any, warmup_steps: int) -> float:
         """Return (1 + cos(π n / N)) / 2."""
-        total = max(1, loop.num_epochs * loop.steps_per_epoch - warmup_steps)
+        total = max(1, loop.total_steps - warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (loop.step - warmup_steps) / total)))
 
     def floor(self) -> float:
@@ -99,14 +99,17 @@ class CosLrUpdater(LrUpdater):
         return self.stop_lr
 
 
-@OBJECT_REGISTRY.register
+@OBJECT_REGISTRY.register(alias="WarmupStepLrUpdater")
 class StepDecayLrUpdater(LrUpdater):
-    """Multiplies the rate by `lr_decay_factor` at the start of each epoch in `lr_decay_id`.
+    """Multiplies the rate by `lr_decay_factor` at the start of each epoch, or at each step, in `lr_decay_id`.
+
+    ``WarmupStepLrUpdater`` is another name of it.
 
     Args:
-        lr_decay_id: Epochs, counted from 0; ``[4]`` trains epochs 0…3 at the full rate.
+        lr_decay_id: In `update_by`, counted from 0; ``[4]`` trains epochs 0…3 at the full rate.
         lr_decay_factor: Factor of each decay.
         warmup_len, warmup_by, step_log_interval, stage_log_interval: See :class:`LrUpdater`.
+        update_by: ``"epoch"`` or ``"step"``.
     """
 
     def __init__(
@@ -118,11 +121,16 @@ class StepDecayLrUpdater(LrUpdater):
         *,
         step_log_interval: int = 500,
         stage_log_interval: int | None = None,
+        update_by: str = "epoch",
     ) -> None:
         super().__init__(warmup_len, warmup_by, step_log_interval, stage_log_interval)
+        if update_by not in ("epoch", "step"):
+            raise ConfigError(f"{type(self).__name__}: update_by is {update_by!r}; expected 'epoch' or 'step'.")
+        self.update_by = update_by
         self.lr_decay_id = tuple(lr_decay_id)
         self.lr_decay_factor = lr_decay_factor
 
     def factor(self, loop: Any, warmup_steps: int) -> float:
         """Return the decay factor to the power of the decays so far."""
-        return self.lr_decay_factor ** sum(loop.epoch >= epoch for epoch in self.lr_decay_id)
+        done = loop.epoch if self.update_by == "epoch" else loop.step
+        return self.lr_decay_factor ** sum(done >= when for when in self.lr_decay_id)

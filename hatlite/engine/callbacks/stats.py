@@ -39,20 +39,20 @@ class StatsMonitor(Callback):
     def on_epoch_begin(self, loop: Any) -> None:
         """Open this epoch's bar."""
         label = f"{loop.run.stage} {loop.epoch + 1}/{loop.num_epochs}"
-        total, initial = loop.steps_per_epoch, loop.step_in_epoch
+        total, initial = loop.epoch_length, loop.step_in_epoch
         self.bar = tqdm(total=total, initial=initial, desc=label, unit="step", leave=False, disable=None)
         self._restart()
 
     def on_step_end(self, loop: Any) -> None:
         """Move the bar; log when it is due."""
         assert self.bar is not None
-        self.images += len(loop.batch["img"])
+        self.images += sum(len(batch["img"]) for batch in loop.batches)
         self.steps += 1
         self.bar.update()
         if loop.step % self.log_freq:
             return
         seconds = max(time.perf_counter() - self.started, 1e-9)
-        left = (loop.num_epochs - loop.epoch) * loop.steps_per_epoch - loop.step_in_epoch
+        left = loop.total_steps - loop.epoch * loop.steps_per_epoch - loop.step_in_epoch
         total = sum(float(loss) for loss in loop.losses.values())
         facts = {
             "loss": f"{total:.4f}",
@@ -62,7 +62,7 @@ class StatsMonitor(Callback):
         self.bar.set_postfix(facts)
         where = f"{loop.run.stage} epoch {loop.epoch + 1}/{loop.num_epochs} step {loop.step_in_epoch}"
         shown = ", ".join(f"{name} {value}" for name, value in facts.items())
-        logger.info("%s/%d: %s, lr %.4g", where, loop.steps_per_epoch, shown, loop.lr)
+        logger.info("%s/%d: %s, lr %.4g", where, loop.epoch_length, shown, loop.lr)
         self._restart()
 
     def on_epoch_end(self, loop: Any) -> None:
@@ -115,7 +115,7 @@ class MetricUpdater(Callback):
         if loop.train_metrics is None:
             return
         if self.metric_update_func is not None:
-            self.metric_update_func(loop.train_metrics, loop.batch, loop.losses)
+            self.metric_update_func(loop.train_metrics, loop.batches[-1], loop.losses)
         else:
             loop.train_metrics.update(loop.losses)
         if self.step_log_freq and loop.step % self.step_log_freq == 0:

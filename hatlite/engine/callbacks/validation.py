@@ -39,7 +39,7 @@ class Validation(Callback):
 
     def on_epoch_end(self, loop: Any) -> None:
         """Validate when it is due; otherwise forget the older result."""
-        last = self.val_on_train_end and loop.epoch == loop.num_epochs
+        last = self.val_on_train_end and loop.finished
         loop.metrics = {}
         if not last and loop.epoch % self.val_interval:
             return

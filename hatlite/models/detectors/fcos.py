@@ -91,7 +91,8 @@ class FCOS(nn.Module):
             DataError: The sides of the image are no multiples of the coarsest stride.
         """
         self._check_size(batch["img"])
-        outputs = self.network(batch["img"])
+        # Under autocast the network computes in half precision; boxes and losses need more bits.
+        outputs = {name: value.float() for name, value in self.network(batch["img"]).items()}
         return self.compute_losses(outputs, batch) if self.training else self.detect(outputs, batch)
 
     def _check_size(self, img: torch.Tensor) -> None:

@@ -10,6 +10,10 @@ from hatlite.errors import ConfigError
 
 
 class Loop(SimpleNamespace):
+    @property
+    def finished(self):
+        return self.epoch == self.num_epochs
+
     def state_dict(self):
         return {"epoch": self.epoch}
 

@@ -20,6 +20,7 @@ def loop(tiny_config):
         metrics={},
         epoch=1,
         num_epochs=5,
+        finished=False,
         device=torch.device("cpu"),
         channels_last=True,
     )
@@ -33,7 +34,7 @@ def data_loader(tiny_config):
 def epochs_validated(callback, loop):
     seen = []
     for epoch in range(1, loop.num_epochs + 1):
-        loop.epoch = epoch
+        loop.epoch, loop.finished = epoch, epoch == loop.num_epochs
         callback.on_epoch_end(loop)
         seen += [loop.epoch] if loop.metrics else []
     return seen

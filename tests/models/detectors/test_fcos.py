@@ -57,6 +57,20 @@ def test_train_gives_losses_and_eval_gives_detections(small_model):
     assert all(isinstance(d, Detections) for d in detections)
 
 
+def test_under_autocast_the_network_is_half_and_boxes_and_losses_are_whole(small_model):
+    detector, batch = build(small_model()), batch_of([[[8, 8, 40, 40]], []], [[1], []])
+    seen = []
+    convs = [module for module in detector.network.modules() if isinstance(module, torch.nn.Conv2d)]
+    for conv in convs:
+        conv.register_forward_hook(lambda module, args, y: seen.append(y.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = detector(batch)
+    assert set(seen) == {torch.bfloat16}
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
+    whole = detector(batch)
+    torch.testing.assert_close(losses, whole, rtol=0.05, atol=0.05)
+
+
 def test_losses_by_hand(small_model):
     detector = build(small_model(num_classes=1))
     outputs = {}
