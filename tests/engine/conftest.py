@@ -1,5 +1,7 @@
 """A detector and a data set small enough to train in milliseconds."""
 
+import os
+import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from hatlite.engine import Callback
 from hatlite.nn import DeQuantStub, QuantStub
 from hatlite.registry import OBJECT_REGISTRY
 from hatlite.structures import Detections
@@ -94,6 +97,18 @@ class MeanScore:
     def compute(self) -> dict[str, float]:
         mean = sum(self.scores) / len(self.scores)
         return {"mAP": mean, "AP50": mean, "AP75": mean}
+
+
+@OBJECT_REGISTRY.register
+class InterruptAt(Callback):
+    """Presses Ctrl-C during one step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_begin(self, loop) -> None:
+        if loop.step == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def loader(length: int = 8, **more: Any) -> dict[str, Any]:

@@ -1,25 +1,11 @@
-import os
 import signal
 
 import pytest
 import torch
 
-from hatlite.engine import Callback, Run, run_stage
+from hatlite.engine import Run, run_stage
 from hatlite.engine.checkpoint import load_checkpoint
 from hatlite.errors import CheckpointError, StageError
-from hatlite.registry import OBJECT_REGISTRY
-
-
-@OBJECT_REGISTRY.register
-class InterruptAt(Callback):
-    """Presses Ctrl-C during one step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_begin(self, loop) -> None:
-        if loop.step == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 def train(config, folder, *, resume=False, extra=(), **changes):

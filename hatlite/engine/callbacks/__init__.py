@@ -5,6 +5,7 @@ Their order in a config matters: :class:`hatlite.engine.loop.Callback` gives one
 
 from hatlite.engine.callbacks.checkpoint import Checkpoint
 from hatlite.engine.callbacks.ema import ExponentialMovingAverage
+from hatlite.engine.callbacks.freeze import FreezeModule
 from hatlite.engine.callbacks.lr_updater import CosLrUpdater, LrUpdater, StepDecayLrUpdater
 from hatlite.engine.callbacks.quant_refresh import QuantRefresh
 from hatlite.engine.callbacks.stats import MetricUpdater, StatsMonitor
@@ -15,6 +16,7 @@ __all__ = [
     "Checkpoint",
     "CosLrUpdater",
     "ExponentialMovingAverage",
+    "FreezeModule",
     "LrUpdater",
     "MetricUpdater",
     "QuantRefresh",
