@@ -29,8 +29,10 @@ __all__ = [
     "check_resumable",
     "deployed_weights",
     "describe",
+    "is_checkpoint",
     "load_checkpoint",
     "load_weights",
+    "read_tensors",
     "save_checkpoint",
 ]
 
@@ -74,18 +76,32 @@ def load_checkpoint(path: str | Path, *, hint: str = "") -> dict[str, Any]:
     Raises:
         CheckpointError: The file is missing, damaged, or no checkpoint of hatlite.
     """
+    state = read_tensors(path, hint=hint)
+    if not is_checkpoint(state):
+        found = state.get("format") if isinstance(state, dict) else None
+        raise CheckpointError(f"{path} is no hatlite checkpoint of format {FORMAT} (its format is {found!r}).")
+    return state
+
+
+def is_checkpoint(state: Any) -> bool:
+    """Return whether `state` is what :func:`save_checkpoint` wrote."""
+    return isinstance(state, dict) and state.get("format") == FORMAT
+
+
+def read_tensors(path: str | Path, *, hint: str = "") -> Any:
+    """Return what ``torch.save`` wrote to `path`; arguments and dangers as for :func:`load_checkpoint`.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+    """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}.{chr(10) + '  ' + hint if hint else ''}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as cause:
         text = f"{path} is damaged or no checkpoint ({type(cause).__name__}); delete it and run its stage again."
         raise CheckpointError(text) from cause
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        found = state.get("format") if isinstance(state, dict) else None
-        raise CheckpointError(f"{path} is no hatlite checkpoint of format {FORMAT} (its format is {found!r}).")
-    return state
 
 
 def deployed_weights(checkpoint: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:

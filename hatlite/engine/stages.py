@@ -3,7 +3,8 @@
 ========================  ===============  =============================================  ==============================
 stage (kind)              starts from      does                                           leaves
 ========================  ===============  =============================================  ==============================
-float                     nothing          trains the float network                       float-checkpoint-*.pth.tar
+float                     `pretrained` or  trains the float network                       float-checkpoint-*.pth.tar
+                          nothing
 calibration               float            observes ranges, fixes scales                  calibration-checkpoint-*,
                                                                                           calibration-ranges.md
 qat                       calibration      trains on integer-valued tensors               qat-checkpoint-*
@@ -35,6 +36,7 @@ from hatlite.engine.checkpoint import check_resumable, load_checkpoint, load_wei
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.loop import Loop
 from hatlite.engine.parts import build_loop, build_predictor, quantize
+from hatlite.engine.pretrained import load_pretrained
 from hatlite.engine.processes import join_processes, process
 from hatlite.engine.report import judge, judge_equal, read_report, table, write_report
 from hatlite.engine.run import Run, Stage
@@ -122,6 +124,8 @@ def train_float(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     origin = run.predecessor(stage)
     if origin is not None and not resume:
         restore_float(run, stage, loop.model, origin)
+    elif not resume:
+        load_pretrained(loop.model, run.info(stage.name))
     return fit(run, stage, loop, resume)
 
 

@@ -24,8 +24,8 @@ class FreezeModule(Callback):
     so a resumed run needs no state of this.
 
     Args:
-        modules: Paths inside the network, such as ``"backbone"``; ``*`` stands for any text: ``"backbone.stages.[0-3]"``,
-            ``"*.bn"``. What lies below a module follows it.
+        modules: Paths inside the network, such as ``"backbone"``, or with ``*`` for any text and ``[0-3]`` for one of
+            these: ``"backbone.stages.[0-3]"``, ``"*.bn"``. What lies below a module follows it.
         start_epoch: First epoch, counted from 0.
         stop_epoch: First epoch in which they learn again; None is never.
         only_batchnorm: Freeze the batch norms among them alone.

@@ -4,6 +4,7 @@ Tan & Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networ
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from hatlite.errors import BuildError
 from hatlite.models.backbones.mbconv import MBConv
+from hatlite.models.backbones.torchvision_weights import load_renamed
 from hatlite.nn.conv import conv_bn
 from hatlite.nn.init import init_he
 from hatlite.registry import OBJECT_REGISTRY
@@ -50,6 +52,35 @@ _COEFFICIENTS = {
     "b3": (1.2, 1.4, 0.3),
     "b4": (1.4, 1.8, 0.4),
 }
+
+# The names of torchvision's EfficientNet, whose last feature and classifier are the top here.
+_TORCHVISION_NAME = re.compile(
+    r"features\.(?P<end>0|8)\.(?P<layer>[01])\.(?P<end_entry>\w+)"
+    r"|classifier\.1\.(?P<classifier_entry>\w+)"
+    r"|features\.(?P<stage>[1-7])\.(?P<block>\d+)\.block\.(?P<part>[0-3])\.(?P<inner>0|1|fc1|fc2)\.(?P<entry>\w+)"
+)
+_TORCHVISION_PARTS = ("expand", "depthwise", "se", "project")
+_TORCHVISION_LAYERS = {"0": "conv", "1": "bn", "fc1": "reduce", "fc2": "expand"}
+
+
+def _from_torchvision(name: str) -> str | None:
+    """Return the name here of an entry of torchvision's state dict; None for what it has not."""
+    found = _TORCHVISION_NAME.fullmatch(name)
+    if found is None:
+        return None
+    if found["end"]:
+        return (
+            f"{'stem' if found['end'] == '0' else 'top.0'}.{_TORCHVISION_LAYERS[found['layer']]}.{found['end_entry']}"
+        )
+    if found["classifier_entry"]:
+        return f"top.4.{found['classifier_entry']}"
+    stage = int(found["stage"]) - 1
+    first = 0 if _STAGES[stage].expand_ratio != 1 else 1  # without an expansion the others move up
+    parts = _TORCHVISION_PARTS[first:]
+    if int(found["part"]) >= len(parts):
+        return None
+    part = parts[int(found["part"])]
+    return f"stages.{stage}.{found['block']}.{part}.{_TORCHVISION_LAYERS[found['inner']]}.{found['entry']}"
 
 
 def round_channels(channels: int, width: float) -> int:
@@ -103,6 +134,7 @@ class EfficientNet(nn.Module):
             known = ", ".join(_COEFFICIENTS)
             raise BuildError(f"efficientnet: model_type is {model_type!r}; expected one of {known}.")
         width, depth, dropout = _COEFFICIENTS[model_type]
+        self.model_type = model_type
         self.width = width if width_coefficient is None else width_coefficient
         self.depth = depth if depth_coefficient is None else depth_coefficient
         self.widths = self._choose_widths(widths)
@@ -117,6 +149,32 @@ class EfficientNet(nn.Module):
     def stride2channels(self) -> dict[int, int]:
         """Channels of the feature at every stride."""
         return {stride: self.widths[stage + 1] for stride, stage in zip(_STRIDES, _FEATURE_STAGES, strict=True)}
+
+    def load_torchvision(self, weights: Mapping[str, torch.Tensor], path: str = "weights") -> list[str]:
+        """Take over the weights of torchvision's ``efficientnet_<model_type>``.
+
+        Torchvision's network has squeeze-and-excitation, SiLU and a classifier; with ``use_se_block=True,
+        activation="swish"`` this one computes the same. Otherwise its convolutions and batch norms start from weights
+        that were trained in other company.
+
+        Args:
+            weights: Its state dict.
+            path: Where it is from, for messages.
+
+        Returns:
+            The names that this network has no place for: of squeeze-and-excitation and classifier, or none.
+
+        Raises:
+            CheckpointError: The weights are of another network.
+        """
+        own = self.state_dict()
+
+        def optional(name: str) -> bool:
+            block, squeeze, _ = name.partition(".se.")
+            return name.startswith("top.") or bool(squeeze and f"{block}.project.conv.weight" in own)
+
+        expected = f"torchvision's efficientnet_{self.model_type}"
+        return load_renamed(self, weights, _from_torchvision, optional=optional, path=path, expected=expected)
 
     def _choose_widths(self, widths: Sequence[int] | None) -> tuple[int, ...]:
         if widths is None:

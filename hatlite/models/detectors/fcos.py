@@ -36,6 +36,8 @@ class FCOS(nn.Module):
         loss_cls: Of the class logits, divided by the number of positives.
         loss_centerness: Of the centerness logits at positives, divided by their number.
         loss_reg: Of the boxes at positives, weighted by geometric centerness and divided by its sum.
+        pretrained: File that the float stage starts from: a checkpoint of hatlite, or the state dict of torchvision's
+            classifier for the backbone. It is read by that stage alone.
 
     Raises:
         BuildError: The parts contradict one another; the message names both places.
@@ -52,11 +54,13 @@ class FCOS(nn.Module):
         loss_cls: nn.Module | None = None,
         loss_centerness: nn.Module | None = None,
         loss_reg: nn.Module | None = None,
+        pretrained: str | None = None,
     ) -> None:
         super().__init__()
         self.network = Network(backbone, neck, head)
         self.targets, self.post_process = targets, post_process
         self.loss_cls, self.loss_centerness, self.loss_reg = loss_cls, loss_centerness, loss_reg
+        self.pretrained = pretrained
         self.num_classes: int = head.num_classes
         self.strides: tuple[int, ...] = tuple(head.out_strides)
         self._size_divisor = max(neck.out_strides)

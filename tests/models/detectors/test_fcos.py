@@ -46,6 +46,10 @@ def test_the_tutorial_builds(tutorial_model):
     assert detector.targets.loss_reg.loss_weight == 2.0
 
 
+def test_what_it_is_pretrained_with_is_noted_and_not_read(small_model):
+    assert build({**small_model(), "pretrained": "no/such/file.pth"}).pretrained == "no/such/file.pth"
+
+
 def test_train_gives_losses_and_eval_gives_detections(small_model):
     detector, batch = build(small_model()), batch_of([[[8, 8, 40, 40]], []], [[1], []])
     losses = detector(batch)
