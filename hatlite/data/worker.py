@@ -41,7 +41,7 @@ class SeededDataset(Dataset):
     """A data set asked by (epoch, index), with a generator made from (seed, epoch, index).
 
     Args:
-        dataset: Has ``__len__`` and ``get(index, rng) -> sample``.
+        dataset: Has ``__len__`` and ``get(index, rng) -> sample``; is told the epoch where it has ``set_epoch(epoch)``.
         seed: 0 or above.
     """
 
@@ -54,6 +54,8 @@ class SeededDataset(Dataset):
 
     def __getitem__(self, draw: tuple[int, int]) -> Sample | Failure:
         epoch, index = draw
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(epoch)
         try:
             return self.dataset.get(index, np.random.default_rng((self.seed, epoch, index)))
         except HatliteError as error:

@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 
 from hatlite.data.datasets.record import ImageRecord
 from hatlite.data.datasets.report import DataReport
+from hatlite.data.transforms.join import JoinTransform
 from hatlite.data.transforms.sample import Sample, Transform
 from hatlite.errors import DataError
 from hatlite.log import get_logger
@@ -25,12 +26,15 @@ class DetectionDataset(Dataset, ABC):
 
     Args:
         classes: Names of the classes; a label is an index into them.
-        transforms: Callables ``transform(sample, rng) -> sample``, applied in order.
+        transforms: Callables ``transform(sample, rng) -> sample``, applied in order; one that joins pictures
+            (:class:`~hatlite.data.transforms.join.JoinTransform`) gets others of this data set.
         report: What was clipped or left out.
 
     Raises:
         DataError: There is no class.
     """
+
+    epoch = 0
 
     def __init__(
         self, classes: Sequence[str], transforms: Sequence[Transform] | None = None, report: DataReport | None = None
@@ -78,10 +82,26 @@ class DetectionDataset(Dataset, ABC):
 
     def get(self, index: int, rng: np.random.Generator) -> Sample:
         """Return image `index` after all transforms, whose chances come from `rng`."""
-        sample = self.load(index)
-        for transform in self.transforms:
-            sample = transform(sample, rng)
+        return self._transformed(index, rng, len(self.transforms))
+
+    def begin(self, index: int, rng: np.random.Generator) -> Sample:
+        """Return what the transforms of this data set start from."""
+        return self.load(index)
+
+    def _transformed(self, index: int, rng: np.random.Generator, count: int) -> Sample:
+        """Return image `index` after the first `count` transforms."""
+        sample = self.begin(index, rng)
+        for number, transform in enumerate(self.transforms[:count]):
+            if not isinstance(transform, JoinTransform):
+                sample = transform(sample, rng)
+            elif wanted := transform.wanted(self.epoch, rng):
+                others = [self._transformed(int(rng.integers(len(self))), rng, number) for _ in range(wanted)]
+                sample = transform.join([sample, *others], rng)
         return sample
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say to which epoch the next samples belong; :class:`~hatlite.data.worker.SeededDataset` does it for each."""
+        self.epoch = epoch
 
     def __getitem__(self, index: int) -> Sample:
         """Return image `index` after all transforms, with a generator of seed 0."""

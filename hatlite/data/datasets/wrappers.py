@@ -30,13 +30,11 @@ class _Wrapper(DetectionDataset):
         part, inner = self.locate(index)
         return part.read(inner)
 
-    def get(self, index: int, rng: np.random.Generator) -> Sample:
-        """Return image `index` after the transforms of its part, then its own."""
+    def begin(self, index: int, rng: np.random.Generator) -> Sample:
+        """Return image `index` after the transforms of its part."""
         part, inner = self.locate(index)
-        sample = part.get(inner, rng)
-        for transform in self.transforms:
-            sample = transform(sample, rng)
-        return sample
+        part.set_epoch(self.epoch)
+        return part.get(inner, rng)
 
 
 @OBJECT_REGISTRY.register

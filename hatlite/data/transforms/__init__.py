@@ -2,17 +2,21 @@
 
 `rng` is made from (seed, epoch, index), and a transform draws from nothing else, so a sample looks the same whatever
 the number of workers. A transform returns a new dict and leaves the arrays that it was given as they are; one sample
-may therefore serve several pictures, as a transform that joins images will want.
+may therefore serve several pictures, as a transform that joins images (:mod:`.join`) wants.
 """
 
 from hatlite.data.transforms.color import AugmentHSV
 from hatlite.data.transforms.crop import RandomCrop
 from hatlite.data.transforms.format import Normalize, ToTensor
 from hatlite.data.transforms.geometry import Pad, RandomFlip, Resize
+from hatlite.data.transforms.join import JoinTransform, MixUp, Mosaic
 from hatlite.data.transforms.sample import Sample, Transform
 
 __all__ = [
     "AugmentHSV",
+    "JoinTransform",
+    "MixUp",
+    "Mosaic",
     "Normalize",
     "Pad",
     "RandomCrop",

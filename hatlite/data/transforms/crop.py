@@ -8,7 +8,7 @@ from hatlite.data.transforms.sample import Sample, height_width, move, picture, 
 from hatlite.errors import BuildError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["RandomCrop"]
+__all__ = ["RandomCrop", "clip_boxes"]
 
 
 @OBJECT_REGISTRY.register
@@ -44,15 +44,19 @@ class RandomCrop:
         if rng.random() < self.center_crop_prob:
             top, left = room_y // 2, room_x // 2
         shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]], np.float64)
-        return self._clip(move(sample, img[top : top + height, left : left + width], shift))
+        return clip_boxes(
+            move(sample, img[top : top + height, left : left + width], shift), self.min_area, self.min_iou
+        )
 
-    def _clip(self, sample: Sample) -> Sample:
-        height, width = sample["img"].shape[:2]
-        boxes = sample["gt_bboxes"]
-        clipped = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
-        visible = _areas(clipped)
-        seen = (visible > 0) & (visible >= self.min_area) & (visible >= self.min_iou * _areas(boxes))
-        return {**sample, "gt_bboxes": clipped[seen], "gt_classes": sample["gt_classes"][seen]}
+
+def clip_boxes(sample: Sample, min_area: float, min_iou: float) -> Sample:
+    """Clip the boxes to the picture and drop those of which too little is left, as :class:`RandomCrop` explains."""
+    height, width = sample["img"].shape[:2]
+    boxes = sample["gt_bboxes"]
+    clipped = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+    visible = _areas(clipped)
+    seen = (visible > 0) & (visible >= min_area) & (visible >= min_iou * _areas(boxes))
+    return {**sample, "gt_bboxes": clipped[seen], "gt_classes": sample["gt_classes"][seen]}
 
 
 def _areas(boxes_xyxy: np.ndarray) -> np.ndarray:

@@ -20,12 +20,12 @@ class FreezeModule(Callback):
     """Keeps modules as they are from epoch `start_epoch` until epoch `stop_epoch`.
 
     Their parameters take no gradient, so that no optimizer moves them, by weight decay or momentum either; the batch
-    norms among them stay in eval mode and keep their running statistics. Afterwards all is as it was. The epoch decides,
-    so a resumed run needs no state of this.
+    norms among them stay in eval mode and keep their running statistics. Afterwards they learn as before. The epoch
+    decides, so a resumed run needs no state of this.
 
     Args:
-        modules: Paths inside the network, such as ``"backbone"``, or with ``*`` for any text and ``[0-3]`` for one of
-            these: ``"backbone.stages.[0-3]"``, ``"*.bn"``. What lies below a module follows it.
+        modules: Paths inside the network, such as ``"backbone"``, or with ``*`` for any text, ``[0-3]`` for one
+            of these: ``"backbone.stages.[0-3]"``, ``"*.bn"``. What lies below a module follows it.
         start_epoch: First epoch, counted from 0.
         stop_epoch: First epoch in which they learn again; None is never.
         only_batchnorm: Freeze the batch norms among them alone.
