@@ -94,12 +94,33 @@ class CheckpointError(HatliteError, RuntimeError):
 
 
 class CaptureError(HatliteError, NotImplementedError):
-    """`prepare` met an operation that has no integer form; `name` is the module path, `path` the source line."""
+    """`prepare` met an operation that has no integer form.
 
-    def __init__(self, message: str, *, name: str = "", path: str = "") -> None:
+    Args:
+        message: The sentence to print.
+        name: Module path.
+        path: Source line.
+        operator: What was refused, such as ``GELU``.
+        reason: Why, without the place.
+        remedy: What to write instead.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        name: str = "",
+        path: str = "",
+        operator: str = "",
+        reason: str = "",
+        remedy: str = "",
+    ) -> None:
         super().__init__(message)
         self.name = name
         self.path = path
+        self.operator = operator
+        self.reason = reason
+        self.remedy = remedy
 
 
 class QuantizationError(HatliteError, ValueError):

@@ -3,6 +3,7 @@
 from hatlite.analysis.alignment import check_alignment, record
 from hatlite.analysis.alignment_report import AlignmentReport, LayerAlignment
 from hatlite.analysis.calops import Counts, count, parse_shape
+from hatlite.analysis.model_check import ModelCheck, OperatorCheck, check_network
 from hatlite.analysis.picture_files import parse_inputs, picture_paths, save_picture
 from hatlite.analysis.pictures import describe_detections, draw_detections, draw_ground_truth
 from hatlite.analysis.sheets import contact_sheet, side_by_side
@@ -12,7 +13,10 @@ __all__ = [
     "AlignmentReport",
     "Counts",
     "LayerAlignment",
+    "ModelCheck",
+    "OperatorCheck",
     "check_alignment",
+    "check_network",
     "contact_sheet",
     "count",
     "describe_detections",

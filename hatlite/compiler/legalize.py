@@ -24,7 +24,23 @@ from hatlite.program import (
     Sub,
 )
 
-__all__ = ["LIMITS", "Finding", "legalize"]
+__all__ = ["LIMITS", "REMEDIES", "Finding", "legalize"]
+
+_SMALLER = "give the image or the layers before it fewer pixels, for example by a larger stride"
+_NARROWER = "give the layer fewer channels, or make them in parts that are read one by one"
+
+REMEDIES: dict[str, str] = {
+    "kernel": "stack smaller kernels, which see as far",
+    "stride": "take the step in two layers",
+    "dilation": "stack layers with smaller dilations",
+    "resize factor": "resize in two steps",
+    "operator": "use another operator, or another march",
+    "input side": _SMALLER,
+    "output side": _SMALLER,
+    "input channels": _NARROWER,
+    "output channels": _NARROWER,
+}
+"""What is limited → what to change in the network."""
 
 Measure = tuple[str, int, int]
 """What is limited, how large it is, how large it may be."""
@@ -52,11 +68,21 @@ class Finding:
     value: int
     allowed: int
 
+    @property
+    def reason(self) -> str:
+        """What exceeds what, without the place."""
+        if not self.allowed:
+            return "the march has no such operator"
+        return f"{self.limit} is {self.value}, the march allows at most {self.allowed}"
+
+    @property
+    def remedy(self) -> str:
+        """What to change in the network."""
+        return REMEDIES[self.limit]
+
     def __str__(self) -> str:
         where = f"{self.op} ({self.kind}, {self.module or 'module unknown'}, {self.line or 'line unknown'})"
-        if not self.allowed:
-            return f"{where}: the march has no such operator."
-        return f"{where}: {self.limit} is {self.value}, the march allows at most {self.allowed}."
+        return f"{where}: {self.reason}."
 
 
 def _window(op: Conv2d | MaxPool2d, kernel: tuple[int, ...], limits: OpLimits) -> Iterator[Measure]:

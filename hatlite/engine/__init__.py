@@ -6,6 +6,7 @@ from hatlite.engine.comparison import compare_pictures
 from hatlite.engine.infer import class_names, infer_images
 from hatlite.engine.inspection import align_stage, certify_stage, lower_from_config
 from hatlite.engine.loop import Callback, Loop, RunInfo
+from hatlite.engine.model_check import check_model_of
 from hatlite.engine.onnx_files import export_float, export_program, run_program, verify_export
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run, Stage
@@ -33,6 +34,7 @@ __all__ = [
     "Trainer",
     "align_stage",
     "certify_stage",
+    "check_model_of",
     "class_names",
     "compare_pictures",
     "export_float",

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from hatlite.errors import CaptureError
+from hatlite.graph.refusal import REPLACEMENTS, Refuse, Refused, strictly
 from hatlite.graph.selection import Selection, gives_parts, selection_step
 
 __all__ = ["Call", "Capture", "capture"]
@@ -51,6 +53,14 @@ class Capture:
     input: str
     outputs: dict[str, str]
 
+    @torch.no_grad()
+    def run(self, img: torch.Tensor) -> dict[str, Any]:
+        """Return what every call gives in float, by name; `img` is (N, C, H, W) float32."""
+        values: dict[str, Any] = {self.input: img}
+        for call in self.calls:
+            values[call.name] = call.module(*(values[name] for name in call.inputs))
+        return values
+
 
 def _source_line() -> str:
     """Return file and line of the nearest caller outside torch and this file."""
@@ -85,22 +95,28 @@ def _raised_at(error: BaseException) -> str:
 class _Tracer(fx.Tracer):
     """Records the source line and module path of every node; refuses what is not a module call."""
 
-    def __init__(self) -> None:
+    def __init__(self, refuse: Refuse) -> None:
         super().__init__()
+        self.refuse = refuse
         self.paths: list[str] = []
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return m.__module__ in _LEAF_PACKAGES or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple, kwargs: dict) -> Any:
-        path = self.path_of_module(m)
+        path, depth = self.path_of_module(m), len(self.module_stack)
         self.paths.append(path)
         try:
             return super().call_module(m, forward, args, kwargs)
         except CaptureError:
             raise
         except (fx.proxy.TraceError, TypeError, RuntimeError) as error:  # RuntimeError: len() of a tensor
-            raise _refusal(path, _raised_at(error), str(error)) from error
+            self.refuse(_refusal(path, _raised_at(error), str(error), type(m).__name__))
+            while len(self.module_stack) > depth:  # torch leaves it as it was when the error came up
+                self.module_stack.popitem()
+            whole = self.create_proxy("call_module", path, args, kwargs)
+            whole.node.meta["refused"] = True
+            return whole
         finally:
             self.paths.pop()
 
@@ -109,78 +125,109 @@ class _Tracer(fx.Tracer):
     ) -> fx.Node:
         line, path = _source_line(), self.paths[-1] if self.paths else ""
         step = None
-        if kind in ("call_function", "call_method", "get_attr"):
-            try:
-                step = selection_step(kind, target, args, kwargs)
-            except ValueError as problem:
-                raise _refusal(path, line, str(problem)) from None
-            if step is None:
-                called = target if isinstance(target, str) else getattr(target, "__name__", str(target))
-                raise _refusal(path, line, f"{called} is not a module")
+        is_call = kind in ("call_function", "call_method", "get_attr")
+        if is_call:
+            step = self._selects(kind, target, args, kwargs, place=(path, line))
             name = f"{path}.select" if path else "select"
         node = super().create_node(kind, target, args, kwargs, name, type_expr)
         node.meta.update(line=line, path=path or "network")
-        if step is not None:
+        if is_call and (step is None or "refused" in node.args[0].meta):  # part of a refused result
+            node.meta["refused"] = True
+        elif step is not None:
             source = args[0].meta.get("parts")  # chunk and split give a tuple, of which this is one part
             node.meta["parts" if gives_parts(step) else "selection"] = (source or ()) + (step,)
         return node
 
+    def _selects(self, kind: str, target: Any, args: tuple, kwargs: dict, *, place: tuple[str, str]) -> Any:
+        """Return the step by which it selects; refuse what does not, and return None should that be taken."""
+        called = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+        reason = f"{called} is not a module"
+        try:
+            step = selection_step(kind, target, args, kwargs)
+        except ValueError as problem:
+            step, reason = None, str(problem)
+        if step is None:
+            self.refuse(_refusal(*place, reason, called))
+        return step
 
-def _refusal(path: str, line: str, reason: str) -> CaptureError:
+
+def _refusal(path: str, line: str, reason: str, operator: str) -> CaptureError:
     reason = " ".join(reason.split()).rstrip(".")
+    law = (
+        "Between QuantStub and DeQuantStub every operation is a call of a module (hatlite.nn.Add,"
+        " hatlite.nn.Interpolate, torch.nn.MaxPool2d, …) or takes a constant part of a tensor, without control flow"
+        " that depends on values or shapes"
+    )
     return CaptureError(
-        f"{path or 'the network'} ({line}) cannot be captured: {reason}. Between QuantStub and DeQuantStub every"
-        " operation is a call of a module (hatlite.nn.Add, hatlite.nn.Interpolate, torch.nn.MaxPool2d, …) or takes a"
-        " constant part of a tensor, without control flow that depends on values or shapes.",
+        f"{path or 'the network'} ({line}) cannot be captured: {reason}. {law}.",
         name=path,
         path=line,
+        operator=operator,
+        reason=reason,
+        remedy=REPLACEMENTS.get(operator, law),
     )
 
 
-def capture(network: nn.Module) -> Capture:
+def capture(network: nn.Module, refuse: Refuse = strictly) -> Capture:
     """Trace `network`, a module ``img → dict[str, Tensor]``.
+
+    Args:
+        network: In float; it is left as it is.
+        refuse: Takes every refusal of an operation; where it returns, the call is captured as :class:`Refused`.
 
     Raises:
         CaptureError: Something is not a module call, takes keyword arguments or more than one input, or the network
             does not return a dict of tensors.
     """
-    tracer = _Tracer()
+    tracer = _Tracer(refuse)
     try:
         graph = tracer.trace(network)
     except CaptureError:
         raise
     except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
-        raise _refusal("", _raised_at(error), str(error)) from error
-    modules = dict(network.named_modules())
-    inputs, calls = [], []
-    outputs: Any = None
-    for node in graph.nodes:
-        if node.op == "placeholder":
-            inputs.append(node.name)
-        elif node.op == "call_module":
-            calls.append(_as_call(node, modules))
-        elif node.op == "output":
-            outputs = node.args[0]
-        elif "selection" in node.meta and node.users:  # a part that nothing reads is no work
-            calls.append(_as_selection(node))
+        raise _refusal("", _raised_at(error), str(error), type(network).__name__) from error
+    inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
     if len(inputs) != 1:
         raise CaptureError(f"The network takes {len(inputs)} inputs ({', '.join(inputs)}); expected one image tensor.")
-    return Capture(tuple(calls), inputs[0], _output_names(outputs))
+    calls = tuple(_as_call(node, network, refuse) for node in graph.nodes if _computes(node))
+    return Capture(calls, inputs[0], _output_names(graph.output_node().args[0]))
 
 
-def _as_call(node: fx.Node, modules: Mapping[str, nn.Module]) -> Call:
+def _computes(node: fx.Node) -> bool:
+    """Return whether a node becomes a call; a part that nothing reads is no work."""
+    if "parts" in node.meta:  # a tuple; whoever reads it as such is refused
+        return any("selection" not in user.meta or type(user.args[1]) is not int for user in node.users)
+    return node.op == "call_module" or "refused" in node.meta or ("selection" in node.meta and bool(node.users))
+
+
+def _as_call(node: fx.Node, network: nn.Module, refuse: Refuse) -> Call:
+    path, line = node.meta["path"], node.meta["line"]
+    if not {"refused", "parts"} & node.meta.keys():
+        try:
+            return _selection(node) if "selection" in node.meta else _module_call(node, network)
+        except CaptureError as problem:
+            refuse(problem)
+    return Call(node.name, path, Refused(node, network), tuple(one.name for one in node.all_input_nodes), line)
+
+
+def _module_call(node: fx.Node, network: nn.Module) -> Call:
+    path, line = node.meta["path"], node.meta["line"]
+    module = network.get_submodule(node.target)
+    kind = type(module).__name__
     if node.kwargs or not all(isinstance(argument, fx.Node) for argument in node.args):
-        raise _refusal(node.target, node.meta["line"], "a module takes tensors only, by position")
+        raise _refusal(path, line, "a module takes tensors only, by position", kind)
     if any("parts" in argument.meta for argument in node.args):
-        raise _refusal(node.target, node.meta["line"], "chunk and split give a tuple; take one of its parts")
-    return Call(node.name, node.target, modules[node.target], tuple(a.name for a in node.args), node.meta["line"])
+        raise _refusal(path, line, "chunk and split give a tuple; take one of its parts", kind)
+    return Call(node.name, path, module, tuple(a.name for a in node.args), line)
 
 
-def _as_selection(node: fx.Node) -> Call:
+def _selection(node: fx.Node) -> Call:
     source, steps = node.args[0], node.meta["selection"]
     if "parts" in source.meta:
         if type(node.args[1]) is not int:
-            raise _refusal(node.meta["path"], node.meta["line"], "of chunk and split only single parts can be taken")
+            raise _refusal(
+                node.meta["path"], node.meta["line"], "of chunk and split only single parts can be taken", "getitem"
+            )
         source = source.args[0]
     return Call(node.name, node.meta["path"], Selection(*steps), (source.name,), node.meta["line"])
 

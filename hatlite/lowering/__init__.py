@@ -1,5 +1,5 @@
 """A fake-quant graph becomes an integer program."""
 
-from hatlite.lowering.lower import lower
+from hatlite.lowering.lower import assemble, lower
 
-__all__ = ["lower"]
+__all__ = ["assemble", "lower"]

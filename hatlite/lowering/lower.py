@@ -10,9 +10,9 @@ from hatlite.lowering.rules import LOWERING_RULES
 from hatlite.march import March
 from hatlite.program import IntProgram, Operator, Port, TensorType, verify
 from hatlite.quantization import FakeQuantGraph
-from hatlite.quantization.sites import ConvSite, InputSite, Site
+from hatlite.quantization.sites import ConvSite, InputSite, Site, StandInSite
 
-__all__ = ["lower"]
+__all__ = ["assemble", "lower"]
 
 
 def lower(
@@ -37,21 +37,37 @@ def lower(
         QuantizationError: A site has no scale yet.
         ProgramError: The program breaks a rule of the march; names the operator and its source line.
     """
+    return verify(assemble(graph, march, name=name, metadata=metadata))
+
+
+def assemble(
+    graph: FakeQuantGraph, march: March, *, name: str = "network", metadata: Mapping[str, Any] | None = None
+) -> IntProgram:
+    """Return what :func:`lower` verifies; what a stand-in gives enters beside the image.
+
+    Args:
+        graph: In integer mode, or ready for it.
+        march: Whose arithmetic the program must fit.
+        name: For titles and file names.
+        metadata: Plain values to carry along.
+
+    Raises:
+        QuantizationError: A site has no scale yet.
+    """
     graph.integer_mode()
     sites: dict[str, Site] = dict(graph.sites.items())
     values = {site.name: _tensor_type(site) for site in sites.values()}
     entry = next(iter(sites.values()))
-    program = IntProgram(
+    entering = [site for site in sites.values() if isinstance(site, (InputSite, StandInSite))]
+    return IntProgram(
         name=name,
         march=march.name,
-        inputs=(_port("img", entry, values, 1),),
+        inputs=tuple(_port("img" if site is entry else site.name, site, values, 1) for site in entering),
         outputs=tuple(_output(key, sites[site], entry, values) for key, site in graph.outputs.items()),
-        ops=tuple(_lower_site(site, march) for site in sites.values() if not isinstance(site, InputSite)),
+        ops=tuple(_lower_site(site, march) for site in sites.values() if site not in entering),
         values=values,
         metadata=dict(metadata or {}),
     )
-    verify(program)
-    return program
 
 
 def _lower_site(site: Site, march: March) -> Operator:

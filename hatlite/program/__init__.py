@@ -26,7 +26,7 @@ from hatlite.program.program import IntProgram, Port, TensorType
 from hatlite.program.saturation import Limits, count_saturated, limits_of
 from hatlite.program.serialize import dumps, load, loads, save
 from hatlite.program.shapes import output_shape
-from hatlite.program.verify import verify
+from hatlite.program.verify import Problem, find_problems, verify
 
 __all__ = [
     "OPERATORS",
@@ -44,6 +44,7 @@ __all__ = [
     "Operator",
     "Pad",
     "Port",
+    "Problem",
     "Requantize",
     "Rescale",
     "ResizeBilinear2x",
@@ -60,6 +61,7 @@ __all__ = [
     "check_certificate",
     "count_saturated",
     "dumps",
+    "find_problems",
     "format_program",
     "limits_of",
     "load",

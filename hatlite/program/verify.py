@@ -4,6 +4,7 @@ import math
 import reprlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,43 @@ from hatlite.program.ops import Operator
 from hatlite.program.program import IntProgram, Port
 from hatlite.program.rules import MAX_INTEGERS, OPERATOR_RULES
 
-__all__ = ["verify"]
+__all__ = ["Problem", "find_problems", "verify"]
 
 PLAIN = (type(None), bool, int, float, str)
 METADATA_DEPTH = 16
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A rule that fails.
+
+    Attributes:
+        text: What is wrong, without the place.
+        op: The operator that it is about; None for the program as a whole.
+    """
+
+    text: str
+    op: Operator | None = None
+
+    def __str__(self) -> str:
+        return self.text if self.op is None else f"{self.op.kind} {self.op.name!r} ({self.op.source}): {self.text}"
+
+
+def find_problems(program: IntProgram) -> Iterator[Problem]:
+    """Yield every rule that `program` breaks; those of its operators only where the program as a whole is sound.
+
+    Raises:
+        MarchError: The program's march is not registered.
+    """
+    arithmetic = get_march(program.march).arithmetic
+    for rule in PROGRAM_RULES:
+        found = [Problem(text) for text in rule(program)]
+        yield from found
+        if found:
+            return
+    for op in program.ops:
+        for text in _operator_problems(program, op, arithmetic):
+            yield Problem(text, op)
 
 
 def verify(program: IntProgram) -> IntProgram:
@@ -27,13 +61,8 @@ def verify(program: IntProgram) -> IntProgram:
         ProgramError: The first rule that fails, with operator, module path and source line.
         MarchError: The program's march is not registered.
     """
-    arithmetic = get_march(program.march).arithmetic
-    for rule in PROGRAM_RULES:
-        for problem in rule(program):
-            raise ProgramError(f"{program.name}: {problem}.")
-    for op in program.ops:
-        for problem in _operator_problems(program, op, arithmetic):
-            raise ProgramError(f"{program.name}: {op.kind} {op.name!r} ({op.source}): {problem}.")
+    for problem in find_problems(program):
+        raise ProgramError(f"{program.name}: {problem}.")
     return program
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from hatlite.errors import CaptureError
 from hatlite.graph import Call, Capture
 from hatlite.nn import Add, Mul, Sub
 
@@ -38,9 +37,6 @@ def fuse(capture: Capture) -> tuple[list[FusedCall], dict[str, str]]:
 
     Returns:
         The fused calls in order, and for every call the name of the fused call that holds its result.
-
-    Raises:
-        CaptureError: A batch norm does not follow a convolution.
     """
     behind = _behind_identities(capture)
     calls = [
@@ -56,7 +52,6 @@ def fuse(capture: Capture) -> tuple[list[FusedCall], dict[str, str]]:
     for call in calls:
         if call.name in holder:  # was taken along
             continue
-        _refuse_lone_batch_norm(call)
         item = FusedCall(call, tuple(holder[name] for name in call.inputs))
         fused.append(_take_along(item, only_reader, holder))
     holder.update({name: holder[source] for name, source in behind.items()})
@@ -86,13 +81,3 @@ def _take_along(item: FusedCall, only_reader: dict[str, Call], holder: dict[str,
             item = replace(item, relu=True)
             holder[follower.name] = item.call.name
     return item
-
-
-def _refuse_lone_batch_norm(call: Call) -> None:
-    if isinstance(call.module, nn.BatchNorm2d):
-        raise CaptureError(
-            f"{call.path} ({call.line}): this BatchNorm2d is not the only reader of a convolution, so it cannot be"
-            " folded; place it directly behind a Conv2d whose result nothing else reads.",
-            name=call.path,
-            path=call.line,
-        )

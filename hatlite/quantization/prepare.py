@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hatlite.errors import CaptureError
-from hatlite.graph import Capture, Selection, capture
+from hatlite.graph import REPLACEMENTS, Capture, Refuse, Refused, Selection, capture, strictly
 from hatlite.nn import Add, Concat, DeQuantStub, Interpolate, Mul, QuantStub, Sub
 from hatlite.qparams import int_type
 from hatlite.quantization.fuse import FusedCall, fuse
@@ -37,11 +37,14 @@ from hatlite.quantization.sites import (
     SubSite,
 )
 from hatlite.quantization.sites.conv_transpose import uncut
+from hatlite.quantization.stand_ins import StandIns
 
 __all__ = ["SITE_RULES", "check_rules", "prepare"]
 
 
-def prepare(network: nn.Module, qconfig: QConfig, example_inputs: torch.Tensor) -> FakeQuantGraph:
+def prepare(
+    network: nn.Module, qconfig: QConfig, example_inputs: torch.Tensor, refuse: Refuse = strictly
+) -> FakeQuantGraph:
     """Return a fake-quant graph over the parameters of `network`.
 
     The graph shares the network's modules, so their parameters keep names and values. It starts in calibrate mode.
@@ -50,16 +53,20 @@ def prepare(network: nn.Module, qconfig: QConfig, example_inputs: torch.Tensor) 
         network: ``img → dict[str, Tensor]``, modules only between QuantStub and DeQuantStub.
         qconfig: What is quantised how.
         example_inputs: (1, C, H, W) float32; gives every site its shape.
+        refuse: Takes every refusal. Where it returns, a stand-in takes the call's place: such a graph can be calibrated
+            and looked at, but not run; the network must be in eval mode, because it is run once in float.
 
     Raises:
         CaptureError: An operation has no integer form; named with module path and source line.
         QuantizationError: A rule of `qconfig` matches nothing.
     """
-    sites, outputs, fused = _make_sites(network, qconfig)
+    captured = capture(network, refuse)
+    stand_ins = StandIns(captured, example_inputs, qconfig)
+    sites, outputs, fused = _make_sites(stand_ins, refuse)
     graph = FakeQuantGraph(network, sites, outputs, qconfig.bn_freeze_epoch)
     graph.record_shapes(example_inputs)
     for item in fused:
-        _check_linear(item, sites)
+        _check_linear(item, sites, refuse)
     return graph
 
 
@@ -73,30 +80,47 @@ def check_rules(network: nn.Module, qconfig: QConfig) -> None:
     Raises:
         CaptureError, QuantizationError: As :func:`prepare`.
     """
-    _make_sites(network, qconfig)
+    _make_sites(StandIns(capture(network), None, qconfig), strictly)
 
 
-def _make_sites(network: nn.Module, qconfig: QConfig) -> tuple[dict[str, Site], dict[str, str], list[FusedCall]]:
+def _make_sites(stand_ins: StandIns, refuse: Refuse) -> tuple[dict[str, Site], dict[str, str], list[FusedCall]]:
     """Return the sites by name, which site each output comes from, and the calls that they were made of."""
-    captured = capture(network)
+    captured, qconfig = stand_ins.captured, stand_ins.qconfig
     fused, holder = fuse(captured)
     calls = [item.call for item in fused if not isinstance(item.call.module, DeQuantStub)]
     qconfig.check_matched((call.path, type(call.module)) for call in calls)
-    wanted = _output_dtypes(captured, fused, holder)
+    wanted = _output_dtypes(captured, fused, holder, refuse)
     sites: dict[str, Site] = {}
     aliases: dict[str, str] = {}
     for item in fused:
         if isinstance(item.call.module, DeQuantStub):
             aliases[item.call.name] = item.inputs[0]
             continue
-        site = _make_site(item, sites, qconfig, wanted.get(item.call.name), captured)
-        _enter(site, sites)
+        site = _site_or_stand_in(item, sites, wanted.get(item.call.name), stand_ins, refuse)
+        if site is not None:
+            _enter(site, sites)
     if qconfig.bn == "train":
         statistics: dict[int, BatchStatistics] = {}
         for site in sites.values():
             if isinstance(site, ConvSite):
                 site.follow_batches(statistics)
-    return sites, {name: aliases[holder[call]] for name, call in captured.outputs.items()}, fused
+    holders = {name: aliases.get(holder[call]) for name, call in captured.outputs.items()}
+    return sites, {name: site for name, site in holders.items() if site in sites}, fused
+
+
+def _site_or_stand_in(
+    item: FusedCall, sites: dict[str, Site], wanted: str | None, stand_ins: StandIns, refuse: Refuse
+) -> Site | None:
+    if isinstance(item.call.module, Refused):  # capture has said so
+        return stand_ins.make(item.call)
+    try:
+        site = _make_site(item, sites, wanted, stand_ins)
+        if refuse is not strictly and isinstance(site, SliceSite):  # else the shapes of all sites will raise it
+            site.ranges(tuple(stand_ins.results[item.call.inputs[0]].shape[1:]))
+        return site
+    except CaptureError as problem:
+        refuse(problem)
+        return stand_ins.make(item.call)
 
 
 def _enter(site: Site, sites: dict[str, Site]) -> None:
@@ -107,12 +131,10 @@ def _enter(site: Site, sites: dict[str, Site]) -> None:
     sites[site.name] = site
 
 
-def _make_site(
-    item: FusedCall, sites: dict[str, Site], qconfig: QConfig, wanted: str | None, captured: Capture
-) -> Site:
+def _make_site(item: FusedCall, sites: dict[str, Site], wanted: str | None, stand_ins: StandIns) -> Site:
     call = item.call
-    inputs = tuple(_site_of(name, sites, item, captured) for name in item.inputs)
-    rule = qconfig.of(call.path, type(call.module))
+    inputs = tuple(_site_of(name, sites, item, stand_ins) for name in item.inputs)
+    rule = stand_ins.qconfig.of(call.path, type(call.module))
     dtype = wanted or rule.dtype  # what leaves the accelerator is the stub's to say
     settings = {
         "name": call.name,
@@ -132,17 +154,17 @@ def _make_site(
             site = _settle_dtype(make(item, settings))
             _check_fixed(item, site, rule)
             return site
-    known = ", ".join(sorted(kind.__name__ for kind in (*SITE_RULES, nn.BatchNorm2d, nn.Identity, DeQuantStub)))
-    raise _refusal(item, f"{type(call.module).__name__} has no integer form; supported are {known}")
+    known = ", ".join(sorted(kind.__name__ for kind in (*SITE_RULES, nn.Identity, DeQuantStub)))
+    name = type(call.module).__name__
+    raise _refusal(item, f"{name} has no integer form", REPLACEMENTS.get(name, f"supported are {known}"))
 
 
 def _check_fixed(item: FusedCall, site: Site, rule: ActivationRule) -> None:
     """A scale that the config gives must find a place."""
     if rule.fixed and not (site.source.is_fixed and site.source.path == item.call.path):
         own = "the raw accumulator, with one scale per channel" if site.dtype == "int32" else "the scale of its input"
-        raise _refusal(
-            item, f"a rule of the qconfig fixes its scale, but it has {own}; narrow the pattern of that rule"
-        )
+        reason = f"a rule of the qconfig fixes its scale, but it has {own}"
+        raise _refusal(item, reason, "narrow the pattern of that rule")
 
 
 def _settle_dtype(site: Site) -> Site:
@@ -152,30 +174,50 @@ def _settle_dtype(site: Site) -> Site:
     return site
 
 
-def _site_of(name: str, sites: dict[str, Site], item: FusedCall, captured: Capture) -> Site | None:
-    if name == captured.input:
+def _site_of(name: str, sites: dict[str, Site], item: FusedCall, stand_ins: StandIns) -> Site | None:
+    if name == stand_ins.captured.input:
         if not isinstance(item.call.module, QuantStub):
-            raise _refusal(item, "the image must enter through a QuantStub")
+            raise _refusal(item, "the image must enter through a QuantStub", "let no other module read it")
         return None
+    if name in stand_ins.unusable:
+        reason = (
+            f"it reads what {stand_ins.unusable[name]} gives, which is refused and no tensor (N, C, H, W) or (N, C)"
+        )
+        raise _refusal(item, reason, "mend that one first")
     if name not in sites:
-        raise _refusal(item, "it reads a value behind a DeQuantStub, which is float; move it outside the network")
+        raise _refusal(item, "it reads a value behind a DeQuantStub, which is float", "move it outside the network")
     return sites[name]
 
 
-def _output_dtypes(captured: Capture, fused: list[FusedCall], holder: dict[str, str]) -> dict[str, str]:
+def _output_dtypes(captured: Capture, fused: list[FusedCall], holder: dict[str, str], refuse: Refuse) -> dict[str, str]:
     """Return the dtype that a DeQuantStub asks of the call before it; check that outputs pass through one."""
     modules = {item.call.name: item for item in fused}
     wanted: dict[str, str] = {}
     for item in fused:
         if isinstance(item.call.module, DeQuantStub):
-            source = modules.get(item.inputs[0])
-            if source is None or wanted.setdefault(item.inputs[0], item.call.module.dtype) != item.call.module.dtype:
-                raise _refusal(item, "two DeQuantStubs ask for different dtypes of one value, or of the image itself")
-            _check_high_precision(item, source, fused)
+            try:
+                wanted[item.inputs[0]] = _output_dtype(item, modules.get(item.inputs[0]), wanted, fused)
+            except CaptureError as problem:
+                refuse(problem)
     for name, call in captured.outputs.items():
         if holder[call] not in modules or not isinstance(modules[holder[call]].call.module, DeQuantStub):
-            raise CaptureError(f"The output {name!r} of the network does not come from a DeQuantStub.", name=name)
+            refuse(_float_output(name))
     return wanted
+
+
+def _output_dtype(stub: FusedCall, source: FusedCall | None, wanted: dict[str, str], fused: list[FusedCall]) -> str:
+    dtype = stub.call.module.dtype
+    if source is None or wanted.get(stub.inputs[0], dtype) != dtype:
+        reason = "two DeQuantStubs ask for different dtypes of one value, or of the image itself"
+        raise _refusal(stub, reason, "give both one dtype, behind an operation")
+    _check_high_precision(stub, source, fused)
+    return dtype
+
+
+def _float_output(name: str) -> CaptureError:
+    reason, remedy = "does not come from a DeQuantStub", "return what a DeQuantStub gives"
+    message = f"The output {name!r} of the network {reason}; {remedy}."
+    return CaptureError(message, name=name, operator="output", reason=f"it {reason}", remedy=remedy)
 
 
 def _check_high_precision(stub: FusedCall, source: FusedCall, fused: list[FusedCall]) -> None:
@@ -186,21 +228,33 @@ def _check_high_precision(stub: FusedCall, source: FusedCall, fused: list[FusedC
     makers: tuple[type, ...] = (nn.Conv2d, nn.Linear)
     if dtype != "int32":
         makers += (nn.ConvTranspose2d, Add, Sub, Mul, *LUT_FUNCTIONS)
+    if isinstance(source.call.module, Refused):
+        return
     if not isinstance(source.call.module, makers):
-        raise _refusal(stub, f"{dtype} needs a convolution before the stub, not {type(source.call.module).__name__}")
+        reason = f"{dtype} needs a convolution before the stub, not {type(source.call.module).__name__}"
+        raise _refusal(stub, reason, "use DeQuantStub('int8')")
     readers = [item for item in fused if source.call.name in item.inputs and item is not stub]
     if dtype == "int32" and any(not isinstance(item.call.module, DeQuantStub) for item in readers):
-        raise _refusal(stub, f"the raw accumulator is also read by {readers[0].call.path}; use int8 or int16")
+        raise _refusal(stub, f"the raw accumulator is also read by {readers[0].call.path}", "use int8 or int16")
 
 
-def _check_linear(item: FusedCall, sites: dict[str, Site]) -> None:
+def _check_linear(item: FusedCall, sites: dict[str, Site], refuse: Refuse) -> None:
     """On (N, C, H, W) torch multiplies the columns of the image by the matrix, where integers would take channels."""
-    if isinstance(item.call.module, nn.Linear) and len(sites[item.call.name].shape) != 1:
-        raise _refusal(item, "Linear takes (N, C); for the channels of a picture use Conv2d with kernel_size=1")
+    if isinstance(item.call.module, nn.Linear) and isinstance(sites.get(item.call.name), ConvSite):
+        if len(sites[item.call.name].shape) != 1:
+            remedy = "for the channels of a picture use Conv2d with kernel_size=1"
+            refuse(_refusal(item, "Linear takes (N, C)", remedy))
 
 
-def _refusal(item: FusedCall, reason: str) -> CaptureError:
-    return CaptureError(f"{item.call.path} ({item.call.line}): {reason}.", name=item.call.path, path=item.call.line)
+def _refusal(item: FusedCall, reason: str, remedy: str) -> CaptureError:
+    return CaptureError(
+        f"{item.call.path} ({item.call.line}): {reason}; {remedy}.",
+        name=item.call.path,
+        path=item.call.line,
+        operator=type(item.call.module).__name__,
+        reason=reason,
+        remedy=remedy,
+    )
 
 
 def _input(item: FusedCall, settings: dict) -> Site:
@@ -213,7 +267,7 @@ def _input(item: FusedCall, settings: dict) -> Site:
 def _conv(item: FusedCall, settings: dict) -> Site:
     module = item.call.module
     if isinstance(module, nn.Conv2d) and (isinstance(module.padding, str) or module.padding_mode != "zeros"):
-        raise _refusal(item, "padding must be numbers, filled with zeros")
+        raise _refusal(item, "padding must be numbers, filled with zeros", "write padding=1 and padding_mode='zeros'")
     return ConvSite(module, item.batch_norm, **settings)
 
 
@@ -234,6 +288,11 @@ def _conv_transpose(item: FusedCall, settings: dict) -> Site:
     return site
 
 
+def _lone_batch_norm(item: FusedCall, settings: dict) -> Site:
+    reason = "this BatchNorm2d is not the only reader of a convolution, so it cannot be folded"
+    raise _refusal(item, reason, "place it directly behind a Conv2d whose result nothing else reads")
+
+
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
@@ -241,7 +300,8 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
 def _max_pool(item: FusedCall, settings: dict) -> Site:
     module = item.call.module
     if module.ceil_mode or _pair(module.dilation) != (1, 1) or module.return_indices:
-        raise _refusal(item, "MaxPool2d must have ceil_mode=False, dilation=1, return_indices=False")
+        reason = "MaxPool2d must have ceil_mode=False, dilation=1, return_indices=False"
+        raise _refusal(item, reason, "leave these as torch has them; padding=1 keeps the last row")
     stride = module.stride if module.stride is not None else module.kernel_size
     shape = {"kernel_size": _pair(module.kernel_size), "stride": _pair(stride), "padding": _pair(module.padding)}
     return MaxPoolSite(**shape, **_keeping_type(settings))
@@ -251,7 +311,8 @@ def _avg_pool(item: FusedCall, settings: dict) -> Site:
     module = item.call.module
     padding = _pair(module.padding)
     if module.ceil_mode or module.divisor_override or (padding != (0, 0) and not module.count_include_pad):
-        raise _refusal(item, "AvgPool2d must have ceil_mode=False, no divisor_override and count padded pixels")
+        reason = "AvgPool2d must have ceil_mode=False, no divisor_override and count padded pixels"
+        raise _refusal(item, reason, "leave these as torch has them")
     stride = module.stride if module.stride is not None else module.kernel_size
     return AvgPoolSite(_pair(module.kernel_size), _pair(stride), padding, **settings)
 
@@ -262,22 +323,22 @@ def _lut(item: FusedCall, settings: dict) -> Site:
         kind = type(item.call.module).__name__
         raise _refusal(
             item,
-            f"{kind} is a table of 256 entries and cannot take {source.dtype}; give its input, {source.path},"
-            " dtype int8 in the rules of the qconfig",
+            f"{kind} is a table of 256 entries and cannot take {source.dtype}",
+            f"give its input, {source.path}, dtype int8 in the rules of the qconfig",
         )
     return LutSite(item.call.module, **settings)
 
 
 def _global_avg_pool(item: FusedCall, settings: dict) -> Site:
     if item.call.module.output_size not in (1, (1, 1), [1, 1]):
-        raise _refusal(item, "AdaptiveAvgPool2d must have output_size=1; for windows use AvgPool2d")
+        raise _refusal(item, "AdaptiveAvgPool2d must have output_size=1", "for windows use AvgPool2d")
     return AvgPoolSite(None, **settings)
 
 
 def _pad(item: FusedCall, settings: dict) -> Site:
     left, right, top, bottom = item.call.module.padding
     if min(left, right, top, bottom) < 0:
-        raise _refusal(item, "ZeroPad2d must not cut pixels off; padding is 0 or more on every side")
+        raise _refusal(item, "ZeroPad2d must not cut pixels off", "padding is 0 or more on every side")
     return PadSite((top, bottom, left, right), **_keeping_type(settings))
 
 
@@ -295,7 +356,7 @@ def _interpolate(item: FusedCall, settings: dict) -> Site:
 def _concat(item: FusedCall, settings: dict) -> Site:
     """Parts of several sources share a scale; one whose own scale is fixed or of another width is rescaled."""
     if not settings["inputs"]:
-        raise _refusal(item, "Concat takes one tensor or more")
+        raise _refusal(item, "Concat takes one tensor or more", "hand it what it shall join")
     dtype = max((part.dtype for part in settings["inputs"]), key=lambda dtype: int_type(dtype).bytes)
     one_source = len({part.source.name for part in settings["inputs"]}) == 1
     parts = tuple(
@@ -324,6 +385,7 @@ SITE_RULES: dict[type[nn.Module], Callable[[FusedCall, dict], Site]] = {
     nn.Conv2d: _conv,
     nn.Linear: _conv,
     nn.ConvTranspose2d: _conv_transpose,
+    nn.BatchNorm2d: _lone_batch_norm,
     nn.PixelShuffle: _pixel_shuffle,
     Selection: lambda item, settings: SliceSite(item.call.module, **_keeping_type(settings)),
     nn.ReLU: lambda item, settings: RescaleSite(**{**settings, "relu": True}),

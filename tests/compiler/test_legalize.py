@@ -31,6 +31,7 @@ def small_march() -> March:
 def test_limits_are_found_one_by_one(op: Operator, into: Any, out: Any, found: list[tuple[str, int, int]]) -> None:
     findings = legalize(program(op, into, out), small_march())
     assert [(f.limit, f.value, f.allowed) for f in findings] == found
+    assert all(f.remedy for f in findings)
 
 
 def test_a_finding_says_where_and_how_much() -> None:
@@ -50,3 +51,4 @@ def test_an_unknown_operator_is_found() -> None:
     op = Softmax(name="s", inputs=("x",), output="y", source=SOURCE)
     (finding,) = legalize(program(op, (1, 1, 4), (1, 1, 4)), MARCH)
     assert str(finding).endswith("(, head.cls, fcos_head.py:31): the march has no such operator.")
+    assert finding.remedy == "use another operator, or another march"

@@ -137,7 +137,8 @@ def test_integers_need_scales() -> None:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (Chain(nn.Softmax(1)), r"inner.0 \(.*\): Softmax has no integer form; supported are AdaptiveAvgPool2d, Add, "),
+        (Chain(nn.Softsign()), r"inner.0 \(.*\): Softsign has no integer form; supported are AdaptiveAvgPool2d, Add, "),
+        (Chain(nn.Softmax(1)), r"Softmax has no integer form; take it out of the network: behind a DeQuantStub every"),
         (Chain(nn.MaxPool2d(2), nn.BatchNorm2d(3)), "this BatchNorm2d is not the only reader of a convolution"),
         (Chain(nn.Conv2d(3, 3, 3, padding="same")), "padding must be numbers, filled with zeros"),
         (Chain(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect")), "padding must be numbers, filled with zeros"),

@@ -18,6 +18,7 @@ from hatlite.quantization.sites.others import (
     RescaleSite,
 )
 from hatlite.quantization.sites.pairs import AddSite, MulSite, SubSite
+from hatlite.quantization.sites.stand_in import StandInSite
 
 __all__ = [
     "LUT_FUNCTIONS",
@@ -39,5 +40,6 @@ __all__ = [
     "RescaleSite",
     "Site",
     "SliceSite",
+    "StandInSite",
     "SubSite",
 ]

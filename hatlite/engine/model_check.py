@@ -1,0 +1,88 @@
+"""The check of a config's network before training: built with random weights, its problems traced to the config."""
+
+import ast
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from hatlite.analysis import ModelCheck, check_network
+from hatlite.engine.parts import example_image
+from hatlite.engine.run import Run
+from hatlite.errors import ConfigError, DataError
+from hatlite.march import get_march
+from hatlite.registry import OBJECT_REGISTRY
+
+__all__ = ["check_model_of"]
+
+
+def check_model_of(run: Run, shape: Sequence[int] | None = None) -> ModelCheck:
+    """Return what of the network of ``config['deploy_model']``, else ``config['model']``, runs on the config's march.
+
+    Args:
+        run: Config and where it came from; no checkpoint is read.
+        shape: (N, C, H, W) of the image; None takes ``deploy_inputs``, else the first image of validation.
+
+    Raises:
+        ConfigError: The config sets no model, or there is neither a shape nor an image.
+        CaptureError: The network does not run in float.
+        MarchError: The march is not registered.
+    """
+    march = get_march(run.config["march"])
+    key = "deploy_model" if "deploy_model" in run.config else "model"
+    if key not in run.config:
+        raise ConfigError(f"{run.source} sets no model; name the detector's dict `model`.", path="config['model']")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = OBJECT_REGISTRY.build(run.config[key], path=f"[{key!r}]")
+        size = shape if shape is not None else _example_shape(run)
+        example = torch.randint(-128, 128, (1, *size[1:])) / 128
+    qconfig = OBJECT_REGISTRY.build(run.config.get("qconfig", {"type": "QConfig"}), path="['qconfig']")
+    found = check_network(getattr(model, "network", model), qconfig, example, march)
+    placed = (replace(row, config=_config_place(run, key, row.module)) for row in found.operators)
+    return replace(found, operators=tuple(placed))
+
+
+def _example_shape(run: Run) -> Sequence[int]:
+    if "deploy_inputs" not in run.config and "val_data_loader" not in run.config:
+        raise ConfigError(
+            f"{run.source} has neither deploy_inputs nor val_data_loader, so the size of the image is unknown;"
+            ' give it, such as --input-shape "1,3,512,512".'
+        )
+    try:
+        return example_image(run).shape
+    except DataError as problem:
+        raise ConfigError(
+            f'{problem}\n  Without data give the size of the image, such as --input-shape "1,3,512,512".'
+        ) from problem
+
+
+def _config_place(run: Run, key: str, module: str) -> str:
+    """Return the entry of the config that the part `module` begins with was built from, with its line if it has one."""
+    part = module.partition(".")[0]
+    keys = [key, part] if isinstance(run.config[key], dict) and part in run.config[key] else [key]
+    line = _line_of(Path(run.source), keys)
+    entry = "config" + "".join(f"[{one!r}]" for one in keys)
+    return f"{entry} ({run.source}:{line})" if line else entry
+
+
+def _line_of(file: Path, keys: Sequence[str]) -> int | None:
+    """Return the line on which the dict ``keys[0]`` of a config sets ``keys[1]``; None where it does not do so."""
+    if not file.is_file():
+        return None
+    found: ast.AST | None = None
+    for node in ast.parse(file.read_bytes()).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == keys[0] for t in node.targets):
+            found = node.value
+    for key in keys[1:]:
+        found = _value(found, key)
+    return getattr(found, "lineno", None)
+
+
+def _value(node: ast.AST | None, key: str) -> ast.AST | None:
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return next((value for name, value in pairs if isinstance(name, ast.Constant) and name.value == key), None)
+    keywords = node.keywords if isinstance(node, ast.Call) else ()
+    return next((one.value for one in keywords if one.arg == key), None)
