@@ -1,6 +1,7 @@
 """Training, calibration and evaluation, stage by stage; importing this package registers every type of hatlite."""
 
 from hatlite.engine.batch_processor import MultiBatchProcessor
+from hatlite.engine.board import BoardStep, align_bpu, board_table
 from hatlite.engine.calibrator import Calibrator
 from hatlite.engine.comparison import compare_pictures
 from hatlite.engine.infer import class_names, infer_images
@@ -23,6 +24,7 @@ from hatlite.engine.trainer import Trainer
 
 __all__ = [
     "STAGE_KINDS",
+    "BoardStep",
     "Calibrator",
     "Callback",
     "Loop",
@@ -32,7 +34,9 @@ __all__ = [
     "RunInfo",
     "Stage",
     "Trainer",
+    "align_bpu",
     "align_stage",
+    "board_table",
     "certify_stage",
     "check_model_of",
     "class_names",

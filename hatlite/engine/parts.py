@@ -108,6 +108,7 @@ def predictor_config(run: Run, name: str) -> dict[str, Any]:
         return config[f"{name}_predictor"]
     trainers = [config.get(f"{one}_trainer", {}) for one in (name, *(stage.name for stage in run.stages))]
     metrics = config.get("val_metrics") or next((t["val_metrics"] for t in trainers if "val_metrics" in t), None)
-    loader = config.get(f"{name}_data_loader") if name == "int_infer" else None
+    own = {"int_infer": ("int_infer",), "align_bpu": ("align_bpu", "int_infer")}.get(name, ())
+    loader = next((config[f"{one}_data_loader"] for one in own if f"{one}_data_loader" in config), None)
     derived = {"type": "Predictor", "model": config["model"], "metrics": metrics}
     return {**derived, "data_loader": loader or config["val_data_loader"]}

@@ -5,6 +5,7 @@ the number of workers. A transform returns a new dict and leaves the arrays that
 may therefore serve several pictures, as a transform that joins images (:mod:`.join`) wants.
 """
 
+from hatlite.data.transforms.board import SubsampleChroma, ToYUV
 from hatlite.data.transforms.color import AugmentHSV
 from hatlite.data.transforms.crop import RandomCrop
 from hatlite.data.transforms.format import Normalize, ToTensor
@@ -23,6 +24,8 @@ __all__ = [
     "RandomFlip",
     "Resize",
     "Sample",
+    "SubsampleChroma",
     "ToTensor",
+    "ToYUV",
     "Transform",
 ]
