@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from hatlite.errors import CaptureError
 from hatlite.graph import Call, Capture
 from hatlite.nn import Add, Mul, Sub
 
-__all__ = ["FusedCall", "fuse"]
+__all__ = ["FusedCall", "fuse", "refusal"]
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -81,3 +82,15 @@ def _take_along(item: FusedCall, only_reader: dict[str, Call], holder: dict[str,
             item = replace(item, relu=True)
             holder[follower.name] = item.call.name
     return item
+
+
+def refusal(item: FusedCall, reason: str, remedy: str) -> CaptureError:
+    """Return the error that says what is wrong with a call, where it stands and what to write instead."""
+    return CaptureError(
+        f"{item.call.path} ({item.call.line}): {reason}; {remedy}.",
+        name=item.call.path,
+        path=item.call.line,
+        operator=type(item.call.module).__name__,
+        reason=reason,
+        remedy=remedy,
+    )

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from hatlite.errors import CaptureError
-from hatlite.graph import REPLACEMENTS, Capture, Refuse, Refused, Selection, capture, strictly
+from hatlite.graph import REPLACEMENTS, Refuse, Refused, Selection, capture, strictly
 from hatlite.nn import Add, Concat, DeQuantStub, Interpolate, Mul, QuantStub, Sub
 from hatlite.qparams import int_type
-from hatlite.quantization.fuse import FusedCall, fuse
+from hatlite.quantization.border import output_dtypes
+from hatlite.quantization.fuse import FusedCall, fuse, refusal
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.observer import observer
 from hatlite.quantization.qconfig import ActivationRule, QConfig
@@ -89,7 +90,7 @@ def _make_sites(stand_ins: StandIns, refuse: Refuse) -> tuple[dict[str, Site], d
     fused, holder = fuse(captured)
     calls = [item.call for item in fused if not isinstance(item.call.module, DeQuantStub)]
     qconfig.check_matched((call.path, type(call.module)) for call in calls)
-    wanted = _output_dtypes(captured, fused, holder, refuse)
+    wanted = output_dtypes(captured, fused, holder, refuse)
     sites: dict[str, Site] = {}
     aliases: dict[str, str] = {}
     for item in fused:
@@ -146,7 +147,7 @@ def _make_site(item: FusedCall, sites: dict[str, Site], wanted: str | None, stan
         "relu": item.relu,
         "fixed": rule.fixed_scale if rule.fixed and dtype != "int32" else None,
         "learn": rule.learn,
-        "scale_grid": qconfig.scale_grid,
+        "scale_grid": stand_ins.qconfig.scale_grid,
         "bits": rule.bits if dtype == "int8" else None,
     }
     for kind, make in SITE_RULES.items():
@@ -156,7 +157,7 @@ def _make_site(item: FusedCall, sites: dict[str, Site], wanted: str | None, stan
             return site
     known = ", ".join(sorted(kind.__name__ for kind in (*SITE_RULES, nn.Identity, DeQuantStub)))
     name = type(call.module).__name__
-    raise _refusal(item, f"{name} has no integer form", REPLACEMENTS.get(name, f"supported are {known}"))
+    raise refusal(item, f"{name} has no integer form", REPLACEMENTS.get(name, f"supported are {known}"))
 
 
 def _check_fixed(item: FusedCall, site: Site, rule: ActivationRule) -> None:
@@ -164,7 +165,7 @@ def _check_fixed(item: FusedCall, site: Site, rule: ActivationRule) -> None:
     if rule.fixed and not (site.source.is_fixed and site.source.path == item.call.path):
         own = "the raw accumulator, with one scale per channel" if site.dtype == "int32" else "the scale of its input"
         reason = f"a rule of the qconfig fixes its scale, but it has {own}"
-        raise _refusal(item, reason, "narrow the pattern of that rule")
+        raise refusal(item, reason, "narrow the pattern of that rule")
 
 
 def _settle_dtype(site: Site) -> Site:
@@ -177,65 +178,16 @@ def _settle_dtype(site: Site) -> Site:
 def _site_of(name: str, sites: dict[str, Site], item: FusedCall, stand_ins: StandIns) -> Site | None:
     if name == stand_ins.captured.input:
         if not isinstance(item.call.module, QuantStub):
-            raise _refusal(item, "the image must enter through a QuantStub", "let no other module read it")
+            raise refusal(item, "the image must enter through a QuantStub", "let no other module read it")
         return None
     if name in stand_ins.unusable:
         reason = (
             f"it reads what {stand_ins.unusable[name]} gives, which is refused and no tensor (N, C, H, W) or (N, C)"
         )
-        raise _refusal(item, reason, "mend that one first")
+        raise refusal(item, reason, "mend that one first")
     if name not in sites:
-        raise _refusal(item, "it reads a value behind a DeQuantStub, which is float", "move it outside the network")
+        raise refusal(item, "it reads a value behind a DeQuantStub, which is float", "move it outside the network")
     return sites[name]
-
-
-def _output_dtypes(captured: Capture, fused: list[FusedCall], holder: dict[str, str], refuse: Refuse) -> dict[str, str]:
-    """Return the dtype that a DeQuantStub asks of the call before it; check that outputs pass through one."""
-    modules = {item.call.name: item for item in fused}
-    wanted: dict[str, str] = {}
-    for item in fused:
-        if isinstance(item.call.module, DeQuantStub):
-            try:
-                wanted[item.inputs[0]] = _output_dtype(item, modules.get(item.inputs[0]), wanted, fused)
-            except CaptureError as problem:
-                refuse(problem)
-    for name, call in captured.outputs.items():
-        if holder[call] not in modules or not isinstance(modules[holder[call]].call.module, DeQuantStub):
-            refuse(_float_output(name))
-    return wanted
-
-
-def _output_dtype(stub: FusedCall, source: FusedCall | None, wanted: dict[str, str], fused: list[FusedCall]) -> str:
-    dtype = stub.call.module.dtype
-    if source is None or wanted.get(stub.inputs[0], dtype) != dtype:
-        reason = "two DeQuantStubs ask for different dtypes of one value, or of the image itself"
-        raise _refusal(stub, reason, "give both one dtype, behind an operation")
-    _check_high_precision(stub, source, fused)
-    return dtype
-
-
-def _float_output(name: str) -> CaptureError:
-    reason, remedy = "does not come from a DeQuantStub", "return what a DeQuantStub gives"
-    message = f"The output {name!r} of the network {reason}; {remedy}."
-    return CaptureError(message, name=name, operator="output", reason=f"it {reason}", remedy=remedy)
-
-
-def _check_high_precision(stub: FusedCall, source: FusedCall, fused: list[FusedCall]) -> None:
-    """int16 and int32 leave the accelerator directly from an operation that can produce them."""
-    dtype = stub.call.module.dtype
-    if dtype == "int8":
-        return
-    makers: tuple[type, ...] = (nn.Conv2d, nn.Linear)
-    if dtype != "int32":
-        makers += (nn.ConvTranspose2d, Add, Sub, Mul, *LUT_FUNCTIONS)
-    if isinstance(source.call.module, Refused):
-        return
-    if not isinstance(source.call.module, makers):
-        reason = f"{dtype} needs a convolution before the stub, not {type(source.call.module).__name__}"
-        raise _refusal(stub, reason, "use DeQuantStub('int8')")
-    readers = [item for item in fused if source.call.name in item.inputs and item is not stub]
-    if dtype == "int32" and any(not isinstance(item.call.module, DeQuantStub) for item in readers):
-        raise _refusal(stub, f"the raw accumulator is also read by {readers[0].call.path}", "use int8 or int16")
 
 
 def _check_linear(item: FusedCall, sites: dict[str, Site], refuse: Refuse) -> None:
@@ -243,18 +195,7 @@ def _check_linear(item: FusedCall, sites: dict[str, Site], refuse: Refuse) -> No
     if isinstance(item.call.module, nn.Linear) and isinstance(sites.get(item.call.name), ConvSite):
         if len(sites[item.call.name].shape) != 1:
             remedy = "for the channels of a picture use Conv2d with kernel_size=1"
-            refuse(_refusal(item, "Linear takes (N, C)", remedy))
-
-
-def _refusal(item: FusedCall, reason: str, remedy: str) -> CaptureError:
-    return CaptureError(
-        f"{item.call.path} ({item.call.line}): {reason}; {remedy}.",
-        name=item.call.path,
-        path=item.call.line,
-        operator=type(item.call.module).__name__,
-        reason=reason,
-        remedy=remedy,
-    )
+            refuse(refusal(item, "Linear takes (N, C)", remedy))
 
 
 def _input(item: FusedCall, settings: dict) -> Site:
@@ -267,7 +208,7 @@ def _input(item: FusedCall, settings: dict) -> Site:
 def _conv(item: FusedCall, settings: dict) -> Site:
     module = item.call.module
     if isinstance(module, nn.Conv2d) and (isinstance(module.padding, str) or module.padding_mode != "zeros"):
-        raise _refusal(item, "padding must be numbers, filled with zeros", "write padding=1 and padding_mode='zeros'")
+        raise refusal(item, "padding must be numbers, filled with zeros", "write padding=1 and padding_mode='zeros'")
     return ConvSite(module, item.batch_norm, **settings)
 
 
@@ -290,7 +231,7 @@ def _conv_transpose(item: FusedCall, settings: dict) -> Site:
 
 def _lone_batch_norm(item: FusedCall, settings: dict) -> Site:
     reason = "this BatchNorm2d is not the only reader of a convolution, so it cannot be folded"
-    raise _refusal(item, reason, "place it directly behind a Conv2d whose result nothing else reads")
+    raise refusal(item, reason, "place it directly behind a Conv2d whose result nothing else reads")
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
@@ -301,7 +242,7 @@ def _max_pool(item: FusedCall, settings: dict) -> Site:
     module = item.call.module
     if module.ceil_mode or _pair(module.dilation) != (1, 1) or module.return_indices:
         reason = "MaxPool2d must have ceil_mode=False, dilation=1, return_indices=False"
-        raise _refusal(item, reason, "leave these as torch has them; padding=1 keeps the last row")
+        raise refusal(item, reason, "leave these as torch has them; padding=1 keeps the last row")
     stride = module.stride if module.stride is not None else module.kernel_size
     shape = {"kernel_size": _pair(module.kernel_size), "stride": _pair(stride), "padding": _pair(module.padding)}
     return MaxPoolSite(**shape, **_keeping_type(settings))
@@ -312,7 +253,7 @@ def _avg_pool(item: FusedCall, settings: dict) -> Site:
     padding = _pair(module.padding)
     if module.ceil_mode or module.divisor_override or (padding != (0, 0) and not module.count_include_pad):
         reason = "AvgPool2d must have ceil_mode=False, no divisor_override and count padded pixels"
-        raise _refusal(item, reason, "leave these as torch has them")
+        raise refusal(item, reason, "leave these as torch has them")
     stride = module.stride if module.stride is not None else module.kernel_size
     return AvgPoolSite(_pair(module.kernel_size), _pair(stride), padding, **settings)
 
@@ -321,7 +262,7 @@ def _lut(item: FusedCall, settings: dict) -> Site:
     (source,) = settings["inputs"]
     if int_type(source.dtype).bytes > 1:
         kind = type(item.call.module).__name__
-        raise _refusal(
+        raise refusal(
             item,
             f"{kind} is a table of 256 entries and cannot take {source.dtype}",
             f"give its input, {source.path}, dtype int8 in the rules of the qconfig",
@@ -331,14 +272,14 @@ def _lut(item: FusedCall, settings: dict) -> Site:
 
 def _global_avg_pool(item: FusedCall, settings: dict) -> Site:
     if item.call.module.output_size not in (1, (1, 1), [1, 1]):
-        raise _refusal(item, "AdaptiveAvgPool2d must have output_size=1", "for windows use AvgPool2d")
+        raise refusal(item, "AdaptiveAvgPool2d must have output_size=1", "for windows use AvgPool2d")
     return AvgPoolSite(None, **settings)
 
 
 def _pad(item: FusedCall, settings: dict) -> Site:
     left, right, top, bottom = item.call.module.padding
     if min(left, right, top, bottom) < 0:
-        raise _refusal(item, "ZeroPad2d must not cut pixels off", "padding is 0 or more on every side")
+        raise refusal(item, "ZeroPad2d must not cut pixels off", "padding is 0 or more on every side")
     return PadSite((top, bottom, left, right), **_keeping_type(settings))
 
 
@@ -356,7 +297,7 @@ def _interpolate(item: FusedCall, settings: dict) -> Site:
 def _concat(item: FusedCall, settings: dict) -> Site:
     """Parts of several sources share a scale; one whose own scale is fixed or of another width is rescaled."""
     if not settings["inputs"]:
-        raise _refusal(item, "Concat takes one tensor or more", "hand it what it shall join")
+        raise refusal(item, "Concat takes one tensor or more", "hand it what it shall join")
     dtype = max((part.dtype for part in settings["inputs"]), key=lambda dtype: int_type(dtype).bytes)
     one_source = len({part.source.name for part in settings["inputs"]}) == 1
     parts = tuple(
