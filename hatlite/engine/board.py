@@ -10,6 +10,7 @@ import numpy as np
 from hatlite.data.transforms.board import board_steps
 from hatlite.engine.evaluation import source_dataset
 from hatlite.engine.parts import build_predictor
+from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run
 from hatlite.engine.stages import restore
 from hatlite.errors import ConfigError, StageError
@@ -57,6 +58,23 @@ def align_bpu(run: Run, program: Path | None = None) -> list[BoardStep]:
     stage = next((stage.name for stage in run.stages if stage.kind == "int_infer"), None)
     if stage is None:
         raise StageError("The config lists no stage of kind 'int_infer', so there is no program to evaluate.")
+    _, dataset = _predictor(run)
+    found: list[BoardStep] = []
+    before: list[np.ndarray] | None = None
+    for name, transforms in board_steps(dataset.transforms).items():
+        # A new one each time: the loader's workers keep the data set that they started with.
+        predictor, dataset = _predictor(run)
+        dataset.transforms = transforms
+        restore(run, stage, predictor.model, program)
+        inputs = _inputs(dataset)
+        luma, chroma = _change(before or inputs, inputs)
+        found.append(BoardStep(name, predictor.predict(), luma, chroma))
+        before = inputs
+    return found
+
+
+def _predictor(run: Run) -> tuple[Predictor, Any]:
+    """Return what evaluates the run's pictures, and the data set below its loader."""
     predictor = build_predictor(run, "align_bpu")
     dataset = source_dataset(predictor.data_loader)
     if not hasattr(dataset, "read") or not hasattr(dataset, "transforms"):
@@ -64,16 +82,7 @@ def align_bpu(run: Run, program: Path | None = None) -> list[BoardStep]:
             f"align_bpu starts from the bytes of image files, and {type(dataset).__name__} has none; give the config an"
             " align_bpu_data_loader on a data set of files, such as CocoFromImage."
         )
-    restore(run, stage, predictor.model, program)
-    found: list[BoardStep] = []
-    before: list[np.ndarray] | None = None
-    for name, transforms in board_steps(dataset.transforms).items():
-        dataset.transforms = transforms
-        inputs = _inputs(dataset)
-        luma, chroma = _change(before or inputs, inputs)
-        found.append(BoardStep(name, predictor.predict(), luma, chroma))
-        before = inputs
-    return found
+    return predictor, dataset
 
 
 def _inputs(dataset: Any) -> list[np.ndarray]:

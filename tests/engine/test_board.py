@@ -57,6 +57,13 @@ def test_the_first_step_is_int_infer_and_each_later_one_changes_its_part(drawn: 
     assert f"| int_infer | {steps[0].metrics['mAP']:.4f} | " in text
 
 
+def test_workers_of_a_loader_see_every_step(drawn: dict[str, Any]) -> None:
+    run = finished(drawn)
+    alone = [step.metrics["mAP"] for step in align_bpu(run)]
+    drawn["val_data_loader"]["num_workers"] = 1
+    assert [step.metrics["mAP"] for step in align_bpu(Run(drawn))] == alone
+
+
 @pytest.mark.parametrize("name", ["validation_hbir.py", "align_bpu_validation.py"])
 def test_the_tool_has_two_names(
     name: str, drawn: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
