@@ -49,6 +49,16 @@ INLINE void take(const step *s, cursor *at, pixels *p, const int P) {
     }
 }
 
+/* Return 16 bytes of a vector as int32. Some compilers want the number of a lane as a literal, before any unrolling. */
+INLINE __m512i lane_of(__m512i bytes, const int lane) {
+    switch (lane) {
+    case 0: return _mm512_cvtepu8_epi32(_mm512_castsi512_si128(bytes));
+    case 1: return _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(bytes, 1));
+    case 2: return _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(bytes, 2));
+    default: return _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(bytes, 3));
+    }
+}
+
 /* Round B vectors of each of P pixels in float32, add what is fused, store bytes. Packing works in 128-bit lanes, so
    that vector b's four channels of lane l lie in group 4·l + b; `order` brings them back. */
 INLINE void store(const step *s, __m512i acc[][4], const pixels *p, int channel, const int B, const int P, const int fused) {
@@ -75,7 +85,7 @@ INLINE void store(const step *s, __m512i acc[][4], const pixels *p, int channel,
             v[b] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][b]), factor));
             if (fused) {
                 v[b] = _mm512_mullo_epi32(_mm512_min_epi32(_mm512_max_epi32(v[b], low), high), ma);
-                __m512i y = _mm512_mullo_epi32(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(other, b)), mb);
+                __m512i y = _mm512_mullo_epi32(lane_of(other, b), mb);
                 v[b] = _mm512_sra_epi32(_mm512_add_epi32(_mm512_add_epi32(v[b], half), y), shift);
             }
         }

@@ -1,5 +1,6 @@
 """Compiles the C files beside this one at first use and loads them; the result is kept in the user's cache folder."""
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -34,7 +35,7 @@ def load_library() -> ctypes.CDLL:
     """
     if platform.machine() not in PROCESSORS:
         raise RuntimeError(f"the native engine is written for x86-64 with AVX-512 VNNI; this is {platform.machine()}")
-    library = ctypes.CDLL(str(_compiled()))
+    library = _loaded(_compiled())
     if not library.usable():
         raise RuntimeError("this processor has no AVX-512 VNNI, which the native engine needs")
     library.step_bytes.restype = ctypes.c_int64
@@ -45,6 +46,22 @@ def load_library() -> ctypes.CDLL:
     return library
 
 
+def _loaded(file: Path) -> ctypes.CDLL:
+    """Load `file`; one that does not load, such as the rest of a full disk, goes and is compiled once more."""
+    try:
+        return ctypes.CDLL(str(file))
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.unlink()
+    try:
+        return ctypes.CDLL(str(_compiled()))
+    except OSError as problem:
+        raise RuntimeError(
+            f"the native engine compiled {file}, which does not load: {problem}; set XDG_CACHE_HOME to a folder that"
+            " programs may run from"
+        ) from None
+
+
 def _compiled() -> Path:
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))), None)
     if compiler is None:
@@ -52,9 +69,9 @@ def _compiled() -> Path:
     sources = sorted(FOLDER.glob("*.[ch]"))
     text = b"\0".join([compiler.encode(), " ".join(FLAGS).encode(), *(file.read_bytes() for file in sources)])
     target = cache_folder() / f"native-{hashlib.sha256(text).hexdigest()[:16]}.so"
-    if target.exists():
-        return target
     try:
+        if target.exists():
+            return target
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         building = Path(tempfile.mkdtemp(dir=target.parent)) / target.name
     except OSError as problem:
@@ -62,7 +79,7 @@ def _compiled() -> Path:
             f"the native engine cannot write to {target.parent}: {problem}; set XDG_CACHE_HOME"
         ) from None
     command = [compiler, *FLAGS, "-o", str(building), *(str(file) for file in sources if file.suffix == ".c")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode == 0:
         os.replace(building, target)  # whole or not at all, also when two processes compile at once
     shutil.rmtree(building.parent, ignore_errors=True)

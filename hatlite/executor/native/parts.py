@@ -96,6 +96,14 @@ def _rounding(part: Part, rule: Requantize, reach: tuple[Any, Any], order: Calla
     part.point("shift", np.maximum(order(shift), 1), np.int64)
 
 
+def _place_window(step: Step, op: Operator, x: TensorType) -> None:
+    """Fill in padding, stride and dilation; those beyond the padded picture mean its size, whatever int32 holds."""
+    step.pad_y, step.pad_x = padding = getattr(op, "padding", (0, 0))
+    for name in ("stride", "dilation"):
+        for axis, value, side, pad in zip("yx", getattr(op, name, (1, 1)), x.shape[:2], padding, strict=True):
+            setattr(step, f"{name}_{axis}", min(value, side + 2 * pad))
+
+
 def _weighted(op: Conv2d | Linear, program: IntProgram) -> Part | None:
     x, y = (program.values[name] for name in (op.inputs[0], op.output))
     groups, channels = getattr(op, "groups", 1), len(op.weight.values)
@@ -105,11 +113,7 @@ def _weighted(op: Conv2d | Linear, program: IntProgram) -> Part | None:
     step = Step(stores=STORES[y.dtype], low=-INT32 if op.activation_min is None else op.activation_min)
     part = Part([step])
     step.kernel_y, step.kernel_x = op.weight.values.shape[1:3]
-    for name in ("stride", "dilation"):
-        pair = getattr(op, name, (1, 1))
-        for axis, value in zip("yx", pair, strict=True):
-            setattr(step, f"{name}_{axis}", value)
-    step.pad_y, step.pad_x = getattr(op, "padding", (0, 0))
+    _place_window(step, op, x)
     part.padding = max(step.pad_y, step.pad_x)
     order: Callable[[Ints], Ints]
     if groups == 1:
@@ -176,9 +180,8 @@ def _add(op: Add, program: IntProgram) -> Part | None:
 
 
 def _max_pool(op: MaxPool2d, program: IntProgram) -> Part | None:
-    (kernel_y, kernel_x), (stride_y, stride_x), (pad_y, pad_x) = op.kernel, op.stride, op.padding
-    window = {"kernel_y": kernel_y, "kernel_x": kernel_x, "pad_y": pad_y, "pad_x": pad_x}
-    step = Step(kind=Kind.MAX_POOL, stride_y=stride_y, stride_x=stride_x, **window)
+    step = Step(kind=Kind.MAX_POOL, kernel_y=op.kernel[0], kernel_x=op.kernel[1])
+    _place_window(step, op, program.values[op.inputs[0]])
     return Part([step]) if _all_bytes(op, program) else None
 
 

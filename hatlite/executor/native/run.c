@@ -1,6 +1,7 @@
 /* A team of threads takes all steps one after the other; a barrier ends each. */
 
 #include <omp.h>
+#include <unistd.h>
 
 #include "step.h"
 
@@ -28,7 +29,15 @@ int usable(void) {
 
 int64_t step_bytes(void) { return sizeof(step); }
 
+/* OpenMP keeps its threads. A forked process has none of them and would wait for ever; it takes the steps alone. */
+static int may_start(int threads) {
+    static pid_t owner;
+    if (threads > 1 && !owner) owner = getpid();
+    return threads > 1 && owner != getpid() ? 1 : threads;
+}
+
 void run(const step *steps, int64_t count, int threads) {
+    threads = may_start(threads);
 #pragma omp parallel num_threads(threads)
     {
         int thread = omp_get_thread_num(), team = omp_get_num_threads();

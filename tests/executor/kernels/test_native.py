@@ -1,5 +1,8 @@
 """The native engine gives the reference's integers for every shape of tile, window and rounding."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +15,7 @@ from hatlite.executor.native.library import load_library
 from hatlite.executor.native.parts import RULE
 from hatlite.executor.self_test import threshold_program
 from hatlite.ops.integer.certificate import agrees
-from hatlite.program import Add, Conv2d, IntProgram, Port, Requantize, Sub, TensorType, Weight
+from hatlite.program import Add, Conv2d, IntProgram, MaxPool2d, Port, Requantize, Sub, TensorType, Weight
 from hatlite.program.samples import random_inputs, random_program
 from hatlite.program.shapes import output_shape
 
@@ -127,6 +130,42 @@ def test_a_channel_without_a_proof_is_rounded_in_64_bits():
     stubborn = replace(program, ops=(replace(op, requantize=rule, bias=op.bias * 0),))
     assert Executor(stubborn, "native").kernels == {"thresholds": "native, 64-bit rounding"}
     equal(stubborn, {"img": image})
+
+
+@pytest.mark.parametrize("stride", [(2**32 - 1, 1), (2**32, 2), (1, 2**40)])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_strides_far_beyond_the_picture(stride, pooled):
+    values = {"x": TensorType((5, 6, 16), "int8", 1.0)}
+    if pooled:
+        op = MaxPool2d(name="far", inputs=("x",), output="y", kernel=(3, 3), stride=stride, padding=(1, 1))
+        values["y"] = TensorType(output_shape(op, values["x"].shape), "int8", 1.0)
+    else:
+        rng = np.random.default_rng(0)
+        op = convolution(rng, "far", "x", values, channels=16, out="int8", kernel=(3, 3), stride=stride)
+    program = program_of([op], values, op.output)
+    equal(program, random_inputs(program, 0))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_does_not_wait_for_threads_that_it_lacks():
+    """In a process of its own, so that neither the threads of torch nor those of pytest are forked."""
+    script = """
+import os, signal, sys, torch
+from hatlite.executor import Executor
+from hatlite.executor.self_test import threshold_program
+torch.set_num_threads(2)
+program, image = threshold_program("int8")
+executor, inputs = Executor(program, "native"), {"img": image}
+expected = executor.run(inputs)
+child = os.fork()
+if not child:
+    signal.alarm(20)  # ends a process that waits
+    got = executor.run(inputs)
+    os._exit(int(any((got[name] != expected[name]).any() for name in expected)))
+sys.exit(os.waitpid(child, 0)[1] != 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_batch_sizes_take_turns_and_runs_repeat():

@@ -1,6 +1,8 @@
 """Why the native engine cannot run is one sentence; what was compiled is kept."""
 
+import shutil
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -83,3 +85,57 @@ def test_it_compiles_once(monkeypatch, tmp_path):
     assert first == second and first.exists() and len(commands) == 1
     assert sum(str(part).endswith(".c") for part in commands[0]) == 4
     assert [file.name for file in first.parent.iterdir()] == [first.name]
+
+
+def test_a_folder_that_cannot_be_searched(monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(library.shutil, "which", lambda name: "/bin/cc")
+    monkeypatch.setattr(library.Path, "exists", refuse)
+    with pytest.raises(RuntimeError, match=r"cannot write to .*hatlite: .*Permission denied; set XDG_CACHE_HOME"):
+        library._compiled()
+
+
+def _compiler_that_writes(monkeypatch, tmp_path, *texts):
+    """Each call of the compiler writes the next text; a file with the text ``good`` loads."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(library.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(library.shutil, "which", lambda name: "/bin/cc")
+    written = iter(texts)
+
+    def compiler(command, **options):
+        Path(command[command.index("-o") + 1]).write_text(next(written))
+        return SimpleNamespace(returncode=0, stderr="")
+
+    def load(file):
+        if Path(file).read_text() != "good":
+            raise OSError(f"{file}: file too short")
+        return "loaded"
+
+    monkeypatch.setattr(library.subprocess, "run", compiler)
+    monkeypatch.setattr(library.ctypes, "CDLL", load)
+
+
+def test_a_damaged_file_in_the_cache_is_compiled_again(monkeypatch, tmp_path):
+    _compiler_that_writes(monkeypatch, tmp_path, "damaged", "good")
+    assert library._loaded(library._compiled()) == "loaded"
+    assert [file.read_text() for file in (tmp_path / "hatlite").iterdir()] == ["good"]
+
+
+def test_a_folder_that_nothing_runs_from(monkeypatch, tmp_path):
+    """Such as one mounted noexec: an error that callers expect, and automatic choice takes another engine."""
+    _compiler_that_writes(monkeypatch, tmp_path, "bad", "bad")
+    with pytest.raises(RuntimeError, match=r"compiled .*\.so, which does not load: .*too short; set XDG_CACHE_HOME to"):
+        library.load_library()
+
+
+def test_literals_do_not_wait_for_an_optimiser(tmp_path):
+    """Lanes and shifts are literals where clang wants them in the source, as GCC does when it optimises nothing."""
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler is None or library.platform.machine() not in library.PROCESSORS:
+        pytest.skip("needs a C compiler for x86-64")
+    for source in library.FOLDER.glob("*.c"):
+        command = [compiler, *library.FLAGS, "-O0", "-S", "-o", str(tmp_path / "out.s"), str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
