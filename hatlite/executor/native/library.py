@@ -18,6 +18,7 @@ __all__ = ["load_library"]
 FOLDER = Path(__file__).parent
 VECTORS = [f"-mavx512{part}" for part in ("f", "bw", "dq", "vl", "vnni")]
 FLAGS = ["-O3", "-std=gnu11", "-shared", "-fPIC", "-fopenmp", *VECTORS]
+DIGEST = hashlib.sha256().digest_size
 PROCESSORS = ("x86_64", "AMD64")
 
 
@@ -47,7 +48,7 @@ def load_library() -> ctypes.CDLL:
 
 
 def _loaded(file: Path) -> ctypes.CDLL:
-    """Load `file`; one that does not load, such as the rest of a full disk, goes and is compiled once more."""
+    """Load `file`; one that does not load, such as another machine's, goes and is compiled once more."""
     try:
         return ctypes.CDLL(str(file))
     except OSError:
@@ -62,6 +63,12 @@ def _loaded(file: Path) -> ctypes.CDLL:
         ) from None
 
 
+def _is_whole(file: Path) -> bool:
+    """Whether a file ends with the digest of the rest; to load one that was cut off would end the process."""
+    code = file.read_bytes()
+    return hashlib.sha256(code[:-DIGEST]).digest() == code[-DIGEST:]
+
+
 def _compiled() -> Path:
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))), None)
     if compiler is None:
@@ -70,7 +77,7 @@ def _compiled() -> Path:
     text = b"\0".join([compiler.encode(), " ".join(FLAGS).encode(), *(file.read_bytes() for file in sources)])
     target = cache_folder() / f"native-{hashlib.sha256(text).hexdigest()[:16]}.so"
     try:
-        if target.exists():
+        if target.exists() and _is_whole(target):
             return target
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         building = Path(tempfile.mkdtemp(dir=target.parent)) / target.name
@@ -81,6 +88,8 @@ def _compiled() -> Path:
     command = [compiler, *FLAGS, "-o", str(building), *(str(file) for file in sources if file.suffix == ".c")]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode == 0:
+        code = building.read_bytes()
+        building.write_bytes(code + hashlib.sha256(code).digest())
         os.replace(building, target)  # whole or not at all, also when two processes compile at once
     shutil.rmtree(building.parent, ignore_errors=True)
     if done.returncode:

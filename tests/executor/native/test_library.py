@@ -109,7 +109,7 @@ def _compiler_that_writes(monkeypatch, tmp_path, *texts):
         return SimpleNamespace(returncode=0, stderr="")
 
     def load(file):
-        if Path(file).read_text() != "good":
+        if not Path(file).read_bytes().startswith(b"good"):
             raise OSError(f"{file}: file too short")
         return "loaded"
 
@@ -120,7 +120,16 @@ def _compiler_that_writes(monkeypatch, tmp_path, *texts):
 def test_a_damaged_file_in_the_cache_is_compiled_again(monkeypatch, tmp_path):
     _compiler_that_writes(monkeypatch, tmp_path, "damaged", "good")
     assert library._loaded(library._compiled()) == "loaded"
-    assert [file.read_text() for file in (tmp_path / "hatlite").iterdir()] == ["good"]
+    assert [file.read_bytes()[:4] for file in (tmp_path / "hatlite").iterdir()] == [b"good"]
+
+
+def test_a_file_that_was_cut_off_is_never_loaded(monkeypatch, tmp_path):
+    """The loader of ELF files maps what is not there, and the process dies of SIGBUS."""
+    _compiler_that_writes(monkeypatch, tmp_path, "good and long", "good")
+    file = library._compiled()
+    file.write_bytes(file.read_bytes()[:8])
+    assert library._compiled() == file and file.read_bytes().startswith(b"good") and file.stat().st_size == 4 + 32
+    assert library._compiled() == file  # and is kept
 
 
 def test_a_folder_that_nothing_runs_from(monkeypatch, tmp_path):
