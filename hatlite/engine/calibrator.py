@@ -10,8 +10,8 @@ from hatlite.engine.loop import Callback, Loop
 from hatlite.engine.processes import copy_parameters, merge_observers, process
 from hatlite.errors import ConfigError
 from hatlite.log import get_logger
+from hatlite.quantization import check_balance, format_ranges, site_ranges
 from hatlite.quantization import equalize as equalize_channels
-from hatlite.quantization import format_ranges, site_ranges
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["Calibrator"]
@@ -54,8 +54,8 @@ class Calibrator(Loop):
     ) -> None:
         if num_steps < 1:
             raise ConfigError(f"Calibrator: num_steps is {num_steps}; expected at least 1 batch.")
-        if equalize is not None and not 0.0 <= equalize <= 1.0:
-            raise ConfigError(f"Calibrator: equalize is {equalize}; expected a balance of 0…1, or None for none.")
+        if equalize is not None:
+            check_balance(equalize)
         super().__init__(
             model,
             data_loader,

@@ -1,6 +1,6 @@
 """Float networks become fake-quant graphs whose forward is the integer arithmetic itself."""
 
-from hatlite.quantization.equalize import equalize
+from hatlite.quantization.equalize import check_balance, equalize
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.prepare import check_rules, prepare
 from hatlite.quantization.qconfig import QConfig
@@ -10,6 +10,7 @@ __all__ = [
     "FakeQuantGraph",
     "QConfig",
     "SiteRange",
+    "check_balance",
     "check_rules",
     "equalize",
     "format_ranges",

@@ -18,7 +18,7 @@ from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.observer import Observer
 from hatlite.quantization.sites import ConvSite, Site
 
-__all__ = ["Pair", "equalize"]
+__all__ = ["Pair", "check_balance", "equalize"]
 
 LAYERS = (nn.Conv2d, nn.Linear)
 LIMIT = 2.0**10
@@ -53,6 +53,16 @@ class _ChannelMaximum(Observer):
         self.seen = torch.maximum(self.seen.to(largest), largest)
 
 
+def check_balance(balance: float) -> None:
+    """Refuse a balance that :func:`equalize` cannot take.
+
+    Raises:
+        QuantizationError: It is outside 0…1.
+    """
+    if not 0.0 <= balance <= 1.0:
+        raise QuantizationError(f"equalize: balance is {balance}; expected 0 ≤ balance ≤ 1.")
+
+
 @torch.no_grad()
 def equalize(graph: FakeQuantGraph, img: torch.Tensor, balance: float = 0.6) -> list[Pair]:
     """Equalise the channels between all pairs of layers that allow it; call it before calibration.
@@ -71,8 +81,7 @@ def equalize(graph: FakeQuantGraph, img: torch.Tensor, balance: float = 0.6) -> 
     Raises:
         QuantizationError: `balance` is outside 0…1, or a value is NaN or infinite.
     """
-    if not 0.0 <= balance <= 1.0:
-        raise QuantizationError(f"equalize: balance is {balance}; expected 0 ≤ balance ≤ 1.")
+    check_balance(balance)
     pairs = list(_pairs(graph))
     watching = {site.name: _ChannelMaximum() for pair in pairs for site in pair.writers}
     graph.watch(img, watching)

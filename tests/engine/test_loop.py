@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from hatlite.engine import Calibrator, Callback, Loop, MultiBatchProcessor, Predictor, RunInfo, Trainer
-from hatlite.errors import ConfigError
+from hatlite.errors import ConfigError, QuantizationError
 from hatlite.quantization import QConfig, prepare
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -149,6 +149,8 @@ def test_the_calibrator_sees_so_many_batches_fixes_the_scales_and_reports_ranges
 def test_calibration_needs_a_batch(model, data_loader):
     with pytest.raises(ConfigError, match="Calibrator: num_steps is 0; expected at least 1 batch"):
         Calibrator(model, data_loader, num_steps=0)
+    with pytest.raises(QuantizationError, match=r"equalize: balance is 2\.0; expected 0 ≤ balance ≤ 1\."):
+        Calibrator(model, data_loader, equalize=2.0)
 
 
 def test_a_predictor_needs_a_metric(model, data_loader):
