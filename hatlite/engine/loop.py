@@ -48,7 +48,13 @@ class Callback:
     Callbacks run in the order of their list, and that order is the whole rule. One that works with all the rest stands
     as ``StatsMonitor, MetricUpdater, ExponentialMovingAverage, CosLrUpdater, Validation, Checkpoint, TensorBoard``: the
     average must exist before it is validated, metrics before a checkpoint carries them and a log shows them.
+
+    Attributes:
+        first_process_only: Of several processes only the first one calls it, because all it does is to print or to
+            write logs; one that touches the model, the optimizer or ``loop.metrics`` leaves this False.
     """
+
+    first_process_only = False
 
     def on_loop_begin(self, loop: Loop) -> None:
         """Run once, before the first epoch and before a checkpoint is resumed."""

@@ -29,6 +29,8 @@ class StatsMonitor(Callback):
         log_freq: Steps between two lines.
     """
 
+    first_process_only = True
+
     def __init__(self, log_freq: int = 50) -> None:
         self.log_freq = log_freq
         self.bar: tqdm | None = None
@@ -92,6 +94,8 @@ class MetricUpdater(Callback):
         epoch_log_freq: Epochs between two lines.
         log_prefix: Put before each name.
     """
+
+    first_process_only = True
 
     def __init__(
         self,

@@ -20,6 +20,8 @@ class TensorBoard(Callback):
         step_log_interval: Steps between two points of the losses.
     """
 
+    first_process_only = True
+
     def __init__(self, log_dir: str | None = None, step_log_interval: int = 10) -> None:
         self.log_dir = log_dir
         self.step_log_interval = step_log_interval
