@@ -1,16 +1,123 @@
-"""How every tool ends: a sentence and exit code 2 instead of a traceback."""
+"""What every tool shares: its parser, the arguments that name a run, and how it ends.
 
+A tool is a ``parser()`` that declares its own flags on a :class:`ToolParser`, and a ``main(args)`` that imports the
+heavy part and calls it; :func:`start` puts the two together. Nothing here imports more than the standard library, so
+that ``--help`` answers at once.
+"""
+
+import argparse
+import difflib
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from hatlite.errors import HatliteError
 
+__all__ = ["ToolParser", "count", "run_tool", "start"]
+
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+class ToolParser(argparse.ArgumentParser):
+    """Parser of a tool, with the flags that tools share; a wrong command line ends with one sentence and exit code 2.
+
+    Args:
+        description: The tool's docstring: a sentence, then examples.
+    """
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        )
+        self.shared = self.add_argument_group("shared by all tools")
+        self.shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        self.needs_config = False
+
+    def add_config(self, *, positional: bool = True, required: bool = True) -> None:
+        """Declare the config, which may stand alone or behind ``--config``, and ``--opts``.
+
+        Args:
+            positional: Allow it to stand alone; a tool whose first word is something else does not.
+            required: End with a sentence when it is not named.
+        """
+        self.needs_config = required
+        text = "config file: Python, dicts, one complete run"
+        if positional:
+            self.add_argument("config", nargs="?", metavar="CONFIG", action=_OnceOnly, help=text)
+            text = "the same, where it does not stand alone"
+        self.shared.add_argument("--config", "-c", metavar="CONFIG", action=_OnceOnly, help=text)
+        self.shared.add_argument(
+            "--opts",
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="KEY=VALUE",
+            help="override values of the config, such as num_epochs=2 model.head.feat_channels=32",
+        )
+
+    def add_device(self) -> None:
+        """Declare where the tool runs."""
+        self.shared.add_argument("--device", help="cpu, cuda or cuda:0; default: what the config says, else cpu")
+
+    # argparse overloads this one over the kind of namespace, which no tool chooses
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Return the arguments; a wrong command line ends the tool."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"{unknown[0]!r} is no argument of this tool.{self._near(unknown[0])}")
+        if self.needs_config and found.config is None:
+            self.error("the config is missing; name its file, such as --config configs/detection/fcos/NAME.py")
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong in one line and where the flags are explained; exit with 2."""
+        self.exit(USER_ERROR, f"{self.prog}: {message}\n  All arguments: python {sys.argv[0]} --help\n")
+
+    def _near(self, word: str) -> str:
+        known = [flag for action in self._actions for flag in action.option_strings]
+        close = difflib.get_close_matches(word.partition("=")[0], known, 1)
+        return f" Did you mean {close[0]!r}?" if close else ""
+
+
+class _OnceOnly(argparse.Action):
+    """Keeps one value for an argument that can be named in two ways; different values are an error."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, option: str | None = None
+    ) -> None:
+        before = getattr(namespace, self.dest, None)
+        if value is not None and before not in (None, value):
+            parser.error(f"two configs are named, {before} and {value}; name one.")
+        setattr(namespace, self.dest, before if value is None else value)
+
+
+def count(least: int) -> Callable[[str], int]:
+    """Return the type of an argument that is a whole number from `least` up."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"is {text!r}; expected a whole number from {least} up")
+        return int(text)
+
+    return read
+
+
+def start(main: Callable[[argparse.Namespace], int | None], parser: ToolParser) -> NoReturn:
+    """Read the command line, run `main` on it and end the process."""
+    args = parser.parse_args()
+    code = run_tool(lambda: main(args), debug=args.debug)
+    if code == BROKEN_PIPE:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+    sys.exit(code)
 
 
 def run_tool(main: Callable[[], int | None], *, debug: bool = False) -> int:
-    """Call `main` and return the exit code; a :class:`HatliteError` is printed as its message alone.
+    """Call `main` and return the exit code; what the user can mend is printed as a sentence, without a traceback.
+
+    That is a :class:`HatliteError`, or what the system said about a file.
 
     Args:
         main: The tool's work; None counts as 0.
@@ -18,11 +125,17 @@ def run_tool(main: Callable[[], int | None], *, debug: bool = False) -> int:
     """
     try:
         return main() or 0
-    except HatliteError as error:
-        if debug:
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        return BROKEN_PIPE
+    except (HatliteError, OSError) as error:
+        if debug or (not isinstance(error, HatliteError) and error.filename is None):
             raise
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{type(error).__name__}: {_sentence(error)}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
+
+
+def _sentence(error: HatliteError | OSError) -> str:
+    return str(error) if isinstance(error, HatliteError) else f"{error.filename}: {error.strerror}."

@@ -1,8 +1,12 @@
-"""How tools end."""
+"""What tools share: flags, and how they end."""
+
+import argparse
+import subprocess
+import sys
 
 import pytest
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, count, run_tool, start
 from hatlite.errors import DataError
 
 
@@ -38,6 +42,87 @@ def test_an_interrupt_ends_as_shells_expect(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == "Interrupted.\n"
 
 
+def test_what_the_system_says_about_a_file_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_tool(lambda: open("/nowhere/file")) == 2
+    assert capsys.readouterr().err == "FileNotFoundError: /nowhere/file: No such file or directory.\n"
+
+
+def test_a_reader_who_has_seen_enough_is_no_error() -> None:
+    code = "from hatlite.command import ToolParser, start; start(lambda args: print('x' * 10**6), ToolParser(None))"
+    tool = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    tool.stdout.close()
+    assert (tool.wait(60), tool.stderr.read()) == (141, b"")
+    tool.stderr.close()
+
+
 def test_a_bug_is_not_hidden() -> None:
     with pytest.raises(RuntimeError, match=r"^a bug$"):
         run_tool(stumble)
+
+
+@pytest.fixture
+def parser() -> ToolParser:
+    parser = ToolParser("A tool.")
+    parser.add_config()
+    parser.add_device()
+    parser.add_argument("--stage", "-s", default="float")
+    parser.add_argument("--num-images", type=count(1))
+    return parser
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", "a.py"],
+        ["-c", "a.py"],
+        ["a.py"],
+        ["--stage", "qat", "a.py", "--device", "cpu"],
+        ["a.py", "--config", "a.py"],
+        ["--config", "a.py", "a.py"],
+    ],
+)
+def test_the_config_is_named_in_one_of_two_ways(parser: ToolParser, words: list[str]) -> None:
+    assert parser.parse_args(words).config == "a.py"
+
+
+def test_overrides_add_up(parser: ToolParser) -> None:
+    assert parser.parse_args(["a.py", "--opts", "a=1", "b=2", "--opts", "c=3"]).opts == ["a=1", "b=2", "c=3"]
+    assert parser.parse_args(["a.py"]).opts == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "the config is missing; name its file, such as --config configs/"),
+        (["a.py", "-c", "b.py"], "two configs are named, a.py and b.py; name one."),
+        (["a.py", "--confg", "b.py"], "'--confg' is no argument of this tool. Did you mean '--config'?"),
+        (["a.py", "b.py"], "'b.py' is no argument of this tool."),
+        (["a.py", "--stag", "qat"], "'--stag' is no argument of this tool. Did you mean '--stage'?"),
+        (["a.py", "--num-images", "0"], "argument --num-images: is '0'; expected a whole number from 1 up"),
+        (["a.py", "--opts"], "argument --opts: expected at least one argument"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence(
+    parser: ToolParser, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        parser.parse_args(words)
+    said = capsys.readouterr().err.splitlines()
+    assert sentence in said[0]
+    assert len(said) == 2 and said[1].endswith("--help")
+
+
+def test_a_config_may_be_optional_and_not_stand_alone() -> None:
+    parser = ToolParser(None)
+    parser.add_argument("file", nargs="?")
+    parser.add_config(positional=False, required=False)
+    args = parser.parse_args(["a.hbir"])
+    assert (args.file, args.config) == ("a.hbir", None)
+
+
+def test_a_tool_starts_and_ends(monkeypatch: pytest.MonkeyPatch, parser: ToolParser) -> None:
+    seen: list[argparse.Namespace] = []
+    monkeypatch.setattr("sys.argv", ["tool.py", "a.py"])
+    with pytest.raises(SystemExit, match=r"^7$"):
+        start(lambda args: seen.append(args) or 7, parser)
+    assert seen[0].config == "a.py"

@@ -14,7 +14,7 @@ sys.argv = [sys.argv[1], "--help"]
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 except SystemExit as end:
-    loaded = {"torch", "torchvision", "cv2"} & set(sys.modules)
+    loaded = {"torch", "torchvision", "numpy", "cv2", "pycocotools", "onnx", "onnxruntime"} & set(sys.modules)
     sys.exit(f"--help loads {', '.join(sorted(loaded))}" if loaded else end.code)
 sys.exit("--help did not end the tool")
 """

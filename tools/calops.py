@@ -4,19 +4,16 @@ Example: python tools/calops.py --config configs/detection/fcos/fcos_efficientne
 """
 
 import argparse
-import sys
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, start
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """Return the parser of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", "-c", required=True, help="config file")
+    parser = ToolParser(__doc__)
+    parser.add_config()
     parser.add_argument("--input-shape", required=True, metavar="N,C,H,W", help='for example "1,3,512,512"')
     parser.add_argument("--method", choices=("hook", "fx"), default="hook", help="both give the same numbers")
-    parser.add_argument("--opts", nargs="+", default=[], metavar="KEY=VALUE", help="override values of the config")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
@@ -43,5 +40,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parser().parse_args()
-    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
+    start(main, parser())

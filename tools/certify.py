@@ -11,24 +11,21 @@ Exit code 0: proven, or the certificate holds. 1: it does not. 2: a file cannot 
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, start
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """Return the parser of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(__doc__)
+    parser.add_config(positional=False, required=False)
     parser.add_argument("program", nargs="?", help=".hbir file; with --check, default: the one beside the certificate")
-    parser.add_argument("--config", "-c", help="config file of a run that has finished int_infer")
     parser.add_argument("--check", metavar="FILE", help="prove a certificate.json anew and say whether it holds")
     parser.add_argument("--json", metavar="FILE", help="write the certificate here")
     parser.add_argument(
         "--require", nargs="+", action="extend", default=[], metavar="RULE", help="rules that all layers must have"
     )
-    parser.add_argument("--opts", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override values")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
@@ -60,9 +57,9 @@ def of_a_file(path: str | None):
 
 def of_a_run(args: argparse.Namespace):
     """Return the certificate of a run's program, with what its graph knows."""
-    from hatlite import config, engine
+    from hatlite import engine
 
-    return engine.certify_stage(engine.Run(config.load(args.config, args.opts), source=args.config, opts=args.opts))
+    return engine.certify_stage(engine.Run.load(args.config, args.opts))
 
 
 def check(path: Path, named: str | None) -> int:
@@ -77,5 +74,4 @@ def check(path: Path, named: str | None) -> int:
 
 
 if __name__ == "__main__":
-    arguments = parser().parse_args()
-    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
+    start(main, parser())

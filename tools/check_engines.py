@@ -6,16 +6,13 @@ Exit code 0: at least one engine beside the reference is usable. 1: only the ref
 """
 
 import argparse
-import sys
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, start
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """Return the parser of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser
+    return ToolParser(__doc__)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -29,5 +26,4 @@ def main(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    arguments = parser().parse_args()
-    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
+    start(main, parser())

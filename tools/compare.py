@@ -4,30 +4,27 @@ Example: python tools/compare.py --config configs/detection/fcos/fcos_efficientn
 """
 
 import argparse
-import sys
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, count, start
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """Return the parser of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", "-c", required=True, help="config file")
+    parser = ToolParser(__doc__)
+    parser.add_config()
     parser.add_argument("--out-dir", help="folder of the pictures; default: pictures in the run's folder")
     parser.add_argument("--stages", nargs="+", default=["float", "int_infer"], help="stages, from left to right")
-    parser.add_argument("--count", type=int, default=8, help="number of images")
+    parser.add_argument("--count", type=count(1), default=8, help="number of images")
     parser.add_argument("--score-threshold", type=float, default=0.5, help="draw what scores at least this")
-    parser.add_argument("--opts", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override values")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
 def main(args: argparse.Namespace) -> None:
     """Restore every stage, detect, draw, and say where the pictures are."""
-    from hatlite import config, engine, log
+    from hatlite import engine, log
 
     log.setup()
-    run = engine.Run(config.load(args.config, args.opts), source=args.config, opts=args.opts)
+    run = engine.Run.load(args.config, args.opts)
     paths = engine.compare_pictures(
         run, tuple(args.stages), args.count, args.out_dir, score_threshold=args.score_threshold
     )
@@ -35,5 +32,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parser().parse_args()
-    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
+    start(main, parser())

@@ -4,27 +4,24 @@ Example: python tools/compile_perf.py --config configs/detection/fcos/fcos_effic
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, start
 
 if TYPE_CHECKING:
     from hatlite.program import IntProgram
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """Return the parser of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", "-c", required=True, help="config file")
+    parser = ToolParser(__doc__)
+    parser.add_config()
     parser.add_argument("--out-dir", required=True, help="folder for perf.json")
     parser.add_argument(
         "--opt", type=int, choices=range(4), default=2, help="one level exists until the compiler is there"
     )
     parser.add_argument("--ckpt", help="a .hbir, or a calibration or qat checkpoint; default: the run's .hbir")
-    parser.add_argument("--opts", nargs="+", default=[], metavar="KEY=VALUE", help="override values of the config")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
@@ -59,5 +56,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parser().parse_args()
-    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
+    start(main, parser())

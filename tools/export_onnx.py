@@ -6,41 +6,31 @@ Exit code 0: written, and what was verified is equal. 1: written, but integers d
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, count, start
 
 
-def count(text: str) -> int:
-    """Return a whole number from 0 up."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"is {text!r}; expected a whole number from 0 up")
-    return int(text)
-
-
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """Return the parser of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", "-c", required=True, help="config file of the run")
+    parser = ToolParser(__doc__)
+    parser.add_config()
     parser.add_argument("--program", help="a .hbir file; default: the run's")
     parser.add_argument("--form", choices=("golden", "qdq"), default="golden", help="golden: 0 differing outputs")
     parser.add_argument("--real", action="store_true", help="float32 ends instead of integers")
     parser.add_argument("--float", action="store_true", help="export the network of the float stage; not verified")
     parser.add_argument("--out", help="file to write; default: <task>-<form>.onnx in the run's folder")
     parser.add_argument(
-        "--verify", type=count, metavar="N", help="compare on N images and on all thresholds, pairs and tables"
+        "--verify", type=count(0), metavar="N", help="compare on N images and on all thresholds, pairs and tables"
     )
-    parser.add_argument("--opts", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override values")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
 def main(args: argparse.Namespace) -> int:
     """Export, say what was written, verify."""
-    from hatlite import config, engine
+    from hatlite import engine
 
-    run = engine.Run(config.load(args.config, args.opts), source=args.config, opts=args.opts)
+    run = engine.Run.load(args.config, args.opts)
     out = Path(args.out or run.folder / f"{run.task_name}-{'float' if args.float else args.form}.onnx")
     if args.float:
         engine.export_float(run, out)
@@ -56,5 +46,4 @@ def main(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    arguments = parser().parse_args()
-    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
+    start(main, parser())

@@ -5,15 +5,14 @@ Example: python tools/infer.py --config configs/detection/fcos/fcos_efficientnet
 """
 
 import argparse
-import sys
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, start
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """Return the parser of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", "-c", required=True, help="config file: Python, dicts, one complete run")
+    parser = ToolParser(__doc__)
+    parser.add_config()
     parser.add_argument("--model-inputs", required=True, metavar="imgs:PATH[,imgs:PATH...]", help="JPEG or PNG files")
     parser.add_argument("--save-path", required=True, metavar="OUT", help="a folder or, for one input, a .jpg or .png")
     parser.add_argument(
@@ -21,15 +20,13 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--ckpt", help="checkpoint (int_infer: .hbir file) to take instead of the stage's own")
     parser.add_argument("--score-threshold", type=float, default=0.5, help="smallest score to show; default: 0.5")
-    parser.add_argument("--opts", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override values")
-    parser.add_argument("--device", help="cpu, cuda or cuda:0; default: cpu")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_device()
     return parser
 
 
 def main(args: argparse.Namespace) -> None:
     """Detect in all pictures, then write and print what was found."""
-    from hatlite import analysis, config, engine, log
+    from hatlite import analysis, engine, log
     from hatlite.errors import ConfigError
 
     if args.ckpt and not args.stage:
@@ -37,7 +34,7 @@ def main(args: argparse.Namespace) -> None:
     log.setup()
     inputs = analysis.parse_inputs(args.model_inputs)
     outputs = analysis.picture_paths(args.save_path, inputs)
-    run = engine.Run(config.load(args.config, args.opts), source=args.config, opts=args.opts, device=args.device)
+    run = engine.Run.load(args.config, args.opts, args.device)
     stage = args.stage or engine.last_stage(run).name
     print(f"stage {stage}: {args.ckpt or engine.stage_file(run, run.stage(stage))}")
     results = engine.infer_images(run, stage, inputs, args.ckpt)
@@ -50,5 +47,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parser().parse_args()
-    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
+    start(main, parser())

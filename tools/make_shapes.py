@@ -1,10 +1,12 @@
-"""Draw a data set of shapes in COCO's layout."""
+"""Draw a data set of shapes in COCO's layout, the same for the same seed.
+
+Example: python tools/make_shapes.py --out tmp_data/demo/shapes --split train --num-images 2000 --image-size 128x128
+"""
 
 import argparse
-import sys
 from pathlib import Path
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, count, start
 
 
 def image_size(text: str) -> tuple[int, int]:
@@ -16,20 +18,17 @@ def image_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description="Draw a data set of shapes in COCO's layout, the same for the same seed."
-    )
+def parser() -> ToolParser:
+    """Return the parser of this tool."""
+    parser = ToolParser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--split", choices=("train", "val"), required=True)
-    parser.add_argument("--num-images", type=int, default=1000, help="default: 1000")
+    parser.add_argument("--num-images", type=count(1), default=1000, help="default: 1000")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same images; default: 0")
     parser.add_argument("--image-size", type=image_size, default=(192, 192), metavar="HxW", help="default: 192x192")
-    parser.add_argument("--num-workers", type=int, default=2, help="default: 2")
+    parser.add_argument("--num-workers", type=count(0), default=2, help="default: 2")
     parser.add_argument("--force", action="store_true", help="replace a split that exists")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    return parser.parse_args(argv)
+    return parser
 
 
 def main(args: argparse.Namespace) -> None:
@@ -50,5 +49,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
+    start(main, parser())

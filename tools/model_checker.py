@@ -9,16 +9,15 @@ Exit code 0: all operators run. 1: some do not. 2: the network could not be chec
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, start
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """Return the parser of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", "-c", required=True, help="config file")
+    parser = ToolParser(__doc__)
+    parser.add_config()
     parser.add_argument(
         "--input-shape",
         metavar="N,C,H,W",
@@ -26,8 +25,6 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--all", action="store_true", help="list the operators that run as well")
     parser.add_argument("--json", metavar="FILE", help="write every operator with its verdict here")
-    parser.add_argument("--opts", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override values")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
@@ -37,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     from hatlite.analysis import parse_shape
 
     shape = parse_shape(args.input_shape) if args.input_shape else None
-    run = engine.Run(config.load(args.config, args.opts), source=args.config, opts=args.opts)
+    run = engine.Run.load(args.config, args.opts)
     found = engine.check_model_of(run, shape)
     print(found.table(everything=args.all))
     if args.json:
@@ -47,5 +44,4 @@ def main(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    arguments = parser().parse_args()
-    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
+    start(main, parser())

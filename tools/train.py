@@ -4,39 +4,30 @@ Example: python tools/train.py --stage float --config configs/detection/fcos/fco
 """
 
 import argparse
-import sys
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, start
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """Return the parser of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", nargs="?", metavar="CONFIG", help="config file, where --config is left out")
+    parser = ToolParser(__doc__)
     parser.add_argument(
         "--stage", "-s", required=True, help="float, calibration, qat, int_infer or one of the config's"
     )
-    parser.add_argument("--config", "-c", help="config file: Python, dicts, one complete run")
-    parser.add_argument("--opts", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override values")
+    parser.add_config()
     parser.add_argument("--resume", action="store_true", help="go on from the stage's last checkpoint")
-    parser.add_argument("--device", help="cpu, cuda or cuda:0; default: what the config says, else cpu")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_device()
     return parser
 
 
 def main(args: argparse.Namespace) -> None:
     """Validate the whole config, run the stage, print the table of stages."""
-    from hatlite import config, engine, log
-    from hatlite.errors import ConfigError
+    from hatlite import engine, log
 
-    source = args.config or args.path
-    if source is None:
-        raise ConfigError("The config is missing; give it with --config.")
     log.setup()
-    run = engine.Run(config.load(source, args.opts), source=source, opts=args.opts, device=args.device)
+    run = engine.Run.load(args.config, args.opts, args.device)
     engine.run_stage(run, args.stage, resume=args.resume)
 
 
 if __name__ == "__main__":
-    arguments = parser().parse_args()
-    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
+    start(main, parser())

@@ -7,22 +7,19 @@ The table goes from int_infer to the board in steps, so that each change has its
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, start
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """Return the parser of this tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument("--stage", "-s", choices=("align_bpu",), default="align_bpu", help="the only one")
-    parser.add_argument("--config", "-c", required=True, help="config file of a run that has finished int_infer")
+    parser.add_config()
     parser.add_argument("--ckpt", type=Path, help=".hbir file to take instead of the run's")
     parser.add_argument("--json", metavar="FILE", help="write the steps here")
-    parser.add_argument("--opts", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override values")
-    parser.add_argument("--device", help="cpu, cuda or cuda:0; default: what the config says, else cpu")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_device()
     return parser
 
 
@@ -31,7 +28,7 @@ def main(args: argparse.Namespace) -> None:
     from hatlite import config, engine, log
 
     log.setup()
-    run = engine.Run(config.load(args.config, args.opts), source=args.config, opts=args.opts, device=args.device)
+    run = engine.Run.load(args.config, args.opts, args.device)
     steps = engine.align_bpu(run, args.ckpt)
     print(engine.board_table(steps))
     if args.json:
@@ -40,5 +37,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parser().parse_args()
-    sys.exit(run_tool(lambda: main(arguments), debug=arguments.debug))
+    start(main, parser())

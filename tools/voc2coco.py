@@ -1,17 +1,17 @@
-"""Turn a split of a Pascal VOC data set into COCO's layout."""
+"""Write a split of a Pascal VOC data set in COCO's layout, and link or copy its images.
+
+Example: python tools/voc2coco.py --voc-dir tmp_data/VOC2007 --split trainval --out tmp_data/voc_coco --out-split train
+"""
 
 import argparse
-import sys
 from pathlib import Path
 
-from hatlite.command import run_tool
+from hatlite.command import ToolParser, start
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description="Write a Pascal VOC split as COCO annotations, and link or copy images."
-    )
+def parser() -> ToolParser:
+    """Return the parser of this tool."""
+    parser = ToolParser(__doc__)
     parser.add_argument("--voc-dir", type=Path, required=True, help="holds Annotations, ImageSets and JPEGImages")
     parser.add_argument("--split", required=True, help="a list in ImageSets/Main, such as trainval")
     parser.add_argument("--out", type=Path, required=True, help="folder of the COCO data set")
@@ -21,11 +21,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--classes", nargs="+", help="class names in order (default: all that occur, sorted)")
     parser.add_argument("--copy", action="store_true", help="copy the images instead of linking to them")
     parser.add_argument("--force", action="store_true", help="replace a split that exists")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    return parser.parse_args(argv)
+    return parser
 
 
-def convert(args: argparse.Namespace) -> None:
+def main(args: argparse.Namespace) -> None:
     """Convert, and say what was written."""
     from hatlite.data.voc_to_coco import voc_to_coco
 
@@ -34,5 +33,4 @@ def convert(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    sys.exit(run_tool(lambda: convert(arguments), debug=arguments.debug))
+    start(main, parser())

@@ -72,6 +72,15 @@ class Run:
         self.derived = frozenset(self.config) - given
         self.stages = stages_of(self.config)
 
+    @classmethod
+    def load(cls, source: str, opts: Sequence[str] = (), device: str | None = None) -> "Run":
+        """Return the run of the config file `source`, as the command line of a tool names it.
+
+        Raises:
+            ConfigError: The config or an override cannot be used.
+        """
+        return cls(config_module.load(source, opts), source=str(source), opts=opts, device=device)
+
     @property
     def folder(self) -> Path:
         """Where all files of the run go (``ckpt_dir``)."""

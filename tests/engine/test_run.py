@@ -90,3 +90,11 @@ def test_commands_are_quoted_for_the_shell(tiny_config):
 def test_entries_that_no_constructor_takes_are_checked_too(tiny_config, key, value, expected):
     with pytest.raises(ConfigError, match=rf"config\['{key}'\] is {value!r}; expected {expected}\."):
         Run({**tiny_config, key: value})
+
+
+def test_a_run_is_what_the_command_line_names(tmp_path):
+    config = tmp_path / "tiny.py"
+    config.write_text("task_name = 'tiny'\nseed = 1\n")
+    run = Run.load(config, ["seed=5"], "cpu")
+    assert (run.task_name, run.config["seed"], run.device) == ("tiny", 5, "cpu")
+    assert run.command("qat") == f"python tools/train.py --stage qat --config {config} --opts seed=5 --device cpu"
