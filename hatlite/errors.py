@@ -8,6 +8,7 @@
     │   └── BuildError (TypeError)          a constructor refused its keys or values
     ├── DataError (ValueError)              an image, annotation or packed data set is unusable
     │   └── DataNotFoundError (FileNotFoundError)
+    ├── OutputError (OSError)               a file or folder cannot be written
     ├── CheckpointError (RuntimeError)      a checkpoint is missing, damaged or belongs to another run
     ├── CaptureError (NotImplementedError)  `prepare` met an operation that has no integer form
     ├── QuantizationError (ValueError)      scales, ranges or qconfig rules do not fit
@@ -87,6 +88,10 @@ class DataError(HatliteError, ValueError):
 
 class DataNotFoundError(DataError, FileNotFoundError):
     """A data set, image or annotation file is not where the config says."""
+
+
+class OutputError(HatliteError, OSError):
+    """A file or folder cannot be written."""
 
 
 class CheckpointError(HatliteError, RuntimeError):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hatlite.files import whole_file
+from hatlite.errors import DataNotFoundError, OutputError
+from hatlite.files import make_folder, whole_file
 
 
 def test_the_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -32,6 +33,26 @@ def test_an_error_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None
 def test_a_name_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     (path / "inside").mkdir(parents=True)
-    with pytest.raises(OSError, match="folder"), whole_file(path) as unfinished:
+    with (
+        pytest.raises(OutputError, match=r"folder cannot be written \(Is a directory\); name another"),
+        whole_file(path) as unfinished,
+    ):
         unfinished.write_text("new")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    assert make_folder(tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"file/in/it cannot be written \(Not a directory\); name another place"):
+        make_folder(tmp_path / "file" / "in" / "it")
+    with (
+        pytest.raises(OutputError, match=r"file/in/it cannot be written \(Not a directory\)"),
+        whole_file(tmp_path / "file" / "in" / "it"),
+    ):
+        pass
+
+
+def test_what_the_block_says_itself_stays(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match=r"^no picture$"), whole_file(tmp_path / "a"):
+        raise DataNotFoundError("no picture")

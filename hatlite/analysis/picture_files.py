@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from hatlite.data.image import encode_jpeg
-from hatlite.errors import ConfigError, DataError, DataNotFoundError
+from hatlite.errors import ConfigError, DataNotFoundError
 from hatlite.files import whole_file
 
 __all__ = ["parse_inputs", "picture_paths", "save_picture"]
@@ -73,15 +73,12 @@ def save_picture(img: np.ndarray, path: str | Path) -> Path:
     """Write (H, W, 3) uint8 RGB as a JPEG or, where the name says so, a PNG, and return the path.
 
     Raises:
-        DataError: The file cannot be written.
+        OutputError: The file cannot be written.
     """
     path = Path(path)
     data = _encode_png(img) if path.suffix.lower() == ".png" else encode_jpeg(img)
-    try:
-        with whole_file(path) as unfinished:
-            unfinished.write_bytes(data)
-    except OSError as cause:
-        raise DataError(f"picture {path} cannot be written: {cause.strerror}.") from cause
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(data)
     return path
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hatlite.errors import DataError
+from hatlite.files import make_folder
 
 __all__ = ["replace_folder"]
 
@@ -20,10 +21,11 @@ def replace_folder(target: Path, *, force: bool) -> Iterator[Path]:
 
     Raises:
         DataError: `target` exists and `force` is not set.
+        OutputError: The folder above cannot be made.
     """
     if target.exists() and not force:
         raise DataError(f"{target} exists already; pass --force to replace it, or choose another place.")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         fresh, old = Path(scratch) / "new", Path(scratch) / "old"
         fresh.mkdir()

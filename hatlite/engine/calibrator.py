@@ -9,6 +9,7 @@ from hatlite.data.loader import share_batches
 from hatlite.engine.loop import Callback, Loop
 from hatlite.engine.processes import copy_parameters, merge_observers, process
 from hatlite.errors import ConfigError
+from hatlite.files import whole_file
 from hatlite.log import get_logger
 from hatlite.quantization import check_balance, format_ranges, site_ranges
 from hatlite.quantization import equalize as equalize_channels
@@ -118,6 +119,6 @@ class Calibrator(Loop):
     def _write_ranges(self) -> None:
         """Leave ``<stage>-ranges.md`` in the run's folder."""
         path = self.run.folder / f"{self.run.stage}-ranges.md"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(format_ranges(site_ranges(self.model.network)), encoding="utf-8")
+        with whole_file(path) as unfinished:
+            unfinished.write_text(format_ranges(site_ranges(self.model.network)), encoding="utf-8")
         logger.info("Ranges of all sites: %s", path)

@@ -62,8 +62,8 @@ def describe(model: torch.nn.Module, run: Any) -> dict[str, Any]:
 
 def save_checkpoint(state: Mapping[str, Any], path: Path) -> None:
     """Write `state` to `path`, whole or not at all; the folder is made."""
-    with whole_file(path) as unfinished:
-        torch.save(dict(state), unfinished)
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:  # torch would not say why a name fails
+        torch.save(dict(state), file)
 
 
 def load_checkpoint(path: str | Path, *, hint: str = "") -> dict[str, Any]:

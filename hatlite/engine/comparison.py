@@ -10,6 +10,7 @@ from hatlite.analysis import contact_sheet, draw_detections, save_picture, side_
 from hatlite.engine.infer import infer_images
 from hatlite.engine.run import Run
 from hatlite.errors import ConfigError
+from hatlite.files import make_folder
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["compare_pictures"]
@@ -48,8 +49,7 @@ def compare_pictures(
     dataset = OBJECT_REGISTRY.build(config, path="['val_data_loader']['dataset']")
     samples = [dataset.load(index) for index in range(min(count, len(dataset)))]
     found = [[detections for _, detections in infer_images(run, stage, samples)] for stage in stages]
-    folder = Path(folder or run.folder / "pictures")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(folder or run.folder / "pictures")
     pictures, paths = [], []
     for index, (sample, *detections) in enumerate(zip(samples, *found, strict=True)):
         drawn = [_draw(sample, one, dataset.classes, score_threshold) for one in detections]

@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from hatlite.engine.alignment import validation_images
 from hatlite.engine.parts import example_image
 from hatlite.engine.run import Run
 from hatlite.engine.stages import require_program, restore
-from hatlite.errors import ProgramError, StageError
+from hatlite.errors import StageError
 from hatlite.export import to_onnx
 from hatlite.extras import import_extra
 from hatlite.files import whole_file
@@ -50,10 +49,12 @@ def export_program(program: IntProgram, out: Path, form: str, *, real: bool = Fa
 
     Raises:
         MissingExtraError: The extra ``hatlite[onnx]`` is not installed.
-        ProgramError: The program has no such form, or the file cannot be written.
+        ProgramError: The program has no such form.
+        OutputError: The file cannot be written.
     """
     model = to_onnx(program, form, real=real)
-    _write(out, lambda unfinished: unfinished.write_bytes(model.SerializeToString()))
+    with whole_file(out) as unfinished:
+        unfinished.write_bytes(model.SerializeToString())
 
 
 class _Network(nn.Module):
@@ -82,13 +83,9 @@ def export_float(run: Run, out: Path) -> None:
     names = list(network(img))
     axes = {name: {0: "N"} for name in ("img", *names)}
     fields = {"input_names": ["img"], "output_names": names, "dynamic_axes": axes, "opset_version": FLOAT_OPSET}
-
-    def write(unfinished: Path) -> None:
-        with warnings.catch_warnings():  # torch's newer exporter needs a package more, so the older one it is
-            warnings.simplefilter("ignore")
-            torch.onnx.export(_Network(network), (img,), unfinished, dynamo=False, **fields)
-
-    _write(out, write)
+    with whole_file(out) as unfinished, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's newer exporter needs a package more, so the older one it is
+        torch.onnx.export(_Network(network), (img,), unfinished, dynamo=False, **fields)
 
 
 def verify_export(run: Run, out: Path, program: IntProgram, num_images: int) -> "OnnxReport":
@@ -102,11 +99,3 @@ def verify_export(run: Run, out: Path, program: IntProgram, num_images: int) -> 
     images = validation_images(run, num_images) if num_images else ()
     batches = ({port.name: quantize(img.permute(0, 2, 3, 1).numpy(), float(port.scale), port.dtype)} for img in images)
     return import_extra("hatlite.analysis.onnx_check", "onnx").verify_onnx(out, program, batches)
-
-
-def _write(out: Path, write: Callable[[Path], Any]) -> None:
-    try:
-        with whole_file(out) as unfinished:
-            write(unfinished)
-    except OSError as problem:
-        raise ProgramError(f"{out}: cannot be written ({problem.strerror}).") from problem

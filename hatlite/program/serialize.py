@@ -49,15 +49,13 @@ def save(program: IntProgram, path: str | os.PathLike[str]) -> Path:
     """Verify `program` and write it to `path`, whole or not at all.
 
     Raises:
-        ProgramError: The program breaks a rule, or the file cannot be written.
+        ProgramError: The program breaks a rule.
+        OutputError: The file cannot be written.
     """
     path = Path(path)
     content = dumps(program)
-    try:
-        with whole_file(path) as unfinished:
-            unfinished.write_bytes(content)
-    except OSError as problem:
-        raise ProgramError(f"{path}: cannot be written ({problem.strerror}).") from problem
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(content)
     return path
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from hatlite.analysis import parse_inputs, picture_paths, save_picture
 from hatlite.data.image import read_image
-from hatlite.errors import ConfigError, DataError, DataNotFoundError
+from hatlite.errors import ConfigError, DataNotFoundError, OutputError
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,6 @@ def test_a_png_keeps_every_pixel_and_a_jpeg_the_picture(tmp_path):
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path):
     (tmp_path / "taken.jpg").mkdir()
-    with pytest.raises(DataError, match=r"picture .*taken\.jpg cannot be written: Is a directory"):
+    with pytest.raises(OutputError, match=r"taken\.jpg cannot be written \(Is a directory\); name another place"):
         save_picture(np.zeros((4, 4, 3), np.uint8), tmp_path / "taken.jpg")
     assert [path.name for path in tmp_path.iterdir()] == ["taken.jpg"]

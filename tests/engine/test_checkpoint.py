@@ -47,7 +47,7 @@ def test_a_write_that_fails_leaves_the_older_file_and_nothing_else(tmp_path, mon
     save_checkpoint({"format": 1, "value": 1}, path)
 
     def fail(state, file):
-        file.write_bytes(b"half")
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", fail)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hatlite.errors import ProgramError
+from hatlite.errors import OutputError, ProgramError
 from hatlite.executor import Executor
 from hatlite.program import dumps, format_program, load, loads, save
 from hatlite.program.samples import random_inputs, random_program
@@ -153,7 +153,7 @@ def test_a_missing_file(tmp_path):
 
 def test_a_place_that_cannot_be_written(program, tmp_path):
     (tmp_path / "dir.hbir").mkdir()
-    with pytest.raises(ProgramError, match=r"dir\.hbir: cannot be written \(Is a directory\)"):
+    with pytest.raises(OutputError, match=r"dir\.hbir cannot be written \(Is a directory\)"):
         save(program, tmp_path / "dir.hbir")
     assert [p.name for p in tmp_path.iterdir()] == ["dir.hbir"]
 

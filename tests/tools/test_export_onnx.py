@@ -92,7 +92,7 @@ def test_integers_that_differ_end_with_one(export, monkeypatch, tmp_path, capsys
     ("arguments", "sentence"),
     [
         (("--program", "nowhere.hbir"), "ProgramError: nowhere.hbir: cannot be read (No such file or directory)."),
-        (("--out", "/dev/null/a.onnx"), "ProgramError: /dev/null/a.onnx: cannot be written ("),
+        (("--out", "/dev/null/a.onnx"), "OutputError: /dev/null/a.onnx cannot be written ("),
     ],
 )
 def test_bad_arguments_are_one_sentence(export, arguments, sentence, capsys):
