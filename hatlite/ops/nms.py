@@ -1,12 +1,21 @@
 """Non-maximum suppression."""
 
+import functools
+import importlib
+from collections.abc import Callable
+
 import torch
-from torchvision.ops import nms
 
 __all__ = ["class_aware_nms"]
 
 # So many of the best are tried first, because work grows with the square; a survivor among them survives among all.
 _FIRST_PREFIX = 1000
+
+
+@functools.cache
+def _nms() -> Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]:
+    """Return torchvision's kernel; importing it costs as much as torch itself, which only a detector should pay."""
+    return importlib.import_module("torchvision.ops").nms
 
 
 def class_aware_nms(
@@ -32,7 +41,7 @@ def class_aware_nms(
     wanted = len(order) if max_keep is None else max_keep
     prefix = min(_FIRST_PREFIX if max_keep is not None else len(order), len(order))
     while True:
-        kept = nms(apart[:prefix], rank[:prefix], iou_threshold)
+        kept = _nms()(apart[:prefix], rank[:prefix], iou_threshold)
         if len(kept) >= wanted or prefix == len(order):
             return order[kept[:wanted]]
         prefix = min(4 * prefix, len(order))
