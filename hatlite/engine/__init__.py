@@ -4,32 +4,43 @@ from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.board import BoardStep, align_bpu, board_table
 from hatlite.engine.calibrator import Calibrator
 from hatlite.engine.comparison import compare_pictures
+from hatlite.engine.conversion import Conversion, Converter, ModelConvertPipeline
+from hatlite.engine.converters import (
+    Calibration2QAT,
+    Float2Calibration,
+    Float2QAT,
+    LoadCheckpoint,
+    LoadHbir,
+    QAT2Quantize,
+)
 from hatlite.engine.infer import class_names, infer_images
 from hatlite.engine.inspection import align_stage, certify_stage, lower_from_config
+from hatlite.engine.kinds import STAGE_KINDS, restore, stage_file, stage_kind
 from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.model_check import check_model_of
 from hatlite.engine.onnx_files import export_float, export_program, run_program, verify_export
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run, Stage
-from hatlite.engine.stages import (
-    STAGE_KINDS,
-    last_stage,
-    predict_stage,
-    restore,
-    run_stage,
-    stage_file,
-    stage_kind,
-)
+from hatlite.engine.stages import export_stage, last_stage, predict_stage, run_stage
 from hatlite.engine.trainer import Trainer
 
 __all__ = [
     "STAGE_KINDS",
     "BoardStep",
+    "Calibration2QAT",
     "Calibrator",
     "Callback",
+    "Conversion",
+    "Converter",
+    "Float2Calibration",
+    "Float2QAT",
+    "LoadCheckpoint",
+    "LoadHbir",
     "Loop",
+    "ModelConvertPipeline",
     "MultiBatchProcessor",
     "Predictor",
+    "QAT2Quantize",
     "Run",
     "RunInfo",
     "Stage",
@@ -43,6 +54,7 @@ __all__ = [
     "compare_pictures",
     "export_float",
     "export_program",
+    "export_stage",
     "infer_images",
     "last_stage",
     "lower_from_config",

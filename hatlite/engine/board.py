@@ -9,11 +9,11 @@ import numpy as np
 
 from hatlite.data.transforms.board import board_steps
 from hatlite.engine.evaluation import source_dataset
+from hatlite.engine.kinds import program_stage, restore
 from hatlite.engine.parts import build_predictor
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run
-from hatlite.engine.stages import restore
-from hatlite.errors import ConfigError, StageError
+from hatlite.errors import ConfigError
 
 __all__ = ["BoardStep", "align_bpu", "board_table"]
 
@@ -55,9 +55,7 @@ def align_bpu(run: Run, program: Path | None = None) -> list[BoardStep]:
         StageError: The run has no stage of kind int_infer, or no program yet.
         ConfigError: The data set reads no files, or its transforms cannot be moved behind the camera.
     """
-    stage = next((stage.name for stage in run.stages if stage.kind == "int_infer"), None)
-    if stage is None:
-        raise StageError("The config lists no stage of kind 'int_infer', so there is no program to evaluate.")
+    stage = program_stage(run).name
     _, dataset = _predictor(run)
     found: list[BoardStep] = []
     before: list[np.ndarray] | None = None

@@ -1,11 +1,14 @@
 """Calibration: show the fake-quant graph some images, in one process or several, then fix its scales."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import torch
 
-from hatlite.data.loader import share_batches
+from hatlite.data.loader import set_epoch, share_batches
+from hatlite.engine.device import place, to_device
+from hatlite.engine.evaluation import evaluating
 from hatlite.engine.loop import Callback, Loop
 from hatlite.engine.processes import copy_parameters, merge_observers, process
 from hatlite.errors import ConfigError
@@ -15,9 +18,36 @@ from hatlite.quantization import check_balance, format_ranges, site_ranges
 from hatlite.quantization import equalize as equalize_channels
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["Calibrator"]
+__all__ = ["Calibrator", "calibrate_briefly"]
 
 logger = get_logger(__name__)
+
+BRIEFLY = 10
+"""Batches that give training a start where no calibration went before."""
+
+
+@torch.no_grad()
+def calibrate_briefly(loop: Loop) -> int:
+    """Fix the open scales of ``loop.model`` on the first batches of its own loader; return how many it took.
+
+    The network stays float otherwise: batch norms keep their statistics. Processes merge what they saw.
+
+    Raises:
+        ConfigError: The loader has no batch.
+    """
+    place(loop.model, loop.device, loop.channels_last)
+    network: Any = loop.model.network
+    network.calibrate_mode()
+    with evaluating(loop.model):
+        set_epoch(loop.data_loader, 0)
+        for batch in islice(loop.data_loader, BRIEFLY):
+            network(to_device(batch, loop.device, loop.channels_last)["img"])
+    if not network.batches_observed:
+        raise ConfigError("The data loader has no batches; the data set is empty or smaller than one batch.")
+    merge_observers(network)
+    batches = network.batches_observed
+    network.finish_calibration()
+    return batches
 
 
 @OBJECT_REGISTRY.register
@@ -35,8 +65,8 @@ class Calibrator(Loop):
         batch_processor: Ignored: calibration needs no losses. Accepted because configs of this format name one.
         equalize: Balance of cross-layer equalisation, 0…1, which the first batch decides before any range is observed
             (:func:`hatlite.quantization.equalize`); None leaves the weights as they are.
-        device, callbacks, val_metrics, seed, channels_last: As for the trainer; callbacks usually are ``Validation``
-            and ``Checkpoint``.
+        device, callbacks, val_metrics, seed, channels_last, model_convert_pipeline: As for the trainer; callbacks
+            usually are ``Validation`` and ``Checkpoint``.
     """
 
     def __init__(
@@ -52,6 +82,7 @@ class Calibrator(Loop):
         val_metrics: Any = None,
         seed: int | None = None,
         channels_last: bool = True,
+        model_convert_pipeline: Any = None,
     ) -> None:
         if num_steps < 1:
             raise ConfigError(f"Calibrator: num_steps is {num_steps}; expected at least 1 batch.")
@@ -65,6 +96,7 @@ class Calibrator(Loop):
             val_metrics=val_metrics,
             seed=seed,
             channels_last=channels_last,
+            model_convert_pipeline=model_convert_pipeline,
         )
         self.num_steps = num_steps
         self.balance = equalize

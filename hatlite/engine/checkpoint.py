@@ -15,7 +15,7 @@ Keys of a file::
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,22 @@ import torch
 
 from hatlite.errors import CheckpointError
 from hatlite.files import whole_file
+from hatlite.log import get_logger
 
 __all__ = [
     "check_fit",
     "check_resumable",
     "deployed_weights",
     "describe",
+    "has_sites",
     "is_checkpoint",
     "load_checkpoint",
     "load_weights",
     "read_tensors",
     "save_checkpoint",
 ]
+
+logger = get_logger(__name__)
 
 FORMAT = 1
 SITES = "network.sites."
@@ -109,8 +113,22 @@ def deployed_weights(checkpoint: Mapping[str, Any]) -> Mapping[str, torch.Tensor
     return checkpoint.get("ema_state_dict", checkpoint["state_dict"])
 
 
+def has_sites(checkpoint: Mapping[str, Any]) -> bool:
+    """Return whether `checkpoint` is of a quantised model, with the scales of its sites."""
+    return any(name.startswith(SITES) for name in deployed_weights(checkpoint))
+
+
 def load_weights(
-    model: torch.nn.Module, checkpoint: Mapping[str, Any], *, path: str | Path, run: Any, need_sites: bool = False
+    model: torch.nn.Module,
+    checkpoint: Mapping[str, Any],
+    *,
+    path: str | Path,
+    run: Any,
+    need_sites: bool = False,
+    allow_miss: bool = False,
+    ignore_extra: bool = False,
+    verbose: bool = False,
+    update: Callable[[dict[str, torch.Tensor]], Mapping[str, torch.Tensor]] | None = None,
 ) -> None:
     """Load the deployed weights of `checkpoint` into `model`; both must describe the same network.
 
@@ -123,13 +141,27 @@ def load_weights(
         path: Its file, for messages.
         run: A :class:`hatlite.engine.loop.RunInfo`, the run that asks.
         need_sites: The checkpoint must hold the sites of a quantised model too.
+        allow_miss: Entries that the checkpoint lacks keep their values.
+        ignore_extra: Entries that the model lacks are left out.
+        verbose: Log the names of both.
+        update: Changes the weights, name → tensor, before they are compared.
 
     Raises:
-        CheckpointError: Names, shapes or classes differ.
+        CheckpointError: Names, shapes or classes differ, or `update` returns no weights.
     """
     weights = deployed_weights(checkpoint)
-    check_fit(model, weights, checkpoint, path=path, run=run, need_sites=need_sites)
-    model.load_state_dict({n: w for n, w in weights.items() if n in model.state_dict()}, strict=False)
+    if update is not None:
+        weights = update(dict(weights))
+        if not isinstance(weights, Mapping):
+            raise CheckpointError(f"state_dict_update_func returned {weights!r} for {path}; it returns the weights.")
+    own = model.state_dict()
+    missing, extra = [n for n in own if n not in weights], [n for n in weights if n not in own]
+    judged = {n: own[n] for n in missing} | dict(weights) if allow_miss else weights
+    judged = {n: w for n, w in judged.items() if n in own} if ignore_extra else judged
+    check_fit(model, judged, checkpoint, path=path, run=run, need_sites=need_sites)
+    if verbose:
+        logger.info("%s: kept what it lacks, %s; left out %s.", path, missing or "nothing", extra or "nothing")
+    model.load_state_dict({n: w for n, w in weights.items() if n in own}, strict=False)
 
 
 def check_resumable(model: torch.nn.Module, checkpoint: Mapping[str, Any], *, path: str | Path, run: Any) -> None:

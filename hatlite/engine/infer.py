@@ -10,10 +10,11 @@ from hatlite import program
 from hatlite.data import Collate2D
 from hatlite.data.image import read_image
 from hatlite.engine.checkpoint import load_checkpoint
+from hatlite.engine.converters import is_program
 from hatlite.engine.device import place, resolve_device, to_device
 from hatlite.engine.evaluation import evaluating
+from hatlite.engine.kinds import restore, stage_file
 from hatlite.engine.run import Run
-from hatlite.engine.stages import restore, stage_file
 from hatlite.errors import ConfigError
 from hatlite.registry import OBJECT_REGISTRY
 from hatlite.structures import Detections
@@ -64,7 +65,7 @@ def class_names(run: Run, name: str, checkpoint: str | Path | None = None) -> tu
     """
     stage = run.stage(name)
     path = Path(checkpoint) if checkpoint else stage_file(run, stage)
-    if stage.kind == "int_infer":
+    if is_program(path):
         return tuple(program.load(path).metadata.get("classes", ()))
     return tuple(load_checkpoint(path, hint=f"Run this first: {run.command(name)}")["classes"])
 

@@ -8,13 +8,13 @@ from hatlite.analysis import AlignmentReport
 from hatlite.analysis.alignment import stale_layers
 from hatlite.engine.alignment import check_run
 from hatlite.engine.certificate import write_certificate
-from hatlite.engine.parts import quantize_random
+from hatlite.engine.converters import lower_detector, require_program
+from hatlite.engine.kinds import program_stage, quantized_network
+from hatlite.engine.parts import build_model, quantize_random
 from hatlite.engine.run import Run, Stage
-from hatlite.engine.stages import lower_detector, quantized_model, require_program, restore_quantized
 from hatlite.errors import StageError
 from hatlite.program import Certificate, IntProgram, load
 from hatlite.quantization import FakeQuantGraph
-from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["align_stage", "certify_stage", "lower_from_config"]
 
@@ -55,12 +55,9 @@ def certify_stage(run: Run) -> Certificate:
 
 def _graph(run: Run, checkpoint: Path | None = None) -> FakeQuantGraph:
     """Return the graph that the run's program, which must exist, was lowered from."""
-    stage = next((stage for stage in run.stages if stage.kind == "int_infer"), None)
-    if stage is None:
-        raise StageError("The config lists no stage of kind 'int_infer', so there is no program to compare with.")
-    require_program(run, stage, run.program())
-    origin = Path(checkpoint) if checkpoint else run.origin(stage)
-    return quantized_model(run, stage, origin).network
+    stage = program_stage(run)
+    require_program(run, run.program())
+    return quantized_network(run, stage, Path(checkpoint) if checkpoint else None)
 
 
 def lower_from_config(config: Mapping[str, Any], checkpoint: str | Path | None = None) -> IntProgram:
@@ -74,9 +71,9 @@ def lower_from_config(config: Mapping[str, Any], checkpoint: str | Path | None =
         CheckpointError: The checkpoint is missing, damaged, of another run, or not quantised.
     """
     run = Run(dict(config))
-    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
-    if checkpoint is not None:
-        restore_quantized(run, Stage("int_infer", "int_infer"), model, Path(checkpoint))
-    else:
+    model = build_model(run)
+    if checkpoint is None:
         quantize_random(run, model)
+    else:
+        model.network = quantized_network(run, Stage("int_infer", "int_infer"), Path(checkpoint))
     return lower_detector(run, model)

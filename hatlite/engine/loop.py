@@ -113,6 +113,7 @@ class Loop:
         val_metrics: Any = None,
         seed: int | None = None,
         channels_last: bool = True,
+        model_convert_pipeline: Any = None,
     ) -> None:
         self.model = self.evaluation_model = model
         self.data_loader = data_loader
@@ -121,6 +122,7 @@ class Loop:
         self.val_metrics = val_metrics
         self.seed = seed
         self.channels_last = channels_last
+        self.model_convert_pipeline = model_convert_pipeline
         self.run = RunInfo()
         self.epoch = self.step = self.step_in_epoch = 0
         self.batches: list[dict[str, Any]] = []

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from hatlite.engine.alignment import validation_images
+from hatlite.engine.converters import require_program
+from hatlite.engine.kinds import program_stage, restore
 from hatlite.engine.parts import example_image
 from hatlite.engine.run import Run
-from hatlite.engine.stages import require_program, restore
-from hatlite.errors import StageError
 from hatlite.export import to_onnx
 from hatlite.extras import import_extra
 from hatlite.files import whole_file
@@ -37,10 +37,8 @@ def run_program(run: Run, path: str | os.PathLike[str] | None = None) -> IntProg
     """
     if path is not None:
         return load(path)
-    stage = next((stage for stage in run.stages if stage.kind == "int_infer"), None)
-    if stage is None:
-        raise StageError("The config lists no stage of kind 'int_infer', so there is no program of its own to export.")
-    require_program(run, stage, run.program())
+    program_stage(run)
+    require_program(run, run.program())
     return load(run.program())
 
 

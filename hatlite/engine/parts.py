@@ -7,18 +7,35 @@ import torch
 from hatlite.engine.evaluation import source_dataset
 from hatlite.engine.loop import Loop
 from hatlite.engine.predictor import Predictor
+from hatlite.engine.qconfig_params import QAT_MODES, run_qat_mode, with_params
 from hatlite.engine.run import Run, Stage
 from hatlite.errors import ConfigError, StageError
-from hatlite.quantization import prepare
+from hatlite.quantization import QConfig, prepare
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["build_loop", "build_predictor", "quantize", "quantize_random"]
+__all__ = ["build_loop", "build_model", "build_predictor", "model_config", "qconfig_of", "quantize", "quantize_random"]
 
 
-def quantize(run: Run, model: Any) -> None:
-    """Replace ``model.network`` by its fake-quant graph, in calibrate mode."""
-    qconfig = OBJECT_REGISTRY.build(run.config.get("qconfig", {"type": "QConfig"}), path="['qconfig']")
-    model.network = prepare(model.network, qconfig, example_image(run))
+def qconfig_of(run: Run) -> QConfig:
+    """Return what the config quantises how: its ``qconfig``, and the ``qat_mode`` of its pipelines.
+
+    Raises:
+        ConfigError: They contradict one another.
+    """
+    given = run.config.get("qconfig", {"type": "QConfig"})
+    qconfig = OBJECT_REGISTRY.build(given, path="['qconfig']")
+    mode = run_qat_mode(run.config)
+    if mode is not None and given.get("bn", QAT_MODES[mode]) != QAT_MODES[mode]:
+        raise ConfigError(
+            f"config['qconfig']['bn'] is {given['bn']!r} and a model_convert_pipeline has qat_mode={mode!r}, which is"
+            f" bn={QAT_MODES[mode]!r}; leave one of them out."
+        )
+    return with_params(qconfig, mode, {})
+
+
+def quantize(run: Run, model: Any, qconfig: QConfig | None = None) -> None:
+    """Replace ``model.network`` by its fake-quant graph, in calibrate mode; `qconfig` None is the config's."""
+    model.network = prepare(model.network, qconfig or qconfig_of(run), example_image(run))
 
 
 def quantize_random(run: Run, model: Any) -> None:
@@ -29,6 +46,16 @@ def quantize_random(run: Run, model: Any) -> None:
     with torch.no_grad():
         model.network(pixels / 128)
     model.network.finish_calibration()
+
+
+def model_config(run: Run, stage: Stage) -> dict[str, Any]:
+    """Return the model that the trainer of `stage` names, else the config's."""
+    return run.config.get(f"{stage.name}_trainer", {}).get("model") or run.config["model"]
+
+
+def build_model(run: Run, stage: Stage | None = None) -> Any:
+    """Build the detector of `stage`, or of the whole run."""
+    return OBJECT_REGISTRY.build(run.config["model"] if stage is None else model_config(run, stage), path="['model']")
 
 
 def example_image(run: Run) -> torch.Tensor:

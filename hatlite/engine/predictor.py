@@ -24,6 +24,8 @@ class Predictor:
         batch_processor, callbacks: Ignored; accepted because configs of this format name them.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``; None is the CPU.
         channels_last: Memory layout of images and weights.
+        model_convert_pipeline: How `model` comes into the form that its stage leaves; None is the way of its kind
+            (:mod:`hatlite.engine.conversion`).
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Predictor:
         callbacks: Sequence[Any] = (),
         device: str | torch.device | None = None,
         channels_last: bool = True,
+        model_convert_pipeline: Any = None,
     ) -> None:
         if metrics is None:
             raise ConfigError("Predictor has nothing to measure with; give it metrics, or the config val_metrics.")
@@ -44,6 +47,7 @@ class Predictor:
         self.metrics = metrics
         self.device = resolve_device(device)
         self.channels_last = channels_last
+        self.model_convert_pipeline = model_convert_pipeline
 
     def predict(self) -> dict[str, float]:
         """Return what :func:`hatlite.engine.evaluation.evaluate` measures."""

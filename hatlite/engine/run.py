@@ -39,7 +39,7 @@ _ENTRIES: dict[str, Any] = {"task_name": str, "ckpt_dir": str | Path, "seed": in
 DEFAULT_STAGES = (
     Stage("float", "float"),
     Stage("calibration", "calibration", ("float",)),
-    Stage("qat", "qat", ("calibration",)),
+    Stage("qat", "qat", ("calibration", "float")),
     Stage("int_infer", "int_infer", ("qat", "calibration")),
 )
 
@@ -110,9 +110,9 @@ class Run:
         """Return the file of the integer program."""
         return self.folder / f"{self.task_name}.hbir"
 
-    def command(self, stage: str, resume: bool = False) -> str:
-        """Return the command line that runs `stage`, with the options that the user gave."""
-        words = ["python", "tools/train.py", "--stage", stage, "--config", self.source]
+    def command(self, stage: str | None = None, resume: bool = False, tool: str = "tools/train.py") -> str:
+        """Return the command line that runs `tool` on `stage`, with the options that the user gave."""
+        words = ["python", tool, *(["--stage", stage] if stage else []), "--config", self.source]
         words += ["--opts", *self.opts] if self.opts else []
         words += ["--device", self.device] if self.device else []
         return shlex.join([*words, "--resume"] if resume else words)

@@ -7,19 +7,19 @@ float                     `pretrained` or  trains the float network             
                           nothing
 calibration               float            observes ranges, fixes scales                  calibration-checkpoint-*,
                                                                                           calibration-ranges.md
-qat                       calibration      trains on integer-valued tensors               qat-checkpoint-*
+qat                       calibration or   trains on integer-valued tensors               qat-checkpoint-*
+                          float
 int_infer                 qat              lowers to an IntProgram, compares every        <task_name>.hbir,
                                            integer with the graph's, proves its rounding,  alignment.json,
                                            evaluates it                                   certificate.{json,md}
 ========================  ===============  =============================================  ==============================
 
-A config may list its own ``stages``; a new kind is a function under :func:`stage_kind`. Each stage ends with a row in
-``stages.json`` and the table of all rows so far.
+A config may list its own ``stages``; a new kind is a function under :func:`stage_kind`. How the model comes into the
+form that a stage works on, and into the form that it leaves, are two lists of converters
+(:mod:`hatlite.engine.conversion`). Each stage ends with a row in ``stages.json`` and the table of all rows so far.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,164 +32,104 @@ from hatlite.engine.alignment import require_alignment
 from hatlite.engine.allocator import keep_freed_memory
 from hatlite.engine.callbacks import QuantRefresh
 from hatlite.engine.certificate import write_certificate
-from hatlite.engine.checkpoint import check_resumable, load_checkpoint, load_weights
-from hatlite.engine.executor_network import ExecutorNetwork
+from hatlite.engine.checkpoint import check_resumable, load_checkpoint
+from hatlite.engine.conversion import Conversion
+from hatlite.engine.kinds import (
+    STAGE_KINDS,
+    begin,
+    pipeline_of,
+    program_stage,
+    restore,
+    stage_file,
+    stage_kind,
+    start_file,
+)
 from hatlite.engine.loop import Loop
-from hatlite.engine.parts import build_loop, build_predictor, quantize
-from hatlite.engine.pretrained import load_pretrained
+from hatlite.engine.parts import build_loop, build_model, build_predictor
 from hatlite.engine.processes import join_processes, process
 from hatlite.engine.report import judge, judge_equal, read_report, table, write_report
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.seed import seed_everything
 from hatlite.engine.validate import validate
-from hatlite.errors import ProgramError, StageError
+from hatlite.errors import StageError
 from hatlite.log import get_logger
-from hatlite.lowering import lower
-from hatlite.march import get_march
-from hatlite.program import IntProgram
-from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = [
-    "STAGE_KINDS",
-    "StageKind",
-    "last_stage",
-    "predict_stage",
-    "restore",
-    "run_stage",
-    "stage_file",
-    "stage_kind",
-]
+__all__ = ["export_stage", "last_stage", "predict_stage", "run_stage"]
 
 logger = get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class StageKind:
-    """What a kind of stage does.
-
-    Attributes:
-        execute: Runs the stage, ``(run, stage, resume) -> row``: metrics and where they come from.
-        restore: Brings a built detector into the form that the stage leaves it in, ``(run, stage, model, file)``.
-        gate: Smallest mAP as a fraction of the float stage's; None when there is nothing to compare with.
-        equals_origin: All metrics must equal, digit for digit, those of the stage it starts from.
-        shared: Several processes may work at it together.
-    """
-
-    execute: Callable[[Run, Stage, bool], dict[str, Any]]
-    restore: Callable[[Run, Stage, Any, Path], None]
-    gate: float | None = None
-    equals_origin: bool = False
-    shared: bool = False
-
-
-STAGE_KINDS: dict[str, StageKind] = {}
-
-
-def stage_kind(
-    name: str,
-    *,
-    restore: Callable[[Run, Stage, Any, Path], None],
-    gate: float | None = None,
-    equals_origin: bool = False,
-    shared: bool = False,
-) -> Callable[[Callable], Callable]:
-    """Decorate the function that executes the kind `name`."""
-
-    def keep(execute: Callable[[Run, Stage, bool], dict[str, Any]]) -> Callable:
-        STAGE_KINDS[name] = StageKind(execute, restore, gate, equals_origin, shared)
-        return execute
-
-    return keep
 
 
 # ---------------------------------------------------------------------------------------------- the kinds of stages
 
 
-def restore_float(run: Run, stage: Stage, model: Any, checkpoint: Path) -> None:
-    """Load float weights."""
-    load_into(run, stage, model, checkpoint, need_sites=False)
-
-
-def restore_quantized(run: Run, stage: Stage, model: Any, checkpoint: Path) -> None:
-    """Replace the network by its fake-quant graph and load weights and scales."""
-    quantize(run, model)
-    load_into(run, stage, model, checkpoint, need_sites=True)
-    model.network.integer_mode()
-
-
-@stage_kind("float", restore=restore_float)
+@stage_kind("float", start=("LoadCheckpoint",), restore=("LoadCheckpoint",), from_nothing=True)
 def train_float(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Train the float network."""
     loop = build_loop(run, stage)
-    origin = run.predecessor(stage)
-    if origin is not None and not resume:
-        restore_float(run, stage, loop.model, origin)
-    elif not resume:
-        load_pretrained(loop.model, run.info(stage.name))
+    if not resume:
+        begin(run, stage, loop.model, loop)
     return fit(run, stage, loop, resume)
 
 
-@stage_kind("calibration", restore=restore_quantized, gate=0.90, shared=True)
+@stage_kind(
+    "calibration",
+    start=("LoadCheckpoint", "Float2Calibration"),
+    restore=("Float2Calibration", "LoadCheckpoint"),
+    gate=0.90,
+    shared=True,
+)
 def calibrate(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Observe the ranges of the trained float network and fix its scales."""
     loop = build_loop(run, stage)
-    restore_float(run, stage, loop.model, run.origin(stage))
-    quantize(run, loop.model)
+    begin(run, stage, loop.model, loop)
     return fit(run, stage, loop, resume)
 
 
-@stage_kind("qat", restore=restore_quantized, gate=0.98)
+@stage_kind("qat", start=("Float2QAT", "LoadCheckpoint"), restore=("Float2QAT", "LoadCheckpoint"), gate=0.98)
 def train_quantized(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Train on integer-valued tensors."""
     loop = build_loop(run, stage)
-    restore_quantized(run, stage, loop.model, run.origin(stage))
+    begin(run, stage, loop.model, loop)
     # Refreshing comes first: whatever follows wants constants that belong to the weights.
     refreshing = [callback for callback in loop.callbacks if isinstance(callback, QuantRefresh)] or [QuantRefresh()]
     loop.callbacks = [*refreshing, *(callback for callback in loop.callbacks if callback not in refreshing)]
     return fit(run, stage, loop, resume)
 
 
-def restore_program(run: Run, stage: Stage, model: Any, path: Path) -> None:
-    """Replace the network by the saved integer program."""
-    require_program(run, stage, path)
-    loaded = program.load(path)
-    require_own(run, loaded, path)
-    model.network = ExecutorNetwork(loaded, device=run.device)
-
-
-@stage_kind("int_infer", restore=restore_program, equals_origin=True)
+@stage_kind(
+    "int_infer",
+    start=("Float2QAT", "LoadCheckpoint", "QAT2Quantize"),
+    restore=("LoadHbir",),
+    equals_origin=True,
+)
 def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Lower the quantised network to an integer program, save it, prove it equal, and evaluate it on integers."""
     require_resumable(stage, not resume)
-    origin = run.origin(stage)
-    model = quantized_model(run, stage, origin)
-    lowered = lower_detector(run, model)
+    conversion = write_program(run, stage)
     keep_config(run, stage)
-    program.save(lowered, run.program())
-    logger.info("Lowered %s to %s (%d operators).", origin, run.program(), len(lowered.ops))
-    require_alignment(run, model.network)
-    write_certificate(run, model.network)
+    assert conversion.graph is not None and conversion.loaded is not None
+    require_alignment(run, conversion.graph)
     metrics = predict_stage(run, stage.name)
-    state = load_checkpoint(origin)
-    return {**metrics, "checkpoint": origin.name, "epoch": state["epoch"], "starts_from": state["stage"]}
+    state = load_checkpoint(conversion.loaded)
+    return {**metrics, "checkpoint": conversion.loaded.name, "epoch": state["epoch"], "starts_from": state["stage"]}
 
 
 # --------------------------------------------------------------------------------------------------- what they share
 
 
-def load_into(run: Run, stage: Stage, model: Any, path: Path, *, need_sites: bool) -> None:
-    """Load the checkpoint at `path` into `model`; a `last` that an interruption wrote is worth a warning."""
-    state = load_checkpoint(path, hint=how_to_get(run, stage, path))
-    load_weights(model, state, path=path, run=run.info(stage.name), need_sites=need_sites)
-    run.classes = run.classes or tuple(state["classes"])
-    if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
-        logger.warning("%s was written after %d of %d epochs.", path, state["epoch"], state["num_epochs"])
+def write_program(run: Run, stage: Stage, checkpoint: Path | None = None) -> Conversion:
+    """Lower what `stage`, of kind int_infer, starts from; write the program and its certificate.
 
-
-def lower_detector(run: Run, model: Any) -> IntProgram:
-    """Lower the fake-quant network of `model` for the run's march."""
-    metadata = {"task_name": run.task_name, "classes": list(run.classes), "num_classes": run.config["num_classes"]}
-    return lower(model.network, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
+    Raises:
+        CheckpointError, ProgramError, QuantizationError, StageError: There is nothing to lower, or no program of it.
+    """
+    model = build_model(run, stage)
+    conversion = begin(run, stage, model, checkpoint=checkpoint)
+    lowered = model.network.executor.program
+    program.save(lowered, run.program())
+    logger.info("Lowered %s to %s (%d operators).", conversion.loaded, run.program(), len(lowered.ops))
+    write_certificate(run, conversion.graph)
+    return conversion
 
 
 def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
@@ -248,45 +188,6 @@ def row_of_checkpoint(run: Run, stage: Stage) -> dict[str, Any]:
     return {**metrics, "checkpoint": path.name, "epoch": state["epoch"]}
 
 
-def quantized_model(run: Run, stage: Stage, checkpoint: Path) -> Any:
-    """Build the detector of the run with its fake-quant graph as `checkpoint` left it."""
-    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
-    restore_quantized(run, stage, model, checkpoint)
-    return model
-
-
-def require_program(run: Run, stage: Stage, path: Path) -> None:
-    """Refuse to go on without the file of the integer program.
-
-    Raises:
-        StageError: It does not exist; the message holds the command that makes it.
-    """
-    if not path.is_file():
-        raise StageError(f"There is no program {path}.\n  {how_to_get(run, stage, path)}")
-
-
-def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
-    """Refuse a program that another config was lowered to.
-
-    Raises:
-        ProgramError: Its task, march or number of classes is not the run's.
-    """
-    own = {key: run.config[key] for key in ("task_name", "march", "num_classes")}
-    theirs = {**loaded.metadata, "march": loaded.march}
-    differ = [f"{key} is {theirs[key]!r} and not {own[key]!r}" for key in own if theirs.get(key, own[key]) != own[key]]
-    if differ:
-        raise ProgramError(
-            f"{path} belongs to another config: its {', its '.join(differ)}.\n  Take {run.program()}, or run"
-            " stage 'int_infer' again."
-        )
-
-
-def how_to_get(run: Run, stage: Stage, path: Path) -> str:
-    """Return what to do about a missing `path`: run the stage that leaves it, or name another file."""
-    own = stage_file(run, stage)
-    return f"Run this first: {run.command(stage.name)}" if path == own else f"Name another file, or take {own}."
-
-
 # --------------------------------------------------------------------------------------------------- for the tools
 
 
@@ -307,7 +208,7 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
     keep_freed_memory()
     validate(run, STAGE_KINDS)
     stage = run.stage(name)
-    run.predecessor(stage)
+    start_file(run, stage, pipeline_of(run, stage, "trainer"))
     seed_everything(run.config["seed"])
     started = time.perf_counter()
     with join_processes() as (rank, count):
@@ -339,28 +240,6 @@ def record(run: Run, stage: Stage, row: dict[str, Any]) -> dict[str, Any]:
     return rows[stage.name]
 
 
-def restore(run: Run, name: str, model: Any, checkpoint: Path | None = None) -> None:
-    """Bring a freshly built detector into the form in which stage `name` leaves it.
-
-    Args:
-        run: Config and folder.
-        name: Of the stage.
-        model: Built from ``config['model']``.
-        checkpoint: File to take instead of the stage's own.
-
-    Raises:
-        CheckpointError, ProgramError: The file is missing, damaged or of another run.
-    """
-    stage = run.stage(name)
-    path = Path(checkpoint) if checkpoint else stage_file(run, stage)
-    STAGE_KINDS[stage.kind].restore(run, stage, model, path)
-
-
-def stage_file(run: Run, stage: Stage) -> Path:
-    """Return the file that `stage` leaves: a checkpoint or the program."""
-    return run.program() if stage.kind == "int_infer" else run.checkpoint(stage.name)
-
-
 def last_stage(run: Run) -> Stage:
     """Return the last stage of `run` that has left its file.
 
@@ -372,6 +251,29 @@ def last_stage(run: Run) -> Stage:
         first = run.stages[0].name
         raise StageError(f"No stage has left anything in {run.folder}.\n  Run this first: {run.command(first)}")
     return done[-1]
+
+
+def export_stage(run: Run, checkpoint: str | Path | None = None) -> Path:
+    """Lower what the stage int_infer starts from and write ``<task_name>.hbir`` and its certificate; no data needed.
+
+    It is what the stage int_infer does before it compares and evaluates. Where the config has ``deploy_inputs``, no
+    picture is read.
+
+    Args:
+        run: Config and folder.
+        checkpoint: Of a calibration or qat stage, instead of the one that int_infer starts from.
+
+    Returns:
+        The program's file.
+
+    Raises:
+        ConfigError: Problems of the config, all together.
+        StageError: The run has no stage of kind int_infer, or there is nothing to lower.
+        CheckpointError, ProgramError, QuantizationError: The checkpoint cannot be lowered.
+    """
+    validate(run, STAGE_KINDS, data=False)
+    write_program(run, program_stage(run), Path(checkpoint) if checkpoint else None)
+    return run.program()
 
 
 def predict_stage(run: Run, name: str, checkpoint: Path | None = None) -> dict[str, float]:

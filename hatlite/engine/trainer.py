@@ -34,6 +34,8 @@ class Trainer(Loop):
         stop_by: ``"epoch"`` or ``"step"``.
         num_steps: Length in steps, at least 0, when `stop_by` is ``"step"``. The epoch in which it ends is cut short
             and ends like any other: it is validated and saved.
+        model_convert_pipeline: How the stage brings `model` into form before it trains it; None is the way of its kind
+            (:mod:`hatlite.engine.conversion`).
     """
 
     build_later = {"optimizer": ("params",)}
@@ -55,6 +57,7 @@ class Trainer(Loop):
         channels_last: bool = True,
         stop_by: str = "epoch",
         num_steps: int | None = None,
+        model_convert_pipeline: Any = None,
     ) -> None:
         _check_length(stop_by, num_epochs, num_steps)
         super().__init__(
@@ -65,6 +68,7 @@ class Trainer(Loop):
             val_metrics=val_metrics,
             seed=seed,
             channels_last=channels_last,
+            model_convert_pipeline=model_convert_pipeline,
         )
         self.optimizer_config = optimizer
         self.optimizer: torch.optim.Optimizer

@@ -18,17 +18,18 @@ PATH_KEYS = ("data_path", "ann_file", "img_path")
 FIRST = ("model", "data_loader", "val_data_loader", "calibration_data_loader", "int_infer_data_loader", "qconfig")
 
 
-def validate(run: Run, kinds: Collection[str]) -> None:
+def validate(run: Run, kinds: Collection[str], *, data: bool = True) -> None:
     """Raise all problems of all stages together.
 
     Args:
         run: What is to be checked.
         kinds: Stage kinds there are.
+        data: The data must be at hand.
 
     Raises:
         ConfigError: Or the one error, when there is only one.
     """
-    problems = [*find_problems(run, kinds), *missing_paths(run.config)]
+    problems = [*find_problems(run, kinds), *(missing_paths(run.config) if data else ())]
     if problems:
         raise ConfigError.together(problems, f"the config {run.source}")
 

@@ -66,7 +66,7 @@ def test_validation_images_come_one_by_one_and_end(tiny_config):
 
 def test_without_a_program_or_the_stage_there_is_a_sentence(tiny_config):
     run = Run(tiny_config, source="c.py")
-    with pytest.raises(StageError, match=r"There is no program .*tiny.hbir\.\n  Run this first: .*--stage int_infer"):
+    with pytest.raises(StageError, match=r"There is no program .*tiny.hbir\.\n  Export it first: .*export_hbir.py"):
         align_stage(run, 1)
     with pytest.raises(StageError, match=r"The config lists no stage of kind 'int_infer', so there is no program"):
         align_stage(Run({**tiny_config, "stages": [{"name": "float", "kind": "float"}]}), 1)

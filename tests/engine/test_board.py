@@ -82,7 +82,7 @@ def test_the_tool_has_two_names(
 
 
 def test_what_is_missing_is_told(drawn: dict[str, Any]) -> None:
-    with pytest.raises(StageError, match=r"There is no program .*tiny\.hbir\.\n  Run this first: .* --stage int_infer"):
+    with pytest.raises(StageError, match=r"There is no program .*tiny\.hbir\.\n  Export it first: .*export_hbir.py"):
         align_bpu(Run(drawn))
     stages = [{"name": "float", "kind": "float"}]
     with pytest.raises(StageError, match="lists no stage of kind 'int_infer', so there is no program to evaluate"):

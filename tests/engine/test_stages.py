@@ -11,7 +11,6 @@ from hatlite.engine import STAGE_KINDS, Run, predict_stage, restore, run_stage, 
 from hatlite.engine.checkpoint import load_checkpoint, save_checkpoint
 from hatlite.engine.inspection import lower_from_config
 from hatlite.engine.parts import check_model
-from hatlite.engine.stages import restore_float
 from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -106,7 +105,7 @@ def test_predicting_before_training_says_what_to_run(tiny_config):
     run = Run(tiny_config)
     with pytest.raises(CheckpointError, match=r"no checkpoint .*\n  Run this first: .*--stage float"):
         predict_stage(run, "float")
-    with pytest.raises(StageError, match=r"There is no program .*tiny.hbir.\n  Run this first: .*--stage int_infer"):
+    with pytest.raises(StageError, match=r"no program .*tiny.hbir.\n  Export it first: python tools/export_hbir"):
         predict_stage(run, "int_infer")
 
 
@@ -184,7 +183,7 @@ def test_only_float_starts_from_nothing(tiny_config, kind):
 
 @pytest.fixture
 def other_kind():
-    @stage_kind("measure", restore=restore_float)
+    @stage_kind("measure", start=("LoadCheckpoint",), restore=("LoadCheckpoint",))
     def measure(run, stage, resume):
         model = OBJECT_REGISTRY.build(run.config["model"])
         restore(run, "float", model)

@@ -1,0 +1,275 @@
+"""The converters that a :class:`~hatlite.engine.conversion.ModelConvertPipeline` is made of."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hatlite import program
+from hatlite.engine.checkpoint import has_sites, load_checkpoint, load_weights
+from hatlite.engine.conversion import Conversion, Converter
+from hatlite.engine.executor_network import ExecutorNetwork
+from hatlite.engine.parts import quantize
+from hatlite.engine.pretrained import load_pretrained
+from hatlite.engine.run import Run
+from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
+from hatlite.log import get_logger
+from hatlite.lowering import lower
+from hatlite.march import get_march
+from hatlite.program import IntProgram
+from hatlite.registry import OBJECT_REGISTRY, nearest
+
+__all__ = [
+    "Calibration2QAT",
+    "Float2Calibration",
+    "Float2QAT",
+    "LoadCheckpoint",
+    "LoadHbir",
+    "QAT2Quantize",
+    "how_to_get",
+    "is_program",
+    "lower_detector",
+    "require_program",
+]
+
+logger = get_logger(__name__)
+
+CONVERT_MODES = ("eager", "fx", "jit", "jit-strip")
+"""Ways to capture a network that configs name. hatlite has one (:mod:`hatlite.graph`), which all of them mean."""
+
+PROGRAM_SUFFIXES = (".hbir", ".bc")
+
+_HASH = re.compile(r"-([0-9a-f]{8,64})\.pth(\.tar)?$")
+
+
+@OBJECT_REGISTRY.register
+@dataclass(frozen=True)
+class LoadCheckpoint(Converter):
+    """Load weights, and scales where the model has a place for them.
+
+    Attributes:
+        checkpoint_path: File; None is what the stage starts from, or leaves when it is restored (``--ckpt`` names
+            another), or what ``model['pretrained']`` names where there is nothing to start from.
+        allow_miss: Entries that the checkpoint lacks keep the values they have.
+        ignore_extra: Entries that the model lacks are left out.
+        check_hash: A name that ends in ``-<first digits of the SHA-256>.pth.tar`` must belong to the content.
+        verbose: Log what was missed and left out.
+        state_dict_update_func: ``state_dict -> state_dict``, called before anything is compared.
+    """
+
+    checkpoint_path: str | Path | None = None
+    allow_miss: bool = False
+    ignore_extra: bool = False
+    check_hash: bool = True
+    verbose: bool = False
+    state_dict_update_func: Callable | None = None
+
+    takes = ("float", "calibration", "qat")
+
+    @property
+    def reads_stage_file(self) -> bool:
+        return self.checkpoint_path is None
+
+    def taking(self, path: Path) -> Converter | None:
+        return replace(self, checkpoint_path=path)
+
+    def __call__(self, model: Any, conversion: Conversion) -> None:
+        run, stage = conversion.run, conversion.stage
+        path = Path(self.checkpoint_path) if self.checkpoint_path is not None else conversion.checkpoint
+        if path is None:
+            load_pretrained(model, run.info(stage.name))
+            return
+        state = load_checkpoint(path, hint=how_to_get(run, conversion.own, path))
+        if self.check_hash:
+            require_hash(path)
+        scales = has_sites(state)
+        load_weights(
+            model,
+            state,
+            path=path,
+            run=run.info(stage.name),
+            need_sites=conversion.form != "float" and (scales or conversion.loop is None),
+            allow_miss=self.allow_miss,
+            ignore_extra=self.ignore_extra,
+            verbose=self.verbose,
+            update=self.state_dict_update_func,
+        )
+        conversion.loaded = path
+        conversion.open_scales = conversion.open_scales and not scales
+        conversion.without_scales = path if scales and conversion.form == "float" else None
+        run.classes = run.classes or tuple(state["classes"])
+        if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
+            logger.warning("%s was written after %d of %d epochs.", path, state["epoch"], state["num_epochs"])
+
+
+class _Quantizes(Converter):
+    """Replaces the network by its fake-quant graph, whose scales are open."""
+
+    takes = ("float",)
+    convert_mode: str = "fx"
+
+    def __post_init__(self) -> None:
+        if self.convert_mode not in CONVERT_MODES:
+            raise ConfigError(
+                f"{type(self).__name__}: convert_mode is {self.convert_mode!r}; expected one of"
+                f" {', '.join(CONVERT_MODES)}, which are one here."
+                f"{nearest(str(self.convert_mode), list(CONVERT_MODES))}"
+            )
+
+    def __call__(self, model: Any, conversion: Conversion) -> None:
+        quantize(conversion.run, model, conversion.qconfig)
+        conversion.open_scales = True
+
+
+@OBJECT_REGISTRY.register
+@dataclass(frozen=True)
+class Float2Calibration(_Quantizes):
+    """Replace the network by its fake-quant graph, for observers to watch.
+
+    Attributes:
+        convert_mode: ``eager``, ``fx``, ``jit`` or ``jit-strip``; all mean the one capture that hatlite has.
+    """
+
+    convert_mode: str = "fx"
+
+    leaves = "calibration"
+
+
+@OBJECT_REGISTRY.register
+@dataclass(frozen=True)
+class Float2QAT(_Quantizes):
+    """Replace the network by its fake-quant graph, to compute on integers once its scales are known.
+
+    Attributes:
+        convert_mode: As for :class:`Float2Calibration`.
+    """
+
+    convert_mode: str = "fx"
+
+    leaves = "qat"
+
+    def __call__(self, model: Any, conversion: Conversion) -> None:
+        if conversion.without_scales is not None:
+            raise ConfigError(
+                f"LoadCheckpoint took the weights of {conversion.without_scales} into the float model and lost its"
+                " scales, which Float2QAT behind it needs; write Float2QAT first, then LoadCheckpoint."
+            )
+        super().__call__(model, conversion)
+
+
+@OBJECT_REGISTRY.register
+@dataclass(frozen=True)
+class Calibration2QAT(Converter):
+    """Let a calibrated graph compute on integers, with the scales of the checkpoint that was loaded into it."""
+
+    takes = ("calibration",)
+    leaves = "qat"
+
+    def __call__(self, model: Any, conversion: Conversion) -> None:
+        """The graph is the same; that it leaves the form `qat` is all."""
+
+
+@OBJECT_REGISTRY.register
+@dataclass(frozen=True)
+class QAT2Quantize(Converter):
+    """Lower the fake-quant graph to an integer program, in memory, and let the executor run it."""
+
+    takes = ("qat",)
+    leaves = "integers"
+
+    def __call__(self, model: Any, conversion: Conversion) -> None:
+        conversion.settle(model)
+        conversion.graph = model.network
+        model.network = ExecutorNetwork(lower_detector(conversion.run, model), device=conversion.run.device)
+
+
+@OBJECT_REGISTRY.register
+@dataclass(frozen=True)
+class LoadHbir(Converter):
+    """Put a saved integer program in the place of the network.
+
+    Attributes:
+        model_path: ``.hbir`` file, or ``.bc`` as others call it; None is the one that the run leaves.
+    """
+
+    model_path: str | Path | None = None
+
+    takes = ("float", "integers")
+    leaves = "integers"
+
+    def taking(self, path: Path) -> Converter | None:
+        return replace(self, model_path=path) if is_program(path) else None
+
+    def __call__(self, model: Any, conversion: Conversion) -> None:
+        run = conversion.run
+        path = Path(self.model_path) if self.model_path is not None else run.program()
+        require_program(run, path)
+        loaded = program.load(path)
+        require_own(run, loaded, path)
+        model.network = ExecutorNetwork(loaded, device=run.device)
+
+
+def is_program(path: Path) -> bool:
+    """Tell by its name whether `path` is the file of an integer program."""
+    return path.suffix in PROGRAM_SUFFIXES
+
+
+def lower_detector(run: Run, model: Any) -> IntProgram:
+    """Lower the fake-quant network of `model` for the run's march."""
+    metadata = {"task_name": run.task_name, "classes": list(run.classes), "num_classes": run.config["num_classes"]}
+    return lower(model.network, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
+
+
+def require_hash(path: Path) -> None:
+    """Compare the digits at the end of a checkpoint's name, if it has any, with its content.
+
+    Raises:
+        CheckpointError: They differ.
+    """
+    digits = _HASH.search(path.name)
+    if digits is None:
+        return
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not content.startswith(digits[1]):
+        raise CheckpointError(
+            f"{path} was changed after it was named: its SHA-256 begins with {content[: len(digits[1])]}; rename it, or"
+            " give LoadCheckpoint check_hash=False."
+        )
+
+
+def require_program(run: Run, path: Path) -> None:
+    """Refuse to go on without the file of the integer program.
+
+    Raises:
+        StageError: It does not exist; the message holds the command that makes it.
+    """
+    if not path.is_file():
+        raise StageError(f"There is no program {path}.\n  {how_to_get(run, run.program(), path)}")
+
+
+def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
+    """Refuse a program that another config was lowered to.
+
+    Raises:
+        ProgramError: Its task, march or number of classes is not the run's.
+    """
+    own = {key: run.config[key] for key in ("task_name", "march", "num_classes")}
+    theirs = {**loaded.metadata, "march": loaded.march}
+    differ = [f"{key} is {theirs[key]!r} and not {own[key]!r}" for key in own if theirs.get(key, own[key]) != own[key]]
+    if differ:
+        raise ProgramError(
+            f"{path} belongs to another config: its {', its '.join(differ)}.\n  Take {run.program()}, or run"
+            " stage 'int_infer' again."
+        )
+
+
+def how_to_get(run: Run, own: Path, path: Path) -> str:
+    """Return what to do about a missing `path`: run what leaves it, or name another file, such as `own`."""
+    if path == run.program():
+        return f"Export it first: {run.command(tool='tools/export_hbir.py')}"
+    for stage in run.stages:
+        if path in (run.checkpoint(stage.name, "best"), run.checkpoint(stage.name, "last")):
+            return f"Run this first: {run.command(stage.name)}"
+    return f"Name another file, or take {own}."
