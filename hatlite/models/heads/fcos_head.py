@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from hatlite.errors import BuildError
-from hatlite.models.agreement import agree
+from hatlite.models.heads.dense_head import DenseHead
 from hatlite.nn.init import init_he, init_normal, prior_bias
-from hatlite.nn.stubs import DeQuantStub
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["FCOSHead"]
@@ -39,7 +38,7 @@ class _SharedBlock(nn.Module):
 
 
 @OBJECT_REGISTRY.register
-class FCOSHead(nn.Module):
+class FCOSHead(DenseHead):
     """Two towers of shared convolutions with batch norms per level, and three predictors.
 
     Outputs are a flat dict, per stride s: ``cls_logits_s{s}`` (N, num_classes, H, W), ``bbox_regression_s{s}``
@@ -68,6 +67,8 @@ class FCOSHead(nn.Module):
         BuildError: Strides or options do not fit together.
     """
 
+    kinds = ("cls_logits", "bbox_regression", "centerness")
+
     def __init__(
         self,
         num_classes: int,
@@ -87,19 +88,13 @@ class FCOSHead(nn.Module):
         share_conv: bool = True,
         bbox_relu: bool = True,
     ) -> None:
-        super().__init__()
         self._refuse(dequant_output=(dequant_output, True), nhwc_output=(nhwc_output, False))
         self._refuse(share_conv=(share_conv, True), bbox_relu=(bbox_relu, True))
-        self.num_classes, self.feat_channels, self.stacked_convs = num_classes, feat_channels, stacked_convs
-        self.in_strides = tuple(in_strides)
-        self.out_strides = self.in_strides if out_strides is None else tuple(out_strides)
+        self.feat_channels, self.stacked_convs = feat_channels, stacked_convs
         self.upscale_bbox_pred = upscale_bbox_pred
         self.share_bn, self.bn_kwargs = share_bn, dict(bn_kwargs or {})
-        self._check_strides()
-        self.dequant = DeQuantStub(self._output_dtype(int8_output, int16_output))
-        self.in_channels: dict[int, int] | None = None
-        if stride2channels is not None:
-            self._make_layers(stride2channels)
+        dtypes = {"int8_output": int8_output, "int16_output": int16_output}
+        super().__init__(num_classes, in_strides, out_strides, stride2channels=stride2channels, **dtypes)
 
     @staticmethod
     def _refuse(**options: tuple[bool, bool]) -> None:
@@ -107,54 +102,11 @@ class FCOSHead(nn.Module):
             if given != only:
                 raise BuildError(f"FCOSHead: {name}={given} is not supported; set head.{name}={only} or leave it out.")
 
-    @staticmethod
-    def _output_dtype(int8_output: bool, int16_output: bool) -> str:
-        if int8_output and int16_output:
-            raise BuildError(
-                "FCOSHead: int8_output and int16_output are both True; set one of them, or none for int32."
-            )
-        return "int8" if int8_output else "int16" if int16_output else "int32"
-
-    def _check_strides(self) -> None:
-        unknown = [stride for stride in self.out_strides if stride not in self.in_strides]
-        if unknown or not self.out_strides:
-            raise BuildError(
-                f"FCOSHead: head.out_strides {list(self.out_strides)} must be some of head.in_strides "
-                f"{list(self.in_strides)}."
-            )
-
-    @property
-    def output_strides(self) -> dict[str, int]:
-        """Stride of every output by its name, in the order of :meth:`forward`."""
-        kinds = ("cls_logits", "bbox_regression", "centerness")
-        return {f"{kind}_s{stride}": stride for stride in self.out_strides for kind in kinds}
-
-    def bind(self, stride2channels: Mapping[int, int]) -> None:
-        """Take the input's strides and channels from the neck, or compare them with those given at construction.
-
-        Raises:
-            BuildError: The head was built for other strides or channels; the message prints the right ones.
-        """
-        agree(
-            "the strides between neck and head",
-            ("neck.out_strides", list(stride2channels)),
-            ("head.in_strides", list(self.in_strides)),
-        )
-        offered = ("the neck's channels", dict(stride2channels))
-        agree("the channels of the features", offered, ("head.stride2channels", self.in_channels))
-        if self.in_channels is None:
-            self._make_layers(stride2channels)
-
-    def _make_layers(self, stride2channels: Mapping[int, int]) -> None:
-        widths = {stride2channels.get(stride) for stride in self.in_strides}
-        if len(widths) != 1 or None in widths:
-            raise BuildError(
-                f"FCOSHead: head.stride2channels is {dict(stride2channels)}; expected one number of channels, the same "
-                f"for all strides {list(self.in_strides)}, because the convolutions are shared."
-            )
-        self.in_channels = {stride: stride2channels[stride] for stride in self.in_strides}
-        self.cls_tower = self._make_tower(*widths)
-        self.reg_tower = self._make_tower(*widths)
+    def make_layers(self, in_channels: Mapping[int, int]) -> None:
+        """Build towers and predictors."""
+        width = self.shared_channels(in_channels)
+        self.cls_tower = self._make_tower(width)
+        self.reg_tower = self._make_tower(width)
         self.cls_logits = nn.Conv2d(self.feat_channels, self.num_classes, 3, padding=1)
         self.bbox_regression = nn.Conv2d(self.feat_channels, 4, 3, padding=1)
         self.centerness = nn.Conv2d(self.feat_channels, 1, 3, padding=1)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hatlite.errors import BuildError
-from hatlite.models.agreement import agree
+from hatlite.models.necks.pyramid import PyramidNeck
 from hatlite.nn.conv import conv_bn
 from hatlite.nn.functional import Add, Interpolate
 from hatlite.nn.init import init_he
@@ -74,7 +74,7 @@ class _Layer(nn.Module):
 
 
 @OBJECT_REGISTRY.register
-class BiFPN(nn.Module):
+class BiFPN(PyramidNeck):
     """`stack` exchanges between the features of `out_strides`, all of `out_channels`.
 
     Levels beyond the backbone are made from its last feature: 1×1 convolution, batch norm and 2×2 max-pool for the
@@ -114,58 +114,22 @@ class BiFPN(nn.Module):
         stride2channels: Mapping[int, int] | None = None,
         bn_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        self.in_strides, self.out_strides = tuple(in_strides), tuple(out_strides)
-        self.out_channels, self.stack, self.bn_kwargs = out_channels, stack, bn_kwargs
         if fpn_name != "bifpn_sum":
             raise BuildError(f"BiFPN: fpn_name is {fpn_name!r}; 'bifpn_sum' is the one that has an integer form.")
-        agree("the number of outputs", ("len(neck.out_strides)", len(self.out_strides)), ("neck.num_outs", num_outs))
-        self._used = self.in_strides[start_level : None if end_level == -1 else end_level + 1]
-        self._check_strides()
-        self.in_channels: dict[int, int] | None = None
-        if stride2channels is not None:
-            self._make_layers(stride2channels)
+        self.stack, self.bn_kwargs = stack, bn_kwargs
+        strides = {"in_strides": in_strides, "out_strides": out_strides, "num_outs": num_outs}
+        levels = {"start_level": start_level, "end_level": end_level}
+        super().__init__(out_channels, **strides, **levels, stride2channels=stride2channels)
 
     @property
-    def stride2channels(self) -> dict[int, int]:
-        """Channels of the output at every stride."""
-        return dict.fromkeys(self.out_strides, self.out_channels)
+    def size_divisor(self) -> int:
+        """All levels are resized onto one another, down to the coarsest."""
+        return max(self.out_strides)
 
-    def bind(self, stride2channels: Mapping[int, int]) -> None:
-        """Take the input's channels from the backbone, or compare them with those given at construction.
-
-        Raises:
-            BuildError: The neck was built for other channels; the message prints the right dict.
-        """
-        offered = {stride: stride2channels.get(stride) for stride in self.in_strides}
-        agree(
-            "the channels of the features",
-            ("backbone.stride2channels", offered),
-            ("neck.stride2channels", self.in_channels),
-        )
-        if self.in_channels is None:
-            self._make_layers(stride2channels)
-
-    def _check_strides(self) -> None:
-        extra = len(self.out_strides) - len(self._used)
-        coarsest = self._used[-1] if self._used else 1
-        expected = (*self._used, *(coarsest * 2 ** (i + 1) for i in range(extra)))
-        if not self._used or len(self.out_strides) < 2 or self.out_strides != expected:
-            raise BuildError(
-                f"BiFPN: neck.out_strides is {list(self.out_strides)}, but start_level and end_level take "
-                f"{list(self._used)} from neck.in_strides {list(self.in_strides)}; expected at least two strides that "
-                f"begin with these and double from there, such as {list(expected)}."
-            )
-
-    def _make_layers(self, stride2channels: Mapping[int, int]) -> None:
-        missing = [stride for stride in self.in_strides if stride2channels.get(stride) is None]
-        if missing:
-            raise BuildError(
-                f"BiFPN: no channels are known for the strides {missing}; stride2channels is {dict(stride2channels)}."
-            )
-        self.in_channels = {stride: stride2channels[stride] for stride in self.in_strides}
-        widths = [self.in_channels[stride] for stride in self._used]
-        extra = len(self.out_strides) - len(self._used)
+    def make_layers(self, in_channels: Mapping[int, int]) -> None:
+        """Build what exchanges features of these channels."""
+        widths = [in_channels[stride] for stride in self.used_strides]
+        extra = self.num_extra
         if extra:
             self.extra_conv = conv_bn(widths[-1], self.out_channels, bn_kwargs=self.bn_kwargs)
             self.extra_pools = nn.ModuleList(nn.MaxPool2d(2, 2) for _ in range(extra))
@@ -178,8 +142,8 @@ class BiFPN(nn.Module):
 
     def forward(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
         """Return one feature (N, out_channels, H / stride, W / stride) per output stride, fine to coarse."""
-        levels = [x for stride, x in zip(self.in_strides, features, strict=True) if stride in self._used]
-        if len(self.out_strides) > len(self._used):
+        levels = self.used(features)
+        if self.num_extra:
             x = self.extra_conv(levels[-1])
             for pool in self.extra_pools:
                 x = pool(x)
