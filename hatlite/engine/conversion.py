@@ -78,8 +78,15 @@ class Conversion:
         """Put a fake-quant graph that is to be trained on integers, or evaluated, into integer mode.
 
         Raises:
+            ConfigError: A float model that is to be trained has ``quantize=True``.
             QuantizationError: A scale is not known, and there are no batches to find it with.
         """
+        if self.form == "float" and self.loop is not None and getattr(model, "quantize", False):
+            raise ConfigError(
+                f"The model of stage {self.stage.name!r}, which trains float weights, has quantize=True, which is the"
+                " fake-quant graph; give quantize=True to the model of qat_trainer alone, or leave it out, for the"
+                " stages calibration and qat quantise by themselves."
+            )
         if self.form not in ("calibration", "qat") or (self.form == "calibration" and self.loop is not None):
             return
         if self.open_scales and self.loop is not None:

@@ -10,7 +10,8 @@ from hatlite.engine.predictor import Predictor
 from hatlite.engine.qconfig_params import QAT_MODES, run_qat_mode, with_params
 from hatlite.engine.run import Run, Stage
 from hatlite.errors import ConfigError, StageError
-from hatlite.quantization import QConfig, prepare
+from hatlite.nn import Quantizable
+from hatlite.quantization import QConfig, prepare_qat
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["build_loop", "build_model", "build_predictor", "model_config", "qconfig_of", "quantize", "quantize_random"]
@@ -34,8 +35,20 @@ def qconfig_of(run: Run) -> QConfig:
 
 
 def quantize(run: Run, model: Any, qconfig: QConfig | None = None) -> None:
-    """Replace ``model.network`` by its fake-quant graph, in calibrate mode; `qconfig` None is the config's."""
-    model.network = prepare(model.network, qconfig or qconfig_of(run), example_image(run))
+    """Replace ``model.network`` by its fake-quant graph, in calibrate mode; `qconfig` None is the config's.
+
+    A detector of somebody's own needs no methods for that: the request is recorded on any module.
+    """
+    Quantizable.fuse_model(model)
+    Quantizable.set_qconfig(model, qconfig or qconfig_of(run))
+    prepare_qat(model, deploy_inputs=example_image(run))
+
+
+def give_inputs(run: Run, model: Any) -> Any:
+    """Hand the config's ``deploy_inputs`` to `model`, which the caller may want to prepare; return it."""
+    if "deploy_inputs" in run.config:
+        model.deploy_inputs = run.config["deploy_inputs"]
+    return model
 
 
 def quantize_random(run: Run, model: Any) -> None:
@@ -55,7 +68,8 @@ def model_config(run: Run, stage: Stage) -> dict[str, Any]:
 
 def build_model(run: Run, stage: Stage | None = None) -> Any:
     """Build the detector of `stage`, or of the whole run."""
-    return OBJECT_REGISTRY.build(run.config["model"] if stage is None else model_config(run, stage), path="['model']")
+    config = run.config["model"] if stage is None else model_config(run, stage)
+    return give_inputs(run, OBJECT_REGISTRY.build(config, path="['model']"))
 
 
 def example_image(run: Run) -> torch.Tensor:
@@ -78,7 +92,7 @@ def build_loop(run: Run, stage: Stage) -> Loop:
         *(callback.data_loader for callback in loop.callbacks if hasattr(callback, "data_loader")),
     ):
         check_classes(run, loader)
-    check_model(run, loop.model)
+    check_model(run, give_inputs(run, loop.model))
     loop.run = run.info(stage.name)
     return loop
 
@@ -124,7 +138,7 @@ def build_predictor(run: Run, name: str) -> Predictor:
     parts = {} if run.device is None else {"device": run.device}
     predictor = OBJECT_REGISTRY.build(predictor_config(run, name), path=f"['{name}_predictor']", **parts)
     check_classes(run, predictor.data_loader)
-    check_model(run, predictor.model)
+    check_model(run, give_inputs(run, predictor.model))
     return predictor
 
 

@@ -3,6 +3,19 @@
 from hatlite.nn.conv import conv_bn
 from hatlite.nn.drop_path import DropPath
 from hatlite.nn.functional import Add, Concat, Exp, Interpolate, Mul, Sub
+from hatlite.nn.quantizable import Quantizable
 from hatlite.nn.stubs import DeQuantStub, QuantStub
 
-__all__ = ["Add", "Concat", "DeQuantStub", "DropPath", "Exp", "Interpolate", "Mul", "QuantStub", "Sub", "conv_bn"]
+__all__ = [
+    "Add",
+    "Concat",
+    "DeQuantStub",
+    "DropPath",
+    "Exp",
+    "Interpolate",
+    "Mul",
+    "QuantStub",
+    "Quantizable",
+    "Sub",
+    "conv_bn",
+]

@@ -3,6 +3,7 @@
 from hatlite.quantization.equalize import check_balance, equalize
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.prepare import check_rules, prepare
+from hatlite.quantization.prepare_qat import prepare_qat
 from hatlite.quantization.qconfig import QConfig
 from hatlite.quantization.report import SiteRange, format_ranges, scale_moves, site_ranges
 
@@ -15,6 +16,7 @@ __all__ = [
     "equalize",
     "format_ranges",
     "prepare",
+    "prepare_qat",
     "scale_moves",
     "site_ranges",
 ]

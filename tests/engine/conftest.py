@@ -31,10 +31,10 @@ class TinyNetwork(nn.Module):
 class TinyDetector(nn.Module):
     """Predicts the mean colour of the image; `poison` makes the loss of one step NaN."""
 
-    def __init__(self, poison: int | None = None, pretrained: str | None = None) -> None:
+    def __init__(self, poison: int | None = None, pretrained: str | None = None, quantize: bool = False) -> None:
         super().__init__()
         self.network = TinyNetwork()
-        self.poison, self.pretrained = poison, pretrained
+        self.poison, self.pretrained, self.quantize = poison, pretrained, quantize
         self.calls = 0
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from hatlite import program
 from hatlite.engine import STAGE_KINDS, Run, predict_stage, restore, run_stage, stage_kind
 from hatlite.engine.checkpoint import load_checkpoint, save_checkpoint
 from hatlite.engine.inspection import lower_from_config
-from hatlite.engine.parts import check_model
+from hatlite.engine.parts import build_loop, build_model, build_predictor, check_model
 from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -280,3 +280,19 @@ def test_a_program_of_another_config_is_refused(tiny_config, tmp_path):
     )
     with pytest.raises(ProgramError, match=said):
         predict_stage(run, "int_infer", tmp_path / "o.hbir")
+
+
+def test_the_engine_hands_the_example_input_to_the_models_it_builds(tiny_config):
+    tiny_config["deploy_inputs"] = {"img": torch.zeros(1, 3, 8, 8)}
+    run = Run(tiny_config)
+    models = (build_model(run), build_loop(run, run.stage("float")).model, build_predictor(run, "float").model)
+    assert all(model.deploy_inputs is run.config["deploy_inputs"] for model in models)
+
+
+def test_quantize_in_the_model_is_the_fake_quant_graph(tiny_config):
+    tiny_config["stage_checkpoint"] = "last"
+    quantized = {**tiny_config["model"], "quantize": True}
+    run_stage(Run(tiny_config), "float")
+    run_stage(Run({**tiny_config, "qat_trainer": {**tiny_config["qat_trainer"], "model": quantized}}), "qat")
+    with pytest.raises(ConfigError, match="of stage 'float', which trains float weights, has quantize=True, which is"):
+        run_stage(Run({**tiny_config, "float_trainer": {**tiny_config["float_trainer"], "model": quantized}}), "float")

@@ -9,12 +9,13 @@ from torch import nn
 
 from hatlite.errors import BuildError, DataError
 from hatlite.models.detectors.network import Network
+from hatlite.nn import Quantizable
 from hatlite.structures import Detections
 
 __all__ = ["Detector"]
 
 
-class Detector(nn.Module, ABC):
+class Detector(Quantizable, nn.Module, ABC):
     """Outputs of ``network`` become losses in train mode and objects in eval mode.
 
     ``network`` is replaced by later stages; everything else stays as it is in float. A subclass says in
@@ -29,6 +30,8 @@ class Detector(nn.Module, ABC):
         losses: The loss modules by the name of their argument, in the order in which they are reported.
         pretrained: File that the float stage starts from: a checkpoint of hatlite, or the state dict of torchvision's
             classifier for the backbone. It is read by that stage alone.
+        quantize: Request the fake-quant graph, as ``fuse_model()`` and ``set_qconfig()`` do. Stages that quantise carry
+            it out, as they do without it; one that trains float weights refuses it.
 
     Raises:
         BuildError: The parts contradict one another; the message names both places.
@@ -47,6 +50,7 @@ class Detector(nn.Module, ABC):
         *,
         losses: Mapping[str, nn.Module | None],
         pretrained: str | None = None,
+        quantize: bool = False,
     ) -> None:
         super().__init__()
         self._kind = type(self).__name__
@@ -55,7 +59,10 @@ class Detector(nn.Module, ABC):
         for name, loss in losses.items():
             setattr(self, name, loss)
         self._loss_parts = tuple(losses)
-        self.pretrained = pretrained
+        self.pretrained, self.quantize = pretrained, quantize
+        if quantize:
+            self.fuse_model()
+            self.set_qconfig()
         self.num_classes: int = head.num_classes
         self.strides: tuple[int, ...] = tuple(head.out_strides)
         self._size_divisor: int = neck.size_divisor

@@ -33,6 +33,8 @@ class FCOS(Detector):
         loss_reg: Of the boxes at positives, weighted by geometric centerness and divided by its sum.
         pretrained: File that the float stage starts from: a checkpoint of hatlite, or the state dict of torchvision's
             classifier for the backbone. It is read by that stage alone.
+        quantize: Request the fake-quant graph, as ``fuse_model()`` and ``set_qconfig()`` do. Stages that quantise carry
+            it out, as they do without it; one that trains float weights refuses it.
 
     Raises:
         BuildError: The parts contradict one another; the message names both places.
@@ -52,9 +54,11 @@ class FCOS(Detector):
         loss_centerness: nn.Module | None = None,
         loss_reg: nn.Module | None = None,
         pretrained: str | None = None,
+        quantize: bool = False,
     ) -> None:
         losses = {"loss_cls": loss_cls, "loss_centerness": loss_centerness, "loss_reg": loss_reg}
-        super().__init__(backbone, neck, head, targets, post_process, losses=losses, pretrained=pretrained)
+        parts = (backbone, neck, head, targets, post_process)
+        super().__init__(*parts, losses=losses, pretrained=pretrained, quantize=quantize)
 
     def bind_parts(self, head: nn.Module) -> None:
         """Hand the head's classes and strides to its surroundings."""
