@@ -8,13 +8,15 @@ that ``--help`` answers at once.
 import argparse
 import difflib
 import os
+import runpy
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hatlite.errors import HatliteError
 
-__all__ = ["ToolParser", "count", "run_tool", "start"]
+__all__ = ["ToolParser", "count", "run_tool", "start", "tool_beside"]
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -105,7 +107,13 @@ def count(least: int) -> Callable[[str], int]:
     return read
 
 
-def start(main: Callable[[argparse.Namespace], int | None], parser: ToolParser) -> NoReturn:
+def tool_beside(file: str, name: str) -> tuple[Callable[..., int | None], Callable[..., ToolParser]]:
+    """Return ``main`` and ``parser`` of the tool at `name`, as seen from `file`, which is another name for it."""
+    tool = runpy.run_path(str(Path(file).parent / name))
+    return tool["main"], tool["parser"]
+
+
+def start(main: Callable[..., int | None], parser: ToolParser) -> NoReturn:
     """Read the command line, run `main` on it and end the process."""
     args = parser.parse_args()
     code = run_tool(lambda: main(args), debug=args.debug)

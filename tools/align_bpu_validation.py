@@ -1,7 +1,8 @@
-"""``tools/validation_hbir.py --stage align_bpu`` under the name that HAT's tutorial gives it as well."""
+"""``tools/validation_hbir.py`` under its older name."""
 
-import runpy
-from pathlib import Path
+from hatlite.command import start, tool_beside
+
+main, parser = tool_beside(__file__, "validation_hbir.py")
 
 if __name__ == "__main__":
-    runpy.run_path(str(Path(__file__).with_name("validation_hbir.py")), run_name="__main__")
+    start(main, parser())

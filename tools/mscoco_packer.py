@@ -17,7 +17,8 @@ def parser() -> ToolParser:
     parser.add_argument("--src-data-dir", type=Path, required=True, help="holds annotations/ and <split>2017/")
     parser.add_argument("--target-data-dir", type=Path, required=True, help="<split>_lmdb is made there")
     parser.add_argument("--split-name", choices=("train", "val"), required=True)
-    parser.add_argument("--pack-type", choices=("lmdb",), default="lmdb")
+    parser.add_argument("--pack-type", choices=("lmdb",), default="lmdb", help="the only one")
+    parser.add_argument("--num-classes", type=count(1), metavar="N", help="refuse annotations with another number")
     parser.add_argument("--num-workers", type=count(0), default=2, help="default: 2")
     parser.add_argument("--force", action="store_true", help="replace what was packed before")
     parser.add_argument("--skip-bad", action="store_true", help="leave out missing and unreadable images")
@@ -29,6 +30,7 @@ def main(args: argparse.Namespace) -> None:
     from hatlite.data.packing import pack_coco
 
     options = {"num_workers": args.num_workers, "force": args.force, "skip_bad": args.skip_bad}
+    options["num_classes"] = args.num_classes
     print(pack_coco(args.src_data_dir, args.target_data_dir, args.split_name, **options))
 
 

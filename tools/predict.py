@@ -1,6 +1,8 @@
 """Evaluate what a stage left and print its metrics.
 
-Example: python tools/predict.py --stage int_infer --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
+Examples:
+    python tools/predict.py --stage float --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
+    python tools/predict.py --stage int_infer configs/detection/fcos/fcos_efficientnetb0_bccd.py --ckpt bccd.hbir
 """
 
 import argparse

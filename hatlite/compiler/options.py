@@ -7,6 +7,7 @@ from hatlite.errors import ConfigError
 __all__ = ["OPT_LEVELS", "CompilerOptions"]
 
 OPT_LEVELS = (0, 1, 2, 3)
+_KNOWN = ", ".join(map(str, OPT_LEVELS))
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,21 @@ class CompilerOptions:
 
     def __post_init__(self) -> None:
         if self.opt_level not in OPT_LEVELS or isinstance(self.opt_level, bool):
-            known = ", ".join(map(str, OPT_LEVELS))
-            raise ConfigError(f"opt is {self.opt_level!r}; expected one of {known}.", path="opt")
+            raise ConfigError(f"opt is {self.opt_level!r}; expected one of {_KNOWN}.", path="opt")
+
+    @classmethod
+    def parse(cls, level: int | str) -> "CompilerOptions":
+        """Return the options of a level as it is typed: 3, ``"3"`` or ``"O3"``.
+
+        Raises:
+            ConfigError: The level does not exist.
+        """
+        digits = str(level).upper().removeprefix("O")
+        if not digits.isdecimal():
+            raise ConfigError(f"opt is {level!r}; expected one of {_KNOWN}, or O0 to O3.", path="opt")
+        return cls(int(digits))
 
     @property
     def remark(self) -> str:
         """What a report says about the level."""
-        return f"opt {self.opt_level}: accepted; one level exists until the compiler is there."
+        return f"opt {self.opt_level}: accepted; what the levels change, and the .hbm file, come with a later compiler."

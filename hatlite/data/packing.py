@@ -60,7 +60,14 @@ def _entries(
 
 
 def pack_coco(
-    src: Path, target: Path, split: str, *, num_workers: int = 0, force: bool = False, skip_bad: bool = False
+    src: Path,
+    target: Path,
+    split: str,
+    *,
+    num_workers: int = 0,
+    force: bool = False,
+    skip_bad: bool = False,
+    num_classes: int | None = None,
 ) -> str:
     """Pack ``<src>/<split>2017`` and ``<src>/annotations/instances_<split>2017.json`` into ``<target>/<split>_lmdb``.
 
@@ -70,15 +77,22 @@ def pack_coco(
         num_workers: Threads that read and check images.
         force: Replace what was packed before.
         skip_bad: Leave bad images out.
+        num_classes: What the annotations must define; None takes what they do.
 
     Returns:
         A summary to print.
 
     Raises:
         DataNotFoundError: The annotations or the image folder are missing.
-        DataError: The annotations are unusable, images are bad, or the target exists and `force` is not set.
+        DataError: The annotations are unusable or of another number of classes, images are bad, or the target exists and `force` is not set.
     """
-    classes, records, report = read_coco_file(src / "annotations" / f"instances_{split}2017.json")
+    ann_file = src / "annotations" / f"instances_{split}2017.json"
+    classes, records, report = read_coco_file(ann_file)
+    if num_classes not in (None, len(classes)):
+        raise DataError(
+            f"--num-classes is {num_classes}, but {ann_file} defines {len(classes)}: {listed(classes)}; leave the flag"
+            " out to take those."
+        )
     folder = require_path(src / f"{split}2017", "the image folder")
     out = target / f"{split}_lmdb"
     entries = _entries(records, folder, num_workers=num_workers, skip_bad=skip_bad, report=report)

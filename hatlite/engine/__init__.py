@@ -19,6 +19,7 @@ from hatlite.engine.kinds import STAGE_KINDS, restore, stage_file, stage_kind
 from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.model_check import check_model_of
 from hatlite.engine.onnx_files import export_float, export_program, run_program, verify_export
+from hatlite.engine.perf import estimate_run, perf_settings
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.stages import export_stage, last_stage, predict_stage, run_stage
@@ -52,12 +53,14 @@ __all__ = [
     "check_model_of",
     "class_names",
     "compare_pictures",
+    "estimate_run",
     "export_float",
     "export_program",
     "export_stage",
     "infer_images",
     "last_stage",
     "lower_from_config",
+    "perf_settings",
     "predict_stage",
     "restore",
     "run_program",

@@ -1,7 +1,8 @@
 """``tools/mscoco_packer.py`` at the path that HAT's tutorial names."""
 
-import runpy
-from pathlib import Path
+from hatlite.command import start, tool_beside
+
+main, parser = tool_beside(__file__, "../mscoco_packer.py")
 
 if __name__ == "__main__":
-    runpy.run_path(str(Path(__file__).parents[1] / "mscoco_packer.py"), run_name="__main__")
+    start(main, parser())

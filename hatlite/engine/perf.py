@@ -1,0 +1,89 @@
+"""How fast would a run's network be? Its program found or made, and the estimate of its march."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hatlite.compiler import CompilerOptions, PerfReport, estimate
+from hatlite.engine.inspection import lower_from_config
+from hatlite.engine.run import Run
+from hatlite.engine.sections import section
+from hatlite.errors import ConfigError
+from hatlite.march import get_march
+from hatlite.program import IntProgram, load
+
+__all__ = ["PerfSettings", "estimate_run", "perf_settings"]
+
+PROGRAMS = (".hbir", ".bc")
+
+_LATER = ("hbm", "layer_details", "input_source", "input_layout", "output_layout", "split_dim", "transpose_dim", "jobs")
+_LATER += ("balance_factor", "debug", "extra_args")
+_HINTS: dict[str, Any] = {"march": str, "name": str, "out_dir": str | Path, "opt": int | str, **dict.fromkeys(_LATER)}
+"""Keys of ``compile_cfg``; those of `_LATER` are for the file of a device, which is not made yet."""
+
+
+@dataclass(frozen=True)
+class PerfSettings:
+    """What ``compile_cfg`` says, with the rest filled in.
+
+    Attributes:
+        name: Of the program in the report; None leaves the one that it has.
+        out_dir: Folder for the report.
+        march: The machine.
+        options: What the compiler is asked for.
+    """
+
+    name: str | None
+    out_dir: Path
+    march: str
+    options: CompilerOptions
+
+
+def perf_settings(run: Run) -> PerfSettings:
+    """Return the settings of ``config['compile_cfg']``.
+
+    Raises:
+        ConfigError: It has an unknown key or a wrong value.
+    """
+    given = section(run, "compile_cfg", _HINTS)
+    try:
+        options = CompilerOptions.parse(given.get("opt", CompilerOptions().opt_level))
+    except ConfigError as problem:
+        problem.locate("config['compile_cfg']")
+        raise
+    march = given.get("march", run.config["march"])
+    return PerfSettings(given.get("name"), Path(given.get("out_dir", ".")), march, options)
+
+
+def estimate_run(
+    run: Run, settings: PerfSettings, checkpoint: str | Path | None = None, *, random_params: bool = False
+) -> tuple[PerfReport, str]:
+    """Return what the run's program costs on its march, and where the program came from, in words.
+
+    Args:
+        run: Config and folder.
+        settings: From :func:`perf_settings`.
+        checkpoint: A ``.hbir`` file, or a checkpoint of a calibration or qat stage, to take instead of the run's program.
+        random_params: Take random weights, as is done where the run has no program yet; cycles do not depend on them.
+
+    Raises:
+        ProgramError, CheckpointError: The file cannot be used.
+        MarchError: The march is unknown, or cannot run the program.
+    """
+    march = get_march(settings.march)
+    program, origin = _program(run, None if random_params else checkpoint, random_params)
+    if settings.name is not None:
+        program = replace(program, name=settings.name)
+    return estimate(program, march, settings.options), origin
+
+
+def _program(run: Run, checkpoint: str | Path | None, random_params: bool) -> tuple[IntProgram, str]:
+    made = run.program()
+    if checkpoint is None and made.is_file() and not random_params:
+        checkpoint = made
+    if checkpoint is None:
+        reason = "as asked for" if random_params else f"no checkpoint is named and there is no {made} yet"
+        return lower_from_config(run.config), f"Random weights: {reason}."
+    if Path(checkpoint).suffix in PROGRAMS:
+        return load(checkpoint), f"Program: {checkpoint}"
+    return lower_from_config(run.config, checkpoint), f"Checkpoint: {checkpoint}"

@@ -1,0 +1,35 @@
+"""Dicts of settings in a config that no constructor takes, such as ``compile_cfg``: checked as strictly as a type."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hatlite.engine.run import Run
+from hatlite.errors import ConfigError
+from hatlite.registry import nearest
+from hatlite.typehints import describe, fits
+
+__all__ = ["section"]
+
+
+def section(run: Run, name: str, hints: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``config[name]``; empty where the config has none.
+
+    Args:
+        run: Its config.
+        name: Key of the section.
+        hints: Key → annotation of its value; no other key may occur.
+
+    Raises:
+        ConfigError: It is no dict, has an unknown key, or a value of another kind.
+    """
+    found = run.config.get(name, {})
+    where = f"config[{name!r}]"
+    if not isinstance(found, Mapping):
+        raise ConfigError(f"{where} is {found!r}; expected a dict with {', '.join(hints)}.", path=where)
+    for key, value in found.items():
+        if key not in hints:
+            hint = nearest(str(key), list(hints))
+            raise ConfigError(f"{where} has no key {key!r}; it takes {', '.join(hints)}.{hint}", path=where)
+        if not fits(value, hints[key]):
+            raise ConfigError(f"{where}[{key!r}] is {value!r}; expected {describe(hints[key])}.", path=where)
+    return found
