@@ -1,48 +1,65 @@
-"""Draw what a stage detects in pictures of your own.
+r"""Draw what a stage detects in pictures of your own, or of the validation data.
 
-Example: python tools/infer.py --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
-             --model-inputs imgs:cells.jpg --save-path .
+Examples:
+    python tools/infer.py --config configs/detection/fcos/fcos_efficientnetb0_bccd.py \
+        --model-inputs imgs:cells.jpg --save-path ./
+    python tools/infer_hbir.py --config configs/detection/fcos/fcos_efficientnetb0_bccd.py \
+        --model-inputs img:a.jpg,img:b.jpg --save-path ./drawn --score-threshold 0.3
+    python tools/infer.py --config configs/detection/fcos/fcos_efficientnetb0_bccd.py --use-dataset 0 7 --save-path ./
+
+Both names are one tool; infer_hbir.py takes the integer program where --stage names no other stage.
 """
 
 import argparse
 
-from hatlite.command import ToolParser, start
+from hatlite.command import ToolParser, count, start
 
 
-def parser() -> ToolParser:
-    """Return the parser of this tool."""
+def parser(stage: str | None = None) -> ToolParser:
+    """Return the parser of this tool, with `stage` as the default."""
     parser = ToolParser(__doc__)
     parser.add_config()
-    parser.add_argument("--model-inputs", required=True, metavar="imgs:PATH[,imgs:PATH...]", help="JPEG or PNG files")
+    parser.add_argument("--model-inputs", metavar="img:PATH[,img:PATH...]", help="JPEG or PNG files")
+    parser.add_argument(
+        "--use-dataset",
+        nargs="*",
+        type=count(0),
+        metavar="INDEX",
+        help="pictures of the validation data, counted from 0, instead of files; without a number those of infer_cfg",
+    )
     parser.add_argument("--save-path", required=True, metavar="OUT", help="a folder or, for one input, a .jpg or .png")
     parser.add_argument(
-        "--stage", "-s", help="float, calibration, qat or int_infer; default: the last one that was run"
+        "--stage",
+        "-s",
+        default=stage,
+        help=f"float, calibration, qat or int_infer; default: {stage or 'that of --ckpt, else the last that was run'}",
     )
-    parser.add_argument("--ckpt", help="checkpoint (int_infer: .hbir file) to take instead of the stage's own")
-    parser.add_argument("--score-threshold", type=float, default=0.5, help="smallest score to show; default: 0.5")
+    parser.add_argument("--ckpt", help="checkpoint or .hbir file to take instead of the stage's own")
+    parser.add_argument("--score-threshold", type=float, help="smallest score to show; default: infer_cfg's, else 0.5")
     parser.add_device()
     return parser
 
 
 def main(args: argparse.Namespace) -> None:
     """Detect in all pictures, then write and print what was found."""
-    from hatlite import analysis, engine, log
-    from hatlite.errors import ConfigError
+    from pathlib import Path
 
-    if args.ckpt and not args.stage:
-        raise ConfigError("--ckpt needs --stage, which says what the file holds.")
+    from hatlite import analysis, engine, log
+
     log.setup()
-    inputs = analysis.parse_inputs(args.model_inputs)
-    outputs = analysis.picture_paths(args.save_path, inputs)
     run = engine.Run.load(args.config, args.opts, args.device)
-    stage = args.stage or engine.last_stage(run).name
+    viz = engine.visualizer(run, args.score_threshold)
+    inputs = engine.chosen_pictures(run, args.model_inputs, args.use_dataset)
+    names = [one if isinstance(one, Path) else Path(one["img_name"]) for one in inputs]
+    outputs = analysis.picture_paths(args.save_path, names)
+    stage = args.stage or (engine.stage_of(run, args.ckpt) if args.ckpt else engine.last_stage(run).name)
     print(f"stage {stage}: {args.ckpt or engine.stage_file(run, run.stage(stage))}")
     results = engine.infer_images(run, stage, inputs, args.ckpt)
     classes = engine.class_names(run, stage, args.ckpt)
-    for source, path, (image, found) in zip(inputs, outputs, results, strict=True):
-        analysis.save_picture(analysis.draw_detections(image, found, classes, args.score_threshold), path)
-        print(f"{source} -> {path}")
-        for line in analysis.describe_detections(found, classes, args.score_threshold):
+    for name, path, (image, found) in zip(names, outputs, results, strict=True):
+        analysis.save_picture(viz(image, found, classes), path)
+        print(f"{name} -> {path}")
+        for line in viz.lines(found, classes):
             print(f"  {line}")
 
 

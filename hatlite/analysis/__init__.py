@@ -3,6 +3,7 @@
 from hatlite.analysis.alignment import check_alignment, record
 from hatlite.analysis.alignment_report import AlignmentReport, LayerAlignment
 from hatlite.analysis.calops import Counts, count, parse_shape
+from hatlite.analysis.det_viz import DetViz
 from hatlite.analysis.model_check import ModelCheck, OperatorCheck, check_network
 from hatlite.analysis.picture_files import parse_inputs, picture_paths, save_picture
 from hatlite.analysis.pictures import describe_detections, draw_detections, draw_ground_truth
@@ -12,6 +13,7 @@ from hatlite.executor import executor
 __all__ = [
     "AlignmentReport",
     "Counts",
+    "DetViz",
     "LayerAlignment",
     "ModelCheck",
     "OperatorCheck",

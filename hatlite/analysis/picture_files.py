@@ -16,17 +16,21 @@ __all__ = ["parse_inputs", "picture_paths", "save_picture"]
 FORMATS = (".jpg", ".jpeg", ".png")
 SUFFIX = "_detections.jpg"
 PREFIX = re.compile(r"^\s*imgs?:")
+OTHER = re.compile(r"^\w{2,}:")  # one letter may be a drive
 
 
 def parse_inputs(text: str) -> list[Path]:
     """Return the files that ``"imgs:a.jpg,imgs:b.jpg"`` names; ``img:`` and bare paths are read too.
 
     Raises:
-        ConfigError: A name is empty.
+        ConfigError: A name is empty, or stands behind the name of another input.
     """
     names = [PREFIX.sub("", part).strip() for part in text.split(",")]
     if not all(names):
         raise ConfigError(f"--model-inputs is {text!r}; expected imgs:PATH, or several of them with commas between.")
+    strange = [name for name in names if OTHER.match(name) and not Path(name).exists()]
+    if strange:
+        raise ConfigError(f"--model-inputs has {strange[0]!r}; the network's input is called img, so write img:PATH.")
     return [Path(name) for name in names]
 
 

@@ -84,7 +84,8 @@ def pack_coco(
 
     Raises:
         DataNotFoundError: The annotations or the image folder are missing.
-        DataError: The annotations are unusable or of another number of classes, images are bad, or the target exists and `force` is not set.
+        DataError: The annotations are unusable or of another number of classes, images are bad, or the target exists
+            and `force` is not set.
     """
     ann_file = src / "annotations" / f"instances_{split}2017.json"
     classes, records, report = read_coco_file(ann_file)

@@ -13,7 +13,8 @@ from hatlite.engine.converters import (
     LoadHbir,
     QAT2Quantize,
 )
-from hatlite.engine.infer import class_names, infer_images
+from hatlite.engine.infer import class_names, infer_images, stage_of
+from hatlite.engine.infer_settings import chosen_pictures, visualizer
 from hatlite.engine.inspection import align_stage, certify_stage, lower_from_config
 from hatlite.engine.kinds import STAGE_KINDS, restore, stage_file, stage_kind
 from hatlite.engine.loop import Callback, Loop, RunInfo
@@ -51,6 +52,7 @@ __all__ = [
     "board_table",
     "certify_stage",
     "check_model_of",
+    "chosen_pictures",
     "class_names",
     "compare_pictures",
     "estimate_run",
@@ -67,5 +69,7 @@ __all__ = [
     "run_stage",
     "stage_file",
     "stage_kind",
+    "stage_of",
     "verify_export",
+    "visualizer",
 ]

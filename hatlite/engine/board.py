@@ -10,7 +10,7 @@ import numpy as np
 from hatlite.data.transforms.board import board_steps
 from hatlite.engine.evaluation import source_dataset
 from hatlite.engine.kinds import program_stage, restore
-from hatlite.engine.parts import build_predictor
+from hatlite.engine.parts import build_predictor, predictor_config
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run
 from hatlite.errors import ConfigError
@@ -42,20 +42,25 @@ class BoardStep:
         return asdict(self)
 
 
-def align_bpu(run: Run, program: Path | None = None) -> list[BoardStep]:
+def align_bpu(run: Run, checkpoint: Path | None = None, num_workers: int | None = None) -> list[BoardStep]:
     """Evaluate the integer program of `run` from the files' bytes to the board's input, step by step.
 
     The first step is the stage int_infer itself, the last is what the board computes.
 
     Args:
         run: Config and folder; its ``align_bpu_predictor`` or ``align_bpu_data_loader`` count before int_infer's.
-        program: ``.hbir`` file to take instead of the run's.
+        checkpoint: ``.hbir`` file to take instead of the run's, or a quantised checkpoint, which is lowered.
+        num_workers: Processes that load data; None is what the config says.
 
     Raises:
         StageError: The run has no stage of kind int_infer, or no program yet.
         ConfigError: The data set reads no files, or its transforms cannot be moved behind the camera.
     """
     stage = program_stage(run).name
+    if num_workers is not None:
+        config = predictor_config(run, "align_bpu")
+        loader = {**config["data_loader"], "num_workers": num_workers}
+        run.config["align_bpu_predictor"] = {**config, "data_loader": loader}
     _, dataset = _predictor(run)
     found: list[BoardStep] = []
     before: list[np.ndarray] | None = None
@@ -63,7 +68,7 @@ def align_bpu(run: Run, program: Path | None = None) -> list[BoardStep]:
         # A new one each time: the loader's workers keep the data set that they started with.
         predictor, dataset = _predictor(run)
         dataset.transforms = transforms
-        restore(run, stage, predictor.model, program)
+        restore(run, stage, predictor.model, checkpoint)
         inputs = _inputs(dataset)
         luma, chroma = _change(before or inputs, inputs)
         found.append(BoardStep(name, predictor.predict(), luma, chroma))

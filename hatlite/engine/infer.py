@@ -1,6 +1,6 @@
 """A stage's detector on pictures that no data set holds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,12 @@ from hatlite.engine.checkpoint import load_checkpoint
 from hatlite.engine.converters import is_program
 from hatlite.engine.device import place, resolve_device, to_device
 from hatlite.engine.evaluation import evaluating
-from hatlite.engine.kinds import restore, stage_file
+from hatlite.engine.infer_settings import infer_model, infer_transforms
+from hatlite.engine.kinds import program_stage, restore, stage_file
 from hatlite.engine.run import Run
-from hatlite.errors import ConfigError
-from hatlite.registry import OBJECT_REGISTRY
 from hatlite.structures import Detections
 
-__all__ = ["class_names", "infer_images"]
+__all__ = ["class_names", "infer_images", "stage_of"]
 
 Picture = str | Path | np.ndarray | Mapping[str, Any]
 """A file, an (H, W, 3) uint8 RGB array, or the sample that a data set's ``load`` returns."""
@@ -28,7 +27,7 @@ Picture = str | Path | np.ndarray | Mapping[str, Any]
 def infer_images(
     run: Run, name: str, pictures: Sequence[Picture], checkpoint: str | Path | None = None
 ) -> list[tuple[np.ndarray, Detections]]:
-    """Detect with what stage `name` left, after the transforms of the config's validation data.
+    """Detect with what stage `name` left, after the transforms of ``infer_cfg`` or of the validation data.
 
     All pictures are read before the detector is built. They pass through it one by one, since they may differ in size.
 
@@ -46,9 +45,9 @@ def infer_images(
         CheckpointError, ProgramError, StageError: The stage cannot be restored.
     """
     samples = [as_sample(picture, index) for index, picture in enumerate(pictures)]
-    transforms = validation_transforms(run)
+    transforms = infer_transforms(run)
     batches = [Collate2D()([transformed(sample, transforms)]) for sample in samples]
-    model = OBJECT_REGISTRY.build(run.config["model"], path="['model']")
+    model = infer_model(run)
     restore(run, name, model, Path(checkpoint) if checkpoint else None)
     device = resolve_device(run.device)
     place(model, device, channels_last=True)
@@ -68,6 +67,17 @@ def class_names(run: Run, name: str, checkpoint: str | Path | None = None) -> tu
     if is_program(path):
         return tuple(program.load(path).metadata.get("classes", ()))
     return tuple(load_checkpoint(path, hint=f"Run this first: {run.command(name)}")["classes"])
+
+
+def stage_of(run: Run, checkpoint: str | Path) -> str:
+    """Return the stage that `checkpoint` is of, as far as the file tells.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+        StageError: The run has no such stage.
+    """
+    path = Path(checkpoint)
+    return (program_stage(run) if is_program(path) else run.stage(load_checkpoint(path)["stage"])).name
 
 
 def as_sample(picture: Picture, index: int) -> Mapping[str, Any]:
@@ -92,33 +102,6 @@ def transformed(sample: Mapping[str, Any], transforms: Sequence[Any]) -> dict[st
     for transform in transforms:
         moved = transform(moved, rng)
     return moved
-
-
-def validation_transforms(run: Run) -> list[Any]:
-    """Build the transforms of the config's validation data, without the data.
-
-    Raises:
-        ConfigError: The config has no validation data, or these have no transforms.
-    """
-    where = "['val_data_loader']"
-    configs = list(transform_configs(run.config.get("val_data_loader"), where))
-    if not configs:
-        raise ConfigError(f"config{where} has no data set with transforms, which pictures need before the network.")
-    return [OBJECT_REGISTRY.build(config, path=path) for path, config in configs]
-
-
-def transform_configs(config: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield path and config of every transform below a loader or data set: those of inner data sets first.
-
-    Of several data sets that are joined, the first counts.
-    """
-    if not isinstance(config, Mapping):
-        return
-    yield from transform_configs(config.get("dataset"), f"{path}['dataset']")
-    joined = config.get("datasets") or [None]
-    yield from transform_configs(joined[0], f"{path}['datasets'][0]")
-    for index, transform in enumerate(config.get("transforms") or ()):
-        yield f"{path}['transforms'][{index}]", transform
 
 
 def on_cpu(detections: Detections) -> Detections:

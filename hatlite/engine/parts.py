@@ -73,9 +73,18 @@ def build_model(run: Run, stage: Stage | None = None) -> Any:
 
 
 def example_image(run: Run) -> torch.Tensor:
-    """Return one image, (1, 3, H, W) float32: the config's ``deploy_inputs``, else the first one of validation."""
+    """Return one image, (1, 3, H, W) float32: the config's ``deploy_inputs``, else the first one of validation.
+
+    Raises:
+        ConfigError: It has neither.
+    """
     if "deploy_inputs" in run.config:
         return run.config["deploy_inputs"]["img"]
+    if "val_data_loader" not in run.config:
+        raise ConfigError(
+            "The config has neither deploy_inputs nor val_data_loader, so the size of the image is unknown; set"
+            " deploy_inputs=dict(img=torch.zeros(1, 3, 512, 512)), or what it is."
+        )
     loader = OBJECT_REGISTRY.build({**run.config["val_data_loader"], "num_workers": 0}, path="['val_data_loader']")
     return next(iter(loader))["img"][:1]
 

@@ -45,7 +45,7 @@ def perf_settings(run: Run) -> PerfSettings:
     Raises:
         ConfigError: It has an unknown key or a wrong value.
     """
-    given = section(run, "compile_cfg", _HINTS)
+    given = section(run.config, "compile_cfg", _HINTS)
     try:
         options = CompilerOptions.parse(given.get("opt", CompilerOptions().opt_level))
     except ConfigError as problem:
@@ -63,7 +63,7 @@ def estimate_run(
     Args:
         run: Config and folder.
         settings: From :func:`perf_settings`.
-        checkpoint: A ``.hbir`` file, or a checkpoint of a calibration or qat stage, to take instead of the run's program.
+        checkpoint: A ``.hbir``, or a checkpoint of a calibration or qat stage, to take instead of the run's program.
         random_params: Take random weights, as is done where the run has no program yet; cycles do not depend on them.
 
     Raises:

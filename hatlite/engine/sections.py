@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hatlite.engine.run import Run
 from hatlite.errors import ConfigError
 from hatlite.registry import nearest
 from hatlite.typehints import describe, fits
@@ -11,19 +10,20 @@ from hatlite.typehints import describe, fits
 __all__ = ["section"]
 
 
-def section(run: Run, name: str, hints: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return ``config[name]``; empty where the config has none.
+def section(config: Mapping[str, Any], name: str, hints: Mapping[str, Any], where: str = "config") -> Mapping[str, Any]:
+    """Return ``config[name]``; empty where there is none.
 
     Args:
-        run: Its config.
+        config: The config, or a section of it.
         name: Key of the section.
         hints: Key → annotation of its value; no other key may occur.
+        where: Place of `config`, for messages.
 
     Raises:
         ConfigError: It is no dict, has an unknown key, or a value of another kind.
     """
-    found = run.config.get(name, {})
-    where = f"config[{name!r}]"
+    found = config.get(name, {})
+    where = f"{where}[{name!r}]"
     if not isinstance(found, Mapping):
         raise ConfigError(f"{where} is {found!r}; expected a dict with {', '.join(hints)}.", path=where)
     for key, value in found.items():

@@ -27,6 +27,11 @@ def test_an_empty_input_is_refused(text):
         parse_inputs(text)
 
 
+def test_another_input_than_img_is_refused():
+    with pytest.raises(ConfigError, match=r"--model-inputs has 'image:a.jpg'; the network's input is called img, so"):
+        parse_inputs("img:b.jpg,image:a.jpg")
+
+
 def test_outputs(tmp_path):
     paths = picture_paths(tmp_path, [Path("x/a.png"), Path("b.jpg")])
     assert paths == [tmp_path / "a_detections.jpg", tmp_path / "b_detections.jpg"]

@@ -62,6 +62,13 @@ def test_only_bad_images_are_too_many_to_skip(root):
         pack_coco(root, root, "val", skip_bad=True)
 
 
+def test_another_number_of_classes_is_refused(root):
+    with pytest.raises(DataError, match=r"--num-classes is 80, but .*instances_val2017.json defines 2: cat, dog;"):
+        pack_coco(root, root, "val", num_classes=80)
+    assert not (root / "val_lmdb").exists()
+    assert "2 classes" in pack_coco(root, root, "val", num_classes=2)
+
+
 def test_ten_bad_images_are_named(root, coco_content):
     coco_content["images"] = [{"id": i, "file_name": f"{i}.jpg", "height": 5, "width": 5} for i in range(13)]
     coco_content["annotations"] = []

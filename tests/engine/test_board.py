@@ -62,6 +62,11 @@ def test_workers_of_a_loader_see_every_step(drawn: dict[str, Any]) -> None:
     alone = [step.metrics["mAP"] for step in align_bpu(run)]
     drawn["val_data_loader"]["num_workers"] = 1
     assert [step.metrics["mAP"] for step in align_bpu(Run(drawn))] == alone
+    given = Run(drawn)
+    assert [step.metrics["mAP"] for step in align_bpu(given, num_workers=0)] == alone
+    assert given.config["align_bpu_predictor"]["data_loader"]["num_workers"] == 0
+    lowered = align_bpu(Run(drawn), run.checkpoint("qat"), 0)
+    assert [step.metrics["mAP"] for step in lowered] == alone
 
 
 @pytest.mark.parametrize("name", ["validation_hbir.py", "align_bpu_validation.py"])
@@ -85,7 +90,7 @@ def test_what_is_missing_is_told(drawn: dict[str, Any]) -> None:
     with pytest.raises(StageError, match=r"There is no program .*tiny\.hbir\.\n  Export it first: .*export_hbir.py"):
         align_bpu(Run(drawn))
     stages = [{"name": "float", "kind": "float"}]
-    with pytest.raises(StageError, match="lists no stage of kind 'int_infer', so there is no program to evaluate"):
+    with pytest.raises(StageError, match="lists no stage of kind 'int_infer', so there is no program"):
         align_bpu(Run({**drawn, "stages": stages}))
 
 

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from spots import spot_picture, spot_run
 
-from hatlite.engine import Run, class_names, infer_images, last_stage
-from hatlite.engine.infer import transform_configs
-from hatlite.errors import CheckpointError, ConfigError, DataError, DataNotFoundError, StageError
+from hatlite.engine import Run, class_names, infer_images, last_stage, stage_of
+from hatlite.errors import CheckpointError, DataError, DataNotFoundError, StageError
 from hatlite.registry import OBJECT_REGISTRY
 
 
@@ -62,17 +61,11 @@ def test_a_picture_that_does_not_suit_the_transforms(run):
         infer_images(Run(config), "float", [spot_picture(0, 0)])
 
 
-def test_pictures_need_transforms(run):
-    with pytest.raises(ConfigError, match=r"config\['val_data_loader'\] has no data set with transforms"):
-        infer_images(Run({**run.config, "val_data_loader": {}}), "float", [spot_picture(0, 0)])
-
-
-def test_transforms_of_inner_data_sets_come_first():
-    inner, other = {"transforms": ["a"]}, {"transforms": ["other"]}
-    config = {"dataset": {"datasets": [{"dataset": inner, "times": 2}, other], "transforms": ["b", "c"]}}
-    found = list(transform_configs(config, ""))
-    assert [one for _, one in found] == ["a", "b", "c"]
-    assert found[0][0] == "['dataset']['datasets'][0]['dataset']['transforms'][0]"
+def test_a_file_tells_which_stage_it_is_of(run, tmp_path):
+    assert stage_of(run, run.checkpoint("calibration")) == "calibration"
+    assert stage_of(run, "anything.hbir") == "int_infer"
+    with pytest.raises(CheckpointError, match=r"There is no checkpoint .*nothing\.pth\.tar"):
+        stage_of(run, tmp_path / "nothing.pth.tar")
 
 
 def test_the_last_stage_that_left_its_file(run, tmp_path):

@@ -71,4 +71,4 @@ def test_a_run_without_a_program_says_what_to_do(tool, tmp_path):
     config = tmp_path / "tiny.py"
     config.write_text(f"task_name = 'tiny'\nckpt_dir = {str(tmp_path)!r}\n", encoding="utf-8")
     code, said = tool("--config", config)
-    assert code == 2 and "Run this first: python tools/train.py --stage int_infer" in said
+    assert code == 2 and "Export it first: python tools/export_hbir.py --config" in said

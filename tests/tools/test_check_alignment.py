@@ -60,7 +60,7 @@ def test_without_a_program_it_says_what_to_run(tool: dict, config: Path, capsys:
     assert run_tool(lambda: tool["main"](tool["parser"]().parse_args(["--config", str(config)]))) == 2
     said = capsys.readouterr().err
     assert "There is no program" in said
-    assert f"Run this first: python tools/train.py --stage int_infer --config {config}" in said
+    assert f"Export it first: python tools/export_hbir.py --config {config}" in said
 
 
 @pytest.mark.parametrize("number", ["0", "-3", "x"])

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from spots import spot_run
 
+from hatlite.command import run_tool
 from hatlite.errors import MarchError
 from hatlite.program import Conv2d, IntProgram, Port, Requantize, TensorType, Weight, save
 
@@ -51,6 +53,55 @@ def test_nothing_is_written_when_the_march_is_unknown(tool: dict, config: Path) 
     ):
         tool["main"](tool["parser"]().parse_args(arguments))
     assert not (config.parent / "perf").exists()
+
+
+def test_what_the_config_says_counts_unless_the_command_line_does(tool: dict, config: Path, monkeypatch) -> None:
+    monkeypatch.chdir(config.parent)
+    with config.open("a") as file:
+        file.write("compile_cfg = dict(name='mine', out_dir='perf', opt='O1', hbm='model.hbm', layer_details=True)\n")
+    tool["main"](tool["parser"]().parse_args([str(config)]))
+    data = json.loads((config.parent / "perf" / "perf.json").read_text(encoding="utf-8"))
+    assert (data["name"], data["opt"]) == ("mine", 1)
+    tool["main"](tool["parser"]().parse_args([str(config), "--opt", "O3", "--out-dir", "other", "--jobs", "2"]))
+    assert json.loads((config.parent / "other" / "perf.json").read_text(encoding="utf-8"))["opt"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--ckpt", "a.hbir", "--random-params"], "--ckpt and --random-params contradict one another; leave one out."),
+        (["--ckpt", "none.hbir"], "none.hbir: cannot be read (No such file or directory)."),
+        (["--random-params"], "The config has neither deploy_inputs nor val_data_loader, so the size of the image is"),
+        (["--out-dir", "/dev/null"], "/dev/null/perf.json cannot be written (File exists); name another place."),
+        (["--opts", "compile_cfg.opt=fast"], "config['compile_cfg']: opt is 'fast'; expected one of 0, 1, 2, 3, or O0"),
+        (["--opts", "compile_cfg.march=b"], "march is 'b', which is not registered."),
+    ],
+)
+def test_what_cannot_be_estimated(
+    tool: dict, config: Path, capsys: pytest.CaptureFixture[str], words, sentence
+) -> None:
+    with config.open("a") as file:
+        file.write("model = dict(type='SpotDetector')\ncompile_cfg = dict(opt=3, march='bayes-sim')\n")
+    arguments = tool["parser"]().parse_args([str(config), *words])
+    assert run_tool(lambda: tool["main"](arguments)) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_random_weights_on_request(tool: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = spot_run(tmp_path)
+    config = tmp_path / "spots.py"
+    keys = ("task_name", "num_classes", "ckpt_dir", "march", "model")
+    text = "\n".join(f"{key} = {run.config[key]!r}" for key in keys)
+    config.write_text(f"import torch\n{text}\ndeploy_inputs = dict(img=torch.zeros(1, 3, 24, 24))\n")
+    words = [str(config), "--out-dir", str(tmp_path / "out")]
+    tool["main"](tool["parser"]().parse_args(words))
+    written = (tmp_path / "out" / "perf.json").read_text(encoding="utf-8")
+    assert f"Program: {run.program()}" in capsys.readouterr().out
+    tool["main"](tool["parser"]().parse_args([*words, "--random-params"]))
+    assert "Random weights: as asked for." in capsys.readouterr().out
+    assert (tmp_path / "out" / "perf.json").read_text(encoding="utf-8") == written  # cycles ask for no weights
+    tool["main"](tool["parser"]().parse_args([*words, "--ckpt", str(run.checkpoint("calibration"))]))
+    assert (tmp_path / "out" / "perf.json").read_text(encoding="utf-8") == written
 
 
 def test_an_unknown_level_ends_with_two(tool: dict, capsys: pytest.CaptureFixture[str]) -> None:

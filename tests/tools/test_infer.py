@@ -74,7 +74,9 @@ def test_a_bad_picture_is_one_sentence_and_nothing_is_written(infer, run, tmp_pa
     [
         (("--stage", "qat"), "There is no checkpoint"),
         (("--stage", "quat"), "There is no stage 'quat'"),
-        (("--ckpt", "x.hbir"), "--ckpt needs --stage, which says what the file holds."),
+        (("--ckpt", "x.hbir"), "There is no program x.hbir."),
+        (("--ckpt", "x.pth.tar"), "There is no checkpoint x.pth.tar."),
+        (("--use-dataset",), "--model-inputs and --use-dataset contradict one another"),
         (("--score-threshold", "30"), "The score threshold is 30.0"),
     ],
 )
@@ -87,3 +89,21 @@ def test_bad_arguments(infer, run, tmp_path, more, sentence, capsys):
 def test_a_missing_folder(infer, run, tmp_path, capsys):
     assert infer(run.folder.parent / "1.png", out=tmp_path / "missing" / "a.jpg") == 2
     assert "make it first" in capsys.readouterr().err
+
+
+def test_pictures_of_the_data_set(infer, run, tmp_path, capsys):
+    words = ["--config", "spots.py", "--use-dataset", "2", "0", "--save-path", str(tmp_path / "out")]
+    assert run_tool(lambda: TOOL["main"](TOOL["parser"]().parse_args(words))) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1_detections.jpg", "3_detections.jpg"]
+    assert "3.png -> " in capsys.readouterr().out.splitlines()[1]
+
+
+def test_a_checkpoint_says_its_stage(infer, run, tmp_path, capsys):
+    assert infer(run.folder.parent / "2.png", "--ckpt", str(run.checkpoint("float"))) == 0
+    assert capsys.readouterr().out.startswith("stage float: ")
+
+
+def test_the_newer_name_takes_the_program(run):
+    newer = runpy.run_path(str(ROOT / "tools" / "infer_hbir.py"))
+    assert newer["parser"]().parse_args(["a.py", "--save-path", "."]).stage == "int_infer"
+    assert newer["main"].__code__ is TOOL["main"].__code__ or newer["main"].__doc__ == TOOL["main"].__doc__
