@@ -6,6 +6,13 @@ Their order in a config matters: :class:`hatlite.engine.loop.Callback` gives one
 from hatlite.engine.callbacks.checkpoint import Checkpoint
 from hatlite.engine.callbacks.ema import ExponentialMovingAverage
 from hatlite.engine.callbacks.freeze import FreezeModule
+from hatlite.engine.callbacks.lr_schedules import (
+    CosineAnnealingLrUpdater,
+    CyclicLrUpdater,
+    NoamLrUpdater,
+    OneCycleUpdater,
+    PolyLrUpdater,
+)
 from hatlite.engine.callbacks.lr_updater import CosLrUpdater, LrUpdater, StepDecayLrUpdater
 from hatlite.engine.callbacks.quant_refresh import QuantRefresh
 from hatlite.engine.callbacks.stats import MetricUpdater, StatsMonitor
@@ -15,10 +22,15 @@ from hatlite.engine.callbacks.validation import Validation
 __all__ = [
     "Checkpoint",
     "CosLrUpdater",
+    "CosineAnnealingLrUpdater",
+    "CyclicLrUpdater",
     "ExponentialMovingAverage",
     "FreezeModule",
     "LrUpdater",
     "MetricUpdater",
+    "NoamLrUpdater",
+    "OneCycleUpdater",
+    "PolyLrUpdater",
     "QuantRefresh",
     "StatsMonitor",
     "StepDecayLrUpdater",
