@@ -51,7 +51,7 @@ class Callback:
 
     Attributes:
         first_process_only: Of several processes only the first one calls it, because all it does is to print or to
-            write logs; one that touches the model, the optimizer or ``loop.metrics`` leaves this False.
+            write; one that changes the model, the optimizer or ``loop.metrics`` leaves this False.
     """
 
     first_process_only = False

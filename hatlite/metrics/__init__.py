@@ -1,6 +1,7 @@
 """Metrics: `update`, `compute`, `reset`."""
 
 from hatlite.metrics.coco_map import COCODetectionMetric
+from hatlite.metrics.group import MetricGroup
 from hatlite.metrics.loss_show import LossShow
 
-__all__ = ["COCODetectionMetric", "LossShow"]
+__all__ = ["COCODetectionMetric", "LossShow", "MetricGroup"]

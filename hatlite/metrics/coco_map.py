@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +11,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from hatlite.errors import DataError, DataNotFoundError
+from hatlite.errors import BuildError, DataError, DataNotFoundError
+from hatlite.files import whole_file
 from hatlite.log import get_logger
 from hatlite.registry import OBJECT_REGISTRY
 from hatlite.structures import Detections
@@ -23,6 +25,7 @@ STATS = ("mAP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR1", "AR1
 """Names of `COCOeval.stats`, as far as they are reported, in its order."""
 ALWAYS = ("mAP", "AP50", "AP75", "AR100")
 NOT_REPORTED = ("AR1", "AR10")
+NAMES_SHOWN = 10
 
 
 class _Annotated(Protocol):
@@ -40,6 +43,11 @@ class _Evaluation(COCOeval):
         for annotations in self._gts.values():
             for annotation in annotations:
                 annotation["ignore"] = annotation["ignore"] or annotation["id"] in ignored
+
+
+def _shown(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f"{', '.join(names[:NAMES_SHOWN])}{more}"
 
 
 def _indexed(content: dict[str, Any]) -> COCO:
@@ -75,13 +83,34 @@ class COCODetectionMetric:
     Args:
         ann_file: COCO annotations.
         dataset: Or: a data set with ``annotations()``. With neither, :meth:`bind` must be called before :meth:`update`.
+        val_interval: Must be 1: how often is measured is said by ``Validation``.
+        save_prefix: With ``cleanup=False``, :meth:`compute` leaves the detections in COCO's form of results at
+            ``<save_prefix>.bbox.json``; None leaves no file.
+        cleanup: Leave no file.
 
     Raises:
         DataNotFoundError: There is no file `ann_file`.
         DataError: `ann_file` is not in COCO's form, or both are given.
+        BuildError: Another `val_interval`, or ``cleanup=False`` without a `save_prefix`.
     """
 
-    def __init__(self, ann_file: str | Path | None = None, dataset: _Annotated | None = None) -> None:
+    def __init__(
+        self,
+        ann_file: str | Path | None = None,
+        dataset: _Annotated | None = None,
+        *,
+        val_interval: int = 1,
+        save_prefix: str | Path | None = None,
+        cleanup: bool = True,
+    ) -> None:
+        if val_interval != 1:
+            raise BuildError(
+                f"COCODetectionMetric: val_interval is {val_interval}; set val_interval={val_interval} of Validation"
+                " instead, which then spares the evaluation too."
+            )
+        if not cleanup and save_prefix is None:
+            raise BuildError("COCODetectionMetric: cleanup is False, and no save_prefix says where to leave the file.")
+        self.results_file = None if cleanup else Path(f"{save_prefix}.bbox.json")
         if ann_file is not None and dataset is not None:
             raise DataError("COCODetectionMetric takes its ground truth from ann_file or from dataset, not from both.")
         self._truth: COCO | None = None
@@ -95,9 +124,22 @@ class COCODetectionMetric:
         self._results: dict[int, list[dict[str, Any]]] = {}
 
     def bind(self, dataset: _Annotated) -> None:
-        """Take the ground truth from `dataset`, unless the constructor was given one."""
+        """Take the ground truth from `dataset`, unless the constructor was given one, which must fit it then.
+
+        Raises:
+            DataError: The categories of `ann_file` are not the classes of `dataset`, in this order.
+        """
         if self._truth is None and self._dataset is None:
             self._dataset = dataset
+        classes = list(getattr(dataset, "classes", ()))
+        if self._truth is None or not classes:
+            return
+        names = [self._truth.cats[i]["name"] for i in sorted(self._truth.getCatIds())]
+        if names != classes:
+            raise DataError(
+                f"COCODetectionMetric: ann_file has the categories {_shown(names)}; {type(dataset).__name__} has the"
+                f" classes {_shown(classes)}. A label would mean two things; name the annotations of this data set."
+            )
 
     @property
     def truth(self) -> COCO:
@@ -176,12 +218,20 @@ class COCODetectionMetric:
             raise DataError("COCODetectionMetric: no image was evaluated; call update() before compute().")
         if len(self._results) < len(self.truth.imgs):
             logger.warning("The metric covers %d of %d images.", len(self._results), len(self.truth.imgs))
+        if self.results_file is not None:
+            self._save_results(self.results_file)
         evaluation = self._evaluate()
         values = {name: float(v) for name, v in zip(STATS, evaluation.stats, strict=False) if name not in NOT_REPORTED}
         if values["mAP"] < 0:
             logger.warning("The %d evaluated images hold no object to find; the metric is 0.", len(self._results))
         values = {name: max(v, 0.0) if name in ALWAYS else v for name, v in values.items()}
         return {name: v for name, v in (values | self._per_class(evaluation)).items() if v >= 0}
+
+    def _save_results(self, path: Path) -> None:
+        entries = [entry for img_id in sorted(self._results) for entry in self._results[img_id]]
+        keys = ("image_id", "category_id", "bbox", "score")
+        with whole_file(path) as unfinished:
+            unfinished.write_text(json.dumps([{key: entry[key] for key in keys} for entry in entries]))
 
     def _evaluate(self) -> COCOeval:
         results = [entry for entries in self._results.values() for entry in entries]

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hatlite.errors import DataError, DataNotFoundError
+from hatlite.errors import BuildError, DataError, DataNotFoundError
 from hatlite.metrics.coco_map import COCODetectionMetric
 from hatlite.registry import OBJECT_REGISTRY
 from hatlite.structures import Detections
@@ -206,3 +206,43 @@ def test_an_unknown_label_is_refused(metric, label):
 def test_values_that_are_not_finite_are_refused(metric, row):
     with pytest.raises(DataError, match="Image 1 has detections that are not finite"):
         metric.update({"img_id": [1]}, [found(row)])
+
+
+def test_the_annotations_of_other_classes_are_refused(tmp_path):
+    class Data:
+        classes = ["dog", "cat"]
+
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(Truth(annotation(1, A)).content))
+    metric = COCODetectionMetric(path)
+    said = "ann_file has the categories cat, dog; Data has the classes dog, cat. A label would mean two things"
+    with pytest.raises(DataError, match=said):
+        metric.bind(Data())
+    Data.classes = [f"c{i}" for i in range(12)]
+    with pytest.raises(DataError, match="Data has the classes c0, c1, .*, c9 and 2 more"):
+        metric.bind(Data())
+    Data.classes = ["cat", "dog"]
+    metric.bind(Data())
+
+
+def test_the_detections_are_left_in_cocos_form(tmp_path):
+    metric = COCODetectionMetric(dataset=Truth(annotation(1, A)), save_prefix=tmp_path / "results/val", cleanup=False)
+    metric.update({"img_id": [1]}, [found((A, 0.5, 1))])
+    metric.compute()
+    (file,) = (tmp_path / "results").iterdir()
+    assert file.name == "val.bbox.json"
+    assert json.loads(file.read_text()) == [{"image_id": 1, "category_id": 2, "bbox": [0, 0, 100, 100], "score": 0.5}]
+
+
+def test_by_itself_no_file_is_left(tmp_path):
+    metric = COCODetectionMetric(dataset=Truth(annotation(1, A)), val_interval=1, save_prefix=str(tmp_path / "val"))
+    metric.update({"img_id": [1]}, [found((A, 0.5, 1))])
+    metric.compute()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_that_contradict_each_other_are_refused():
+    with pytest.raises(BuildError, match="val_interval is 5; set val_interval=5 of Validation instead"):
+        COCODetectionMetric(val_interval=5)
+    with pytest.raises(BuildError, match="cleanup is False, and no save_prefix says where to leave the file"):
+        COCODetectionMetric(cleanup=False)

@@ -1,5 +1,6 @@
 """Write the best and the last checkpoint."""
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,10 @@ class Checkpoint(Callback):
         save_interval: Epochs between two files; the last epoch and an interruption always write.
         monitor_metric_key: Metric that decides what is best.
         mode: ``"max"`` or ``"min"``.
+        keep_all: Keep every file that `save_interval` asks for as ``<prefix>checkpoint-NNNN.pth.tar`` too, NNNN being
+            the finished epochs.
+        save_hash: Write ``<file>.sha256`` beside each file, which ``sha256sum --check`` reads.
+        strict_match: Both hold: a file has all weights under the names of the model that was trained.
     """
 
     def __init__(
@@ -38,7 +43,13 @@ class Checkpoint(Callback):
         save_interval: int = 1,
         monitor_metric_key: str = "mAP",
         mode: str = "max",
+        *,
+        keep_all: bool = False,
+        save_hash: bool = False,
+        strict_match: bool = True,
     ) -> None:
+        if save_interval < 1:
+            raise ConfigError(f"Checkpoint: save_interval is {save_interval}; expected at least 1 epoch.")
         if mode not in ("max", "min"):
             raise ConfigError(f"Checkpoint: mode is {mode!r}; expected 'max' or 'min'.")
         self.save_dir = save_dir
@@ -46,10 +57,12 @@ class Checkpoint(Callback):
         self.save_interval = save_interval
         self.monitor_metric_key = monitor_metric_key
         self.mode = mode
+        self.keep_all = keep_all
+        self.save_hash = save_hash
         self.best: float | None = None
 
     def path(self, loop: Any, which: str) -> Path:
-        """Return the file of the ``"best"`` or ``"last"`` checkpoint."""
+        """Return the file of the ``"best"``, the ``"last"`` or a numbered checkpoint."""
         prefix = f"{loop.run.stage}-" if self.name_prefix is None else self.name_prefix
         folder = loop.run.folder if self.save_dir is None else Path(self.save_dir)
         return folder / f"{prefix}checkpoint-{which}.pth.tar"
@@ -59,10 +72,14 @@ class Checkpoint(Callback):
         better = self._is_better(loop.metrics)
         if better:
             self.best = loop.metrics[self.monitor_metric_key]
-        if better or loop.finished or loop.epoch % self.save_interval == 0:
+        due = loop.finished or loop.epoch % self.save_interval == 0
+        if better or due:
             self._save(loop)
+        if due and self.keep_all:
+            self._keep_as(loop, f"{loop.epoch:04d}")
         if better:
-            self._keep_as_best(loop)
+            self._keep_as(loop, "best")
+            logger.info("epoch %d: best %s so far, %.4f", loop.epoch, self.monitor_metric_key, self.best)
 
     def on_loop_end(self, loop: Any) -> None:
         """Write `last` after an interruption; `best` stays what it was."""
@@ -90,8 +107,17 @@ class Checkpoint(Callback):
 
     def _save(self, loop: Any) -> None:
         save_checkpoint({**describe(loop.model, loop.run), **loop.state_dict()}, self.path(loop, "last"))
+        self._hash(self.path(loop, "last"))
 
-    def _keep_as_best(self, loop: Any) -> None:
-        with whole_file(self.path(loop, "best")) as unfinished:
+    def _keep_as(self, loop: Any, which: str) -> None:
+        with whole_file(self.path(loop, which)) as unfinished:
             shutil.copyfile(self.path(loop, "last"), unfinished)
-        logger.info("epoch %d: best %s so far, %.4f", loop.epoch, self.monitor_metric_key, self.best)
+        self._hash(self.path(loop, which))
+
+    def _hash(self, path: Path) -> None:
+        if not self.save_hash:
+            return
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with whole_file(path.with_name(f"{path.name}.sha256")) as unfinished:
+            unfinished.write_text(f"{digest}  {path.name}\n", encoding="ascii")

@@ -8,9 +8,10 @@ from torch import nn
 
 from hatlite.engine.loop import Callback
 from hatlite.errors import ConfigError
+from hatlite.quantization.sites.batch_statistics import BatchStatistics
 from hatlite.registry import OBJECT_REGISTRY, nearest
 
-__all__ = ["FreezeModule"]
+__all__ = ["FreezeBNStatistics", "FreezeModule", "modules_called"]
 
 STATISTICS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -54,8 +55,7 @@ class FreezeModule(Callback):
 
     def on_loop_begin(self, loop: Any) -> None:
         """Find the modules."""
-        paths = {name: module for name, module in loop.model.network.named_modules() if name}
-        chosen = [paths[name] for pattern in self.patterns for name in _matches(pattern, list(paths))]
+        chosen = [module for pattern in self.patterns for module in modules_called(loop.model, pattern, "FreezeModule")]
         inside = {id(module): module for top in chosen for module in top.modules()}
         self.frozen = [m for m in inside.values() if isinstance(m, STATISTICS) or not self.only_batchnorm]
         owned = {id(p): p for m in self.frozen for p in m.parameters(recurse=False) if p.requires_grad}
@@ -74,15 +74,32 @@ class FreezeModule(Callback):
                 module.train(not frozen)
 
 
-def _matches(pattern: str, paths: list[str]) -> list[str]:
-    """Return the paths that `pattern` stands for.
+@OBJECT_REGISTRY.register
+class FreezeBNStatistics(Callback):
+    """Keeps the running statistics of all batch norms as they are; their weights and biases learn on.
+
+    In the qat stage too, where it takes the place of ``QConfig``'s ``bn_freeze_epoch`` from the first epoch on.
+    """
+
+    def on_epoch_begin(self, loop: Any) -> None:
+        """Freeze them, whatever validation has left."""
+        for module in loop.model.network.modules():
+            if isinstance(module, STATISTICS):
+                module.eval()
+            elif isinstance(module, BatchStatistics):
+                module.frozen = True
+
+
+def modules_called(model: nn.Module, pattern: str, owner: str) -> list[nn.Module]:
+    """Return the modules of ``model.network`` whose path `pattern` stands for; `owner` asks, for the message.
 
     Raises:
         ConfigError: None.
     """
-    found = [path for path in paths if fnmatchcase(path, pattern)]
+    paths = {name: module for name, module in model.network.named_modules() if name}  # type: ignore[union-attr]
+    found = [module for path, module in paths.items() if fnmatchcase(path, pattern)]
     if not found:
         top = [path for path in paths if "." not in path]
-        text = f"FreezeModule: no module of the network is called {pattern!r}.{nearest(pattern, paths)}"
+        text = f"{owner}: no module of the network is called {pattern!r}.{nearest(pattern, list(paths))}"
         raise ConfigError(f"{text}\n  Its parts are {', '.join(top)}; write backbone.* for what lies below one.")
     return found

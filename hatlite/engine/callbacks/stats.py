@@ -1,7 +1,6 @@
 """What a person wants to see while training: loss, speed, time left, learning rate."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
@@ -10,7 +9,7 @@ from hatlite.engine.loop import Callback
 from hatlite.log import get_logger
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["MetricUpdater", "StatsMonitor"]
+__all__ = ["StatsMonitor"]
 
 logger = get_logger(__name__)
 
@@ -82,55 +81,3 @@ class StatsMonitor(Callback):
     def _close(self) -> None:
         if self.bar is not None:
             self.bar.close()
-
-
-@OBJECT_REGISTRY.register
-class MetricUpdater(Callback):
-    """Feeds the training metrics with every step's losses and logs them.
-
-    Args:
-        metric_update_func: Called as ``func(metrics, batch, losses)``; None calls ``metrics.update(losses)``.
-        step_log_freq: Steps between two lines; 0 for none.
-        epoch_log_freq: Epochs between two lines.
-        log_prefix: Put before each name.
-    """
-
-    first_process_only = True
-
-    def __init__(
-        self,
-        metric_update_func: Callable[[Any, Any, Any], None] | None = None,
-        step_log_freq: int = 0,
-        epoch_log_freq: int = 1,
-        log_prefix: str = "",
-    ) -> None:
-        self.metric_update_func = metric_update_func
-        self.step_log_freq = step_log_freq
-        self.epoch_log_freq = epoch_log_freq
-        self.log_prefix = log_prefix
-
-    def on_epoch_begin(self, loop: Any) -> None:
-        """Start the epoch's means anew."""
-        if loop.train_metrics is not None:
-            loop.train_metrics.reset()
-
-    def on_step_end(self, loop: Any) -> None:
-        """Take in the step's losses."""
-        if loop.train_metrics is None:
-            return
-        if self.metric_update_func is not None:
-            self.metric_update_func(loop.train_metrics, loop.batches[-1], loop.losses)
-        else:
-            loop.train_metrics.update(loop.losses)
-        if self.step_log_freq and loop.step % self.step_log_freq == 0:
-            self._log(loop, f"step {loop.step}")
-
-    def on_epoch_end(self, loop: Any) -> None:
-        """Log the means of the epoch."""
-        if loop.train_metrics is not None and loop.epoch % self.epoch_log_freq == 0:
-            self._log(loop, f"epoch {loop.epoch}")
-
-    def _log(self, loop: Any, where: str) -> None:
-        values = loop.train_metrics.compute()
-        shown = ", ".join(f"{self.log_prefix}{name} {float(value):.4f}" for name, value in values.items())
-        logger.info("%s: %s", where, shown)

@@ -1,3 +1,4 @@
+import hashlib
 from types import SimpleNamespace
 
 import pytest
@@ -88,3 +89,23 @@ def test_a_metric_that_is_not_measured_is_refused(tmp_path):
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ConfigError, match="Checkpoint: mode is 'most'; expected 'max' or 'min'"):
         Checkpoint(mode="most")
+
+
+def test_every_file_of_the_interval_is_kept_when_asked_for(tmp_path):
+    epochs_kept(Checkpoint(save_interval=2, keep_all=True), tmp_path, [0.1, 0.2, 0.3, 0.2])
+    kept = {which: load_checkpoint(tmp_path / f"qat-checkpoint-{which}.pth.tar")["epoch"] for which in ("0002", "0004")}
+    assert kept == {"0002": 2, "0004": 4}
+    assert len(list(tmp_path.iterdir())) == 4  # with best and last
+
+
+def test_the_hash_is_what_sha256sum_reads(tmp_path):
+    epochs_kept(Checkpoint(save_hash=True, strict_match=True), tmp_path, [0.1, 0.2])
+    for which in ("best", "last"):
+        file = tmp_path / f"qat-checkpoint-{which}.pth.tar"
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        assert file.with_name(f"{file.name}.sha256").read_text() == f"{digest}  {file.name}\n"
+
+
+def test_an_interval_below_one_is_refused():
+    with pytest.raises(ConfigError, match="Checkpoint: save_interval is 0; expected at least 1 epoch"):
+        Checkpoint(save_interval=0)

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from hatlite.engine import Callback, Run, Trainer, run_stage
-from hatlite.engine.callbacks import FreezeModule
+from hatlite.engine.callbacks import FreezeBNStatistics, FreezeModule
 from hatlite.engine.checkpoint import load_checkpoint
 from hatlite.errors import ConfigError
+from hatlite.quantization import QConfig, prepare
 from hatlite.registry import OBJECT_REGISTRY
 
 SGD = {"type": torch.optim.SGD, "lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}
@@ -96,3 +97,20 @@ def test_freezing_everything_is_refused(tiny_config):
 def test_epochs_in_no_order_are_refused(start, stop):
     with pytest.raises(ConfigError, match=f"start_epoch is {start} and stop_epoch {stop}; expected 0 ≤ start_epoch"):
         FreezeModule(["conv"], start, stop)
+
+
+def test_the_statistics_of_batch_norms_stay_while_all_else_learns(tiny_config):
+    kept = states(tiny_config, FreezeBNStatistics())
+    assert changed(kept[0], kept[-1]) == {"conv.weight", "bn.weight", "bn.bias"} | HEAD
+
+
+def test_in_the_qat_stage_their_shadows_stay_too(tiny_config):
+    model = OBJECT_REGISTRY.build(tiny_config["model"])
+    model.network = prepare(model.network, QConfig(bn="train"), torch.zeros(1, 3, 8, 8))
+    loop = Callback()
+    loop.model, loop.epoch = model, 0
+    model.network.begin_epoch(0)
+    shadows = [module for module in model.network.modules() if hasattr(module, "frozen")]
+    assert [shadow.frozen for shadow in shadows] == [False]
+    FreezeBNStatistics().on_epoch_begin(loop)
+    assert [shadow.frozen for shadow in shadows] == [True]

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hatlite.engine.callbacks import MetricUpdater, StatsMonitor
+from hatlite.engine.callbacks import StatsMonitor
 from hatlite.engine.callbacks import stats as stats_module
 from hatlite.engine.loop import RunInfo
 from hatlite.metrics import LossShow
@@ -53,30 +53,3 @@ def test_an_epoch_that_ends_closes_its_bar(loop):
     monitor.on_loop_end(loop)  # nothing to close yet
     walk(monitor, loop, 1)
     monitor.on_epoch_end(loop)
-
-
-def test_the_mean_of_an_epoch_is_logged_and_starts_anew(loop, caplog):
-    updater = MetricUpdater(step_log_freq=2, log_prefix="loss_")
-    with caplog.at_level(logging.INFO, logger="hatlite"):
-        walk(updater, loop, 2)
-        loop.epoch = 1
-        updater.on_epoch_end(loop)
-    assert [record.getMessage() for record in caplog.records] == [
-        "step 2: loss_cls 0.5000, loss_reg 0.2500",
-        "epoch 1: loss_cls 0.5000, loss_reg 0.2500",
-    ]
-    updater.on_epoch_begin(loop)
-    assert loop.train_metrics.compute() == {}
-
-
-def test_a_function_of_the_config_may_do_the_update(loop):
-    updater = MetricUpdater(lambda metrics, batch, losses: metrics.update({"only": losses["cls"]}))
-    walk(updater, loop, 1)
-    assert loop.train_metrics.compute() == {"only": 0.5}
-
-
-def test_without_metrics_nothing_happens(loop):
-    loop.train_metrics = None
-    updater = MetricUpdater(step_log_freq=1)
-    walk(updater, loop, 1)
-    updater.on_epoch_end(loop)

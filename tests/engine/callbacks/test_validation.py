@@ -1,3 +1,4 @@
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -82,3 +83,30 @@ def test_nothing_to_measure_with_is_refused(loop, data_loader):
 def test_an_interval_below_one_is_refused(data_loader):
     with pytest.raises(ConfigError, match="Validation: val_interval is 0; expected at least 1 epoch"):
         Validation(data_loader, val_interval=0)
+
+
+def test_a_function_of_the_config_updates_the_metric(loop, data_loader, caplog):
+    def update_metric(metrics, batch, model_outs):
+        for metric in metrics:
+            metric.update(model_outs)
+
+    keys = {"type": "MetricUpdater", "metric_update_func": update_metric, "epoch_log_freq": 2, "log_prefix": "val "}
+    callback = Validation(data_loader, callbacks=[OBJECT_REGISTRY.build(keys)])
+    with caplog.at_level(logging.INFO, logger="hatlite"):
+        assert epochs_validated(callback, loop) == [1, 2, 3, 4, 5]
+    assert len(loop.val_metrics.scores) == 4
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.partition(" mAP")[0] for line in said] == ["epoch 2: val", "epoch 4: val", "epoch 5: val"]
+
+
+def test_several_metrics(loop, data_loader):
+    loop.val_metrics = [loop.val_metrics, OBJECT_REGISTRY.build({"type": "MeanScore"})]
+    Validation(data_loader).on_epoch_end(loop)
+    assert [len(metric.scores) for metric in loop.val_metrics] == [4, 4]
+
+
+def test_there_is_one_model_to_validate(loop, data_loader):
+    Validation(data_loader, val_model=loop.model, init_with_train_model=True).on_loop_begin(loop)
+    Validation(data_loader).on_loop_begin(loop)
+    with pytest.raises(ConfigError, match="Validation: val_model is another model than the trainer's; hatlite"):
+        Validation(data_loader, val_model=torch.nn.Identity()).on_loop_begin(loop)
