@@ -184,10 +184,10 @@ def _derive_calibration_loader(config: dict[str, Any]) -> None:
     if "calibration_data_loader" not in config:
         derived = copy.deepcopy(config.get("data_loader"))
         ours, theirs = _dataset(derived), _dataset(config.get("val_data_loader"))
-        if ours is None or theirs is None:
+        if ours is None or theirs is None or derived is None:
             return  # validation tells what is missing
         if "transforms" in theirs:
-            ours["transforms"] = copy.deepcopy(theirs["transforms"])
+            derived["dataset"] = _seen_plainly(derived["dataset"], theirs["transforms"])
         config["calibration_data_loader"] = derived
     trainer["data_loader"] = config["calibration_data_loader"]
 
@@ -197,6 +197,20 @@ def _dataset(loader: Any) -> dict[str, Any] | None:
     while isinstance(loader, dict) and "dataset" in loader:
         loader = loader["dataset"]
     return loader if isinstance(loader, dict) else None
+
+
+def _seen_plainly(dataset: Any, transforms: Any) -> Any:
+    """Return the config of a data set with `transforms` in the innermost ones alone, and none that change by epoch."""
+    if not isinstance(dataset, dict):
+        return dataset
+    if dataset.get("type") == "BatchTransformDataset":
+        return _seen_plainly(dataset.get("dataset"), transforms)
+    inner = {key: _seen_plainly(dataset[key], transforms) for key in ("dataset",) if key in dataset}
+    if isinstance(dataset.get("datasets"), (list, tuple)):
+        inner["datasets"] = [_seen_plainly(part, transforms) for part in dataset["datasets"]]
+    if not inner:
+        return {**dataset, "transforms": copy.deepcopy(transforms)}
+    return {key: value for key, value in {**dataset, **inner}.items() if key != "transforms"}
 
 
 def stages_of(config: Mapping[str, Any]) -> tuple[Stage, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hatlite.data.datasets.paths import near_path
 from hatlite.engine.run import Run
 from hatlite.errors import ConfigError, DataNotFoundError, HatliteError, MarchError, StageError
 from hatlite.march import get_march
@@ -120,7 +121,9 @@ def missing_paths(config: Mapping[str, Any]) -> Iterator[DataNotFoundError]:
         if not path.exists() and told.isdisjoint({path, *path.parents}):
             told.add(path)
             made = "pack it with tools/mscoco_packer.py" if path.name.endswith("_lmdb") else "put the data there"
-            yield DataNotFoundError(f"{place} is {text!r}, which does not exist here; {made}, or set it with --opts.")
+            yield DataNotFoundError(
+                f"{place} is {text!r}, which does not exist here; {made}, or set it with --opts.{near_path(path)}"
+            )
 
 
 def _paths(value: Any, place: str) -> Iterator[tuple[str, str]]:

@@ -40,6 +40,23 @@ def test_calibration_sees_training_images_as_validation_does(tiny_config):
     assert config["data_loader"]["dataset"]["dataset"]["transforms"] == ["flip", "tensor"]
 
 
+def test_calibration_sees_no_transforms_of_wrappers(tiny_config):
+    plain = tiny_config["data_loader"]["dataset"]
+    parts = [{**plain, "transforms": ["flip", "tensor"]}, plain]
+    joined = {"type": "ConcatDataset", "datasets": parts, "transforms": ["mosaic"]}
+    phases = {
+        "type": "BatchTransformDataset",
+        "dataset": joined,
+        "transforms_cfgs": [["mixup"], []],
+        "epoch_steps": [9],
+    }
+    tiny_config["data_loader"]["dataset"] = phases
+    tiny_config["val_data_loader"]["dataset"]["transforms"] = ["tensor"]
+    derived = Run(tiny_config).config["calibration_trainer"]["data_loader"]
+    seen = {**plain, "transforms": ["tensor"]}
+    assert derived["dataset"] == {"type": "ConcatDataset", "datasets": [seen, seen]}
+
+
 def test_a_calibration_loader_of_ones_own_is_kept(tiny_config):
     tiny_config["calibration_data_loader"] = {"own": True}
     assert Run(tiny_config).config["calibration_trainer"]["data_loader"]["own"]

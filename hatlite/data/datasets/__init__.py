@@ -3,6 +3,15 @@
 from hatlite.data.datasets.base import DetectionDataset
 from hatlite.data.datasets.coco import Coco, CocoFromImage
 from hatlite.data.datasets.voc import VOCFromImage
-from hatlite.data.datasets.wrappers import ConcatDataset, RepeatDataset
+from hatlite.data.datasets.wrappers import BatchTransformDataset, ConcatDataset, RepeatDataset, ResampleDataset
 
-__all__ = ["Coco", "CocoFromImage", "ConcatDataset", "DetectionDataset", "RepeatDataset", "VOCFromImage"]
+__all__ = [
+    "BatchTransformDataset",
+    "Coco",
+    "CocoFromImage",
+    "ConcatDataset",
+    "DetectionDataset",
+    "RepeatDataset",
+    "ResampleDataset",
+    "VOCFromImage",
+]

@@ -6,7 +6,7 @@ from hatlite.data.datasets.report import listed
 from hatlite.errors import DataNotFoundError
 from hatlite.registry import nearest
 
-__all__ = ["require_path"]
+__all__ = ["near_path", "require_path"]
 
 
 def _missing_below(path: Path) -> tuple[Path, Path]:
@@ -15,6 +15,23 @@ def _missing_below(path: Path) -> tuple[Path, Path]:
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     return folder, path.relative_to(folder)
+
+
+def near_path(path: str | Path) -> str:
+    """Return what a missing `path` may have meant, as an ending of a message; empty where nothing is near.
+
+    Below ``mscoco`` the packer leaves what some configs look for below ``coco``.
+    """
+    path = Path(path)
+    folder, missing = _missing_below(path)
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    rest = missing.parts[1:]
+    whole = [str(entry.joinpath(*rest)) for entry in entries if rest and entry.joinpath(*rest).exists()]
+    hint = nearest(str(path), whole)
+    hint = hint or nearest(missing.parts[0], [entry.name for entry in entries]).replace("mean '", f"mean '{folder}/")
+    if not hint and "coco" in path.parts:
+        return f"\n  Did you mean {str(Path(*('mscoco' if part == 'coco' else part for part in path.parts)))!r}?"
+    return hint
 
 
 def require_path(path: str | Path, what: str) -> Path:
@@ -29,10 +46,7 @@ def require_path(path: str | Path, what: str) -> Path:
     path = Path(path)
     if path.exists():
         return path
-    folder, missing = _missing_below(path)
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    rest = missing.parts[1:]
-    whole = [str(entry.joinpath(*rest)) for entry in entries if entry.joinpath(*rest).exists()]
-    hint = nearest(str(path), whole) or nearest(str(folder / missing.parts[0]), [str(entry) for entry in entries])
-    holds = listed([entry.name for entry in entries]) or "nothing"
-    raise DataNotFoundError(f"{what} is expected at {path}, which does not exist; {folder} holds {holds}.{hint}")
+    folder, _ = _missing_below(path)
+    holds = listed(sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))) or "nothing"
+    text = f"{what} is expected at {path}, which does not exist; {folder} holds {holds}."
+    raise DataNotFoundError(f"{text}{near_path(path)}")

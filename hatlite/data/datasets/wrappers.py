@@ -1,6 +1,7 @@
 """Data sets made of data sets."""
 
 from abc import abstractmethod
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from hatlite.data.datasets.record import ImageRecord
 from hatlite.errors import DataError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["ConcatDataset", "RepeatDataset"]
+__all__ = ["BatchTransformDataset", "ConcatDataset", "RepeatDataset", "ResampleDataset"]
 
 
 class _Wrapper(DetectionDataset):
@@ -66,6 +67,86 @@ class RepeatDataset(_Wrapper):
     def annotations(self) -> dict:
         """Return the ground truth of one repetition."""
         return self.dataset.annotations()
+
+
+@OBJECT_REGISTRY.register
+class ResampleDataset(_Wrapper):
+    """Every `resample_interval`-th image of a data set: makes it smaller.
+
+    Args:
+        dataset: What is thinned out; its first image stays.
+        resample_interval: At least 1.
+
+    Raises:
+        DataError: `resample_interval` is less than 1.
+    """
+
+    def __init__(
+        self, dataset: DetectionDataset, resample_interval: int = 1, transforms: Sequence[Transform] | None = None
+    ) -> None:
+        if resample_interval < 1:
+            raise DataError(f"ResampleDataset: resample_interval is {resample_interval}; expected at least 1.")
+        super().__init__(dataset.classes, transforms)
+        self.dataset = dataset
+        self.resample_interval = resample_interval
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.resample_interval)
+
+    def locate(self, index: int) -> tuple[DetectionDataset, int]:
+        """Return the data set, and the index there."""
+        return self.dataset, range(len(self))[index] * self.resample_interval
+
+
+@OBJECT_REGISTRY.register
+class BatchTransformDataset(_Wrapper):
+    """A data set whose transforms change with the epoch, such as Mosaic and MixUp for all epochs but the last ones.
+
+    Args:
+        dataset: Its own transforms come first, in every epoch.
+        transforms_cfgs: Lists of transforms, one more than there are `epoch_steps`.
+        epoch_steps: Rising epochs, counted from 0, with which the next list takes over: ``[285]`` gives the first list
+            285 epochs.
+
+    Raises:
+        DataError: The numbers of lists and steps do not fit, or the steps do not rise from 1 on.
+    """
+
+    def __init__(
+        self,
+        dataset: DetectionDataset,
+        transforms_cfgs: Sequence[Sequence[Transform]],
+        epoch_steps: Sequence[int],
+    ) -> None:
+        if len(transforms_cfgs) != len(epoch_steps) + 1:
+            raise DataError(
+                f"BatchTransformDataset: {len(transforms_cfgs)} lists of transforms_cfgs stand beside"
+                f" {len(epoch_steps)} epoch_steps; expected one list more than steps."
+            )
+        if list(epoch_steps) != sorted(set(epoch_steps)) or (epoch_steps and epoch_steps[0] < 1):
+            raise DataError(
+                f"BatchTransformDataset: epoch_steps is {list(epoch_steps)}; expected rising epochs, the first above 0."
+            )
+        super().__init__(dataset.classes, transforms_cfgs[0])
+        self.dataset = dataset
+        self.phases = [list(transforms) for transforms in transforms_cfgs]
+        self.epoch_steps = list(epoch_steps)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def locate(self, index: int) -> tuple[DetectionDataset, int]:
+        """Return the data set, and the same index."""
+        return self.dataset, range(len(self))[index]
+
+    def annotations(self) -> dict:
+        """Return the ground truth of the data set."""
+        return self.dataset.annotations()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the transforms of `epoch`."""
+        super().set_epoch(epoch)
+        self.transforms = self.phases[bisect_right(self.epoch_steps, epoch)]
 
 
 @OBJECT_REGISTRY.register

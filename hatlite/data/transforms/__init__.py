@@ -7,21 +7,30 @@ may therefore serve several pictures, as a transform that joins images (:mod:`.j
 
 from hatlite.data.transforms.board import SubsampleChroma, ToYUV
 from hatlite.data.transforms.color import AugmentHSV
-from hatlite.data.transforms.crop import RandomCrop
-from hatlite.data.transforms.format import Normalize, ToTensor
+from hatlite.data.transforms.crop import FixedCrop, RandomCrop
+from hatlite.data.transforms.format import DeleteKeys, Normalize, RenameKeys, ToTensor
 from hatlite.data.transforms.geometry import Pad, RandomFlip, Resize
+from hatlite.data.transforms.jitter import ColorJitter, PhotoMetricDistortion
 from hatlite.data.transforms.join import JoinTransform, MixUp, Mosaic
 from hatlite.data.transforms.sample import Sample, Transform
+from hatlite.data.transforms.zoom import MinIoURandomCrop, RandomExpand
 
 __all__ = [
     "AugmentHSV",
+    "ColorJitter",
+    "DeleteKeys",
+    "FixedCrop",
     "JoinTransform",
+    "MinIoURandomCrop",
     "MixUp",
     "Mosaic",
     "Normalize",
     "Pad",
+    "PhotoMetricDistortion",
     "RandomCrop",
+    "RandomExpand",
     "RandomFlip",
+    "RenameKeys",
     "Resize",
     "Sample",
     "SubsampleChroma",

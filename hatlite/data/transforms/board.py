@@ -7,7 +7,7 @@ import numpy as np
 
 from hatlite.data.image import rgb_to_yuv
 from hatlite.data.nv12 import nv12_to_yuv, yuv_to_nv12
-from hatlite.data.transforms.crop import RandomCrop
+from hatlite.data.transforms.crop import FixedCrop, RandomCrop
 from hatlite.data.transforms.format import Normalize, ToTensor
 from hatlite.data.transforms.geometry import Pad, RandomFlip, Resize
 from hatlite.data.transforms.sample import Sample, Transform, picture
@@ -16,7 +16,7 @@ from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["SubsampleChroma", "ToYUV", "board_steps"]
 
-GEOMETRIC = (Resize, Pad, RandomFlip, RandomCrop)
+GEOMETRIC = (Resize, Pad, RandomFlip, RandomCrop, FixedCrop)
 
 
 @OBJECT_REGISTRY.register

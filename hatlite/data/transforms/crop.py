@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from hatlite.data.transforms.sample import Sample, height_width, move, picture, probability
-from hatlite.errors import BuildError
+from hatlite.errors import BuildError, DataError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["RandomCrop", "clip_boxes"]
+__all__ = ["FixedCrop", "RandomCrop", "clip_boxes", "cut"]
 
 
 @OBJECT_REGISTRY.register
@@ -43,10 +43,50 @@ class RandomCrop:
         top, left = int(rng.integers(room_y + 1)), int(rng.integers(room_x + 1))
         if rng.random() < self.center_crop_prob:
             top, left = room_y // 2, room_x // 2
-        shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]], np.float64)
-        return clip_boxes(
-            move(sample, img[top : top + height, left : left + width], shift), self.min_area, self.min_iou
-        )
+        return clip_boxes(cut(sample, top, left, height, width), self.min_area, self.min_iou)
+
+
+@OBJECT_REGISTRY.register
+class FixedCrop:
+    """Keep the window of `size` at `top_left`, the same in every picture, as far as the picture reaches.
+
+    Boxes are clipped and kept by the rule of :class:`RandomCrop`.
+
+    Args:
+        size: (height, width) of the window in pixels.
+        top_left: (top, left) corner in pixels, 0 or above.
+        min_area, min_iou: As for RandomCrop.
+
+    Raises:
+        BuildError: `top_left` is no such pair.
+        DataError: A picture ends before the window begins.
+    """
+
+    def __init__(
+        self, size: Sequence[int], top_left: Sequence[int] = (0, 0), *, min_area: float = 4.0, min_iou: float = 0.1
+    ) -> None:
+        self.size = height_width(size, "FixedCrop: size")
+        if len(top_left) != 2 or any(not isinstance(side, int) or side < 0 for side in top_left):
+            raise BuildError(f"FixedCrop: top_left is {top_left!r}; expected (top, left), two whole numbers from 0 up.")
+        self.top, self.left = top_left
+        self.min_area = min_area
+        self.min_iou = probability(min_iou, "FixedCrop: min_iou")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        rows, columns = picture(sample, self).shape[:2]
+        height, width = min(self.size[0], rows - self.top), min(self.size[1], columns - self.left)
+        if min(height, width) < 1:
+            raise DataError(
+                f"FixedCrop: image {sample.get('img_name')} is {rows}×{columns} (height × width) and ends before the"
+                f" window, whose corner is ({self.top}, {self.left}); resize it before, or move top_left."
+            )
+        return clip_boxes(cut(sample, self.top, self.left, height, width), self.min_area, self.min_iou)
+
+
+def cut(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
+    """Return the sample seen through a window inside its picture; boxes are moved and not clipped yet."""
+    shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]], np.float64)
+    return move(sample, sample["img"][top : top + height, left : left + width], shift)
 
 
 def clip_boxes(sample: Sample, min_area: float, min_iou: float) -> Sample:

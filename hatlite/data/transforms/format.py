@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from hatlite.data.image import rgb_to_yuv
-from hatlite.data.transforms.sample import Sample, picture, tensor
+from hatlite.data.transforms.sample import Sample, picture, require_keys, tensor
 from hatlite.errors import BuildError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["Normalize", "ToTensor"]
+__all__ = ["DeleteKeys", "Normalize", "RenameKeys", "ToTensor"]
 
 
 @OBJECT_REGISTRY.register
@@ -57,6 +57,42 @@ class Normalize:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return {**sample, "img": tensor(sample, self).sub(self.mean).div_(self.std)}
+
+
+@OBJECT_REGISTRY.register
+class DeleteKeys:
+    """Leave keys of the sample out, such as those that a transform of one's own has added.
+
+    Args:
+        keys: Each must be there.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = list(keys)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        require_keys(sample, self.keys, self)
+        return {key: value for key, value in sample.items() if key not in self.keys}
+
+
+@OBJECT_REGISTRY.register
+class RenameKeys:
+    """Give keys of the sample other names.
+
+    Args:
+        keys: Texts such as ``"boxes | gt_bboxes"``: the old name, the bar, the new one. The old name must be there.
+        split: What stands for the bar.
+    """
+
+    def __init__(self, keys: Sequence[str], split: str = "|") -> None:
+        pairs = [tuple(name.strip() for name in text.split(split)) for text in keys]
+        if wrong := [text for text, pair in zip(keys, pairs, strict=True) if len(pair) != 2 or not all(pair)]:
+            raise BuildError(f"RenameKeys: keys has {wrong[0]!r}; expected 'old {split} new'.")
+        self.names = dict(pairs)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        require_keys(sample, list(self.names), self)
+        return {self.names.get(key, key): value for key, value in sample.items()}
 
 
 def _per_channel(value: float | Sequence[float], key: str) -> torch.Tensor:

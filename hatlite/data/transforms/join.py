@@ -143,7 +143,7 @@ def _checked_fill(value: int, name: str) -> int:
     return value
 
 
-@OBJECT_REGISTRY.register
+@OBJECT_REGISTRY.register(alias="DetMixUp")
 class MixUp(JoinTransform):
     """Two pictures shining through one another, with the boxes of both (Zhang et al. 2019, arXiv:1902.04103).
 

@@ -4,6 +4,7 @@ A geometric transform is an axis-aligned map of edge coordinates: pixel column `
 by two halves every coordinate, mirroring a picture of width W turns x into W − x; no half pixel appears anywhere.
 """
 
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from hatlite.errors import BuildError, ConfigError, DataError
 
-__all__ = ["Sample", "Transform", "height_width", "move", "picture", "probability", "tensor"]
+__all__ = ["Sample", "Transform", "height_width", "move", "picture", "probability", "require_keys", "tensor"]
 
 Sample = dict[str, Any]
 """One image on its way through the transforms; the keys stand in ``docs/architecture.md``."""
@@ -46,6 +47,19 @@ def picture(sample: Sample, transform: object) -> np.ndarray:
             f"Put {who} before ToTensor in transforms."
         )
     return img
+
+
+def require_keys(sample: Sample, keys: Sequence[str], transform: object) -> None:
+    """Refuse a sample that lacks one of `keys`, on behalf of `transform`.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if missing := [key for key in keys if key not in sample]:
+        raise ConfigError(
+            f"{type(transform).__name__}: the sample of image {sample.get('img_name', 'without img_name')} has no"
+            f" {', '.join(missing)}; at this point it has {', '.join(sample)}."
+        )
 
 
 def tensor(sample: Sample, transform: object) -> Any:

@@ -1,6 +1,6 @@
 import pytest
 
-from hatlite.data.datasets.paths import require_path
+from hatlite.data.datasets.paths import near_path, require_path
 from hatlite.errors import DataNotFoundError
 
 
@@ -25,3 +25,13 @@ def test_a_missing_entry_names_its_nearest_neighbour(tmp_path):
 def test_an_empty_folder_has_nothing_to_offer(tmp_path):
     with pytest.raises(DataNotFoundError, match=r"holds nothing\.$"):
         require_path(tmp_path / "a" / "b", "the list")
+
+
+def test_the_tutorials_folder_is_answered_with_the_one_that_the_packer_writes(tmp_path):
+    folder = tmp_path / "tmp_data"
+    assert near_path(folder / "coco/train_lmdb/") == f"\n  Did you mean '{folder}/mscoco/train_lmdb'?"
+    (folder / "mscoco").mkdir(parents=True)
+    assert near_path(folder / "coco/train_lmdb/") == f"\n  Did you mean '{folder}/mscoco'?"
+    (folder / "mscoco/train_lmdb").mkdir()
+    assert near_path(folder / "coco/train_lmdb/") == f"\n  Did you mean '{folder}/mscoco/train_lmdb'?"
+    assert near_path(folder / "voc") == ""

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 
 from hatlite.data.datasets.voc import VOCFromImage
-from hatlite.data.datasets.wrappers import ConcatDataset, RepeatDataset
+from hatlite.data.datasets.wrappers import BatchTransformDataset, ConcatDataset, RepeatDataset, ResampleDataset
+from hatlite.data.transforms import Mosaic
+from hatlite.data.worker import SeededDataset
 from hatlite.errors import DataError
+from hatlite.registry import OBJECT_REGISTRY
 
 DOG = ("dog", (3, 4, 12, 9))
 
@@ -60,3 +63,53 @@ def test_concat_needs_the_same_classes(two):
     other = VOCFromImage(two[0]._folder.parent, "train", classes=["dog", "cat"])
     with pytest.raises(DataError, match=r"datasets\[1\] has the classes \['dog', 'cat'\] where"):
         ConcatDataset([two[0], other])
+
+
+def test_resample_takes_every_other_image(two):
+    dataset = ResampleDataset(ConcatDataset(two), 2, [mark("second")])
+    assert [dataset.load(i)["img_name"] for i in range(len(dataset))] == ["a.jpg", "b.jpg"]
+    assert dataset.locate(-1) == (dataset.dataset, 2)
+    assert dataset[0]["marks"] == ["first", "second"]
+    with pytest.raises(DataError, match="ResampleDataset: resample_interval is 0; expected at least 1"):
+        ResampleDataset(two[0], 0)
+
+
+def test_the_transforms_change_with_the_epoch(two):
+    dataset = BatchTransformDataset(RepeatDataset(two[0], 2), [[mark("a")], [mark("b")], []], [2, 3])
+    seeded = SeededDataset(dataset, 0)
+    seen = [seeded[epoch, 1]["marks"] for epoch in range(5)]
+    assert seen == [["first", "a"], ["first", "a"], ["first", "b"], ["first"], ["first"]]
+    assert len(dataset) == 4
+    assert dataset.annotations() == two[0].annotations()
+
+
+def test_pictures_are_joined_until_the_list_without_joining_takes_over(two):
+    seeded = SeededDataset(BatchTransformDataset(two[0], [[Mosaic((10, 10))], []], [3]), 0)
+    assert [seeded[epoch, 0]["img"].shape for epoch in range(5)] == [(20, 20, 3)] * 3 + [(24, 32, 3)] * 2
+
+
+def test_the_lists_are_built_from_a_config(write_voc):
+    root = write_voc({"a": [DOG]})
+    mosaic = {"type": "DetMosaic", "img_scale": (32, 32)}
+    last = [{"type": "Resize", "img_scale": (32, 32)}, {"type": "Pad", "size": (32, 32)}]
+    cfg = {
+        "type": "BatchTransformDataset",
+        "dataset": {"type": "VOCFromImage", "data_path": str(root), "split": "train"},
+        "transforms_cfgs": [[mosaic, {"type": "DetMixUp", "prob": 1.0}], last],
+        "epoch_steps": [285],
+    }
+    seeded = SeededDataset(OBJECT_REGISTRY.build(cfg), 0)
+    assert [seeded[epoch, 0]["img"].shape for epoch in (284, 285)] == [(64, 64, 3), (32, 32, 3)]
+
+
+@pytest.mark.parametrize(
+    ("lists", "steps", "text"),
+    [
+        ([[]], [3], "1 lists of transforms_cfgs stand beside 1 epoch_steps; expected one list more than steps"),
+        ([[], [], []], [3, 3], r"epoch_steps is \[3, 3\]; expected rising epochs, the first above 0"),
+        ([[], []], [0], r"epoch_steps is \[0\]; expected rising epochs"),
+    ],
+)
+def test_lists_and_epochs_that_do_not_fit_are_refused(two, lists, steps, text):
+    with pytest.raises(DataError, match=f"BatchTransformDataset: {text}"):
+        BatchTransformDataset(two[0], lists, steps)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hatlite.data.transforms import Pad, RandomCrop, RandomFlip, Resize
-from hatlite.errors import BuildError
+from hatlite.data.transforms import FixedCrop, Pad, RandomCrop, RandomFlip, Resize
+from hatlite.errors import BuildError, DataError
 
 
 def test_crop_by_hand(make_sample, rng):
@@ -95,3 +95,33 @@ def undo(inverse, box):
 def test_crop_refuses(kwargs, text):
     with pytest.raises(BuildError, match=text):
         RandomCrop(**kwargs)
+
+
+def test_fixed_crop_by_hand(make_sample, rng):
+    sample = make_sample(48, 64, boxes=[(8, 12, 40, 36), (0, 0, 10, 10), (20, 14, 30, 20)], classes=[3, 1, -1])
+    out = FixedCrop((24, 32), top_left=(12, 16))(sample, rng)
+    np.testing.assert_array_equal(out["img"], sample["img"][12:36, 16:48])
+    np.testing.assert_array_equal(out["gt_bboxes"], [[0, 0, 24, 24], [4, 2, 14, 8]])
+    np.testing.assert_array_equal(out["gt_classes"], [3, -1])
+    np.testing.assert_array_equal(out["matrix"], [[1, 0, -16], [0, 1, -12], [0, 0, 1]])
+
+
+def test_fixed_crop_ends_where_the_picture_does(make_sample, rng):
+    assert FixedCrop((24, 32), (40, 60))(make_sample(48, 64), rng)["img"].shape == (8, 4, 3)
+    with pytest.raises(
+        DataError, match=r"image seven.jpg is 48×64 .* ends before the window, whose corner is \(48, 0\)"
+    ):
+        FixedCrop((24, 32), (48, 0))(make_sample(48, 64), rng)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "text"),
+    [
+        ({"size": (1, 2, 3, 4)}, r"FixedCrop: size is \(1, 2, 3, 4\); expected \(height, width\)"),
+        ({"size": (4, 4), "top_left": (0, -1)}, r"FixedCrop: top_left is \(0, -1\); expected \(top, left\)"),
+        ({"size": (4, 4), "min_iou": 2}, "FixedCrop: min_iou is 2"),
+    ],
+)
+def test_fixed_crop_refuses(kwargs, text):
+    with pytest.raises(BuildError, match=text):
+        FixedCrop(**kwargs)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hatlite.data.image import image_from_tensor, rgb_to_yuv
-from hatlite.data.transforms import Normalize, ToTensor
+from hatlite.data.transforms import DeleteKeys, Normalize, RenameKeys, ToTensor
 from hatlite.errors import BuildError, ConfigError
 
 
@@ -79,3 +79,25 @@ def test_normalize_refuses_to_divide_by_zero():
 def test_normalize_before_to_tensor(make_sample, rng):
     with pytest.raises(ConfigError, match=r"Normalize: image seven.jpg is \(48, 64, 3\) uint8; .* Put ToTensor before"):
         Normalize(0, 1)(make_sample(), rng)
+
+
+def test_keys_go_and_get_other_names(make_sample, rng):
+    sample = {**make_sample(), "depth": 1, "boxes": 2}
+    out = RenameKeys(["depth | z", "boxes|b"])(sample, rng)
+    assert (out["z"], out["b"]) == (1, 2)
+    assert set(DeleteKeys(["z", "b"])(out, rng)) == set(make_sample())
+    assert RenameKeys(["depth > z"], split=">")(sample, rng)["z"] == 1
+
+
+@pytest.mark.parametrize("transform", [DeleteKeys(["depht"]), RenameKeys(["depht | z"])])
+def test_a_key_that_is_not_there_is_told(make_sample, rng, transform):
+    with pytest.raises(
+        ConfigError, match="the sample of image seven.jpg has no depht; at this point it has img, gt_bb"
+    ):
+        transform(make_sample(), rng)
+
+
+@pytest.mark.parametrize("text", ["a b", "a | b | c", "| b"])
+def test_a_renaming_needs_two_names(text):
+    with pytest.raises(BuildError, match=r"RenameKeys: keys has '.*'; expected 'old \| new'"):
+        RenameKeys([text])

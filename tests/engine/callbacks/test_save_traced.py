@@ -37,9 +37,7 @@ def test_an_interrupted_training_leaves_no_file(loop):
 
 def test_integers_have_other_files(loop):
     loop.model.network = prepare(loop.model.network, QConfig(), torch.zeros(1, 3, 8, 8))
-    with pytest.raises(
-        ConfigError, match="SaveTraced: stage 'float' trains on integers, which torch.export has no"
-    ):
+    with pytest.raises(ConfigError, match="SaveTraced: stage 'float' trains on integers, which torch.export has no"):
         SaveTraced(trace_inputs={"img": torch.zeros(1, 3, 8, 8)}).on_loop_begin(loop)
 
 
