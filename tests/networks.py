@@ -133,3 +133,15 @@ def images(count: int, height: int, width: int, seed: int = 0, full_scale: bool 
     if full_scale:
         pixels = (pixels > 127).long() * 255
     return (pixels - 128).float() / 128
+
+
+def disturbed(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Give every entry values of its own, so that none can stand for another."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                value.uniform_(0.5, 1.5) if name.endswith("running_var") else value.mul_(0.9).add_(
+                    0.02 * torch.randn_like(value)
+                )
+    return model.eval()

@@ -1,7 +1,7 @@
 """Detectors and their parts; importing this package registers all of them."""
 
 from hatlite.models.assigners import DynamicFcosTarget
-from hatlite.models.backbones import EfficientNet
+from hatlite.models.backbones import EfficientNet, MobileNetV2, RegNet, ResNet
 from hatlite.models.detectors import FCOS
 from hatlite.models.heads import FCOSHead
 from hatlite.models.losses import CrossEntropyLossV2, FocalLoss, GIoULoss
@@ -18,4 +18,7 @@ __all__ = [
     "FCOSHead",
     "FocalLoss",
     "GIoULoss",
+    "MobileNetV2",
+    "RegNet",
+    "ResNet",
 ]

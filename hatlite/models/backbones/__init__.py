@@ -1,5 +1,8 @@
 """Backbones: image in, list of features out."""
 
 from hatlite.models.backbones.efficientnet import EfficientNet
+from hatlite.models.backbones.mobilenet_v2 import MobileNetV2
+from hatlite.models.backbones.regnet import RegNet
+from hatlite.models.backbones.resnet import ResNet
 
-__all__ = ["EfficientNet"]
+__all__ = ["EfficientNet", "MobileNetV2", "RegNet", "ResNet"]

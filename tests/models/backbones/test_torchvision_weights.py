@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from networks import disturbed
 from torchvision import models
 
 from hatlite.errors import CheckpointError
@@ -13,18 +14,6 @@ SAME = {"include_top": True, "use_se_block": True, "activation": "swish"}
 
 def classifier(kind="b0"):
     return getattr(models, f"efficientnet_{kind}")(weights=None)
-
-
-def disturbed(model):
-    """Give every entry values of its own, so that none can stand for another."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            if value.is_floating_point():
-                value.uniform_(0.5, 1.5) if name.endswith("running_var") else value.mul_(0.9).add_(
-                    0.02 * torch.randn_like(value)
-                )
-    return model.eval()
 
 
 @pytest.mark.parametrize("kind", ["b0", "b1", "b2", "b3", "b4"])
