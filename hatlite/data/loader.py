@@ -6,6 +6,8 @@ the number of workers changes neither. Call :func:`set_epoch` before each epoch 
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ from hatlite.data.worker import CatchingCollate, Failure, SeededDataset, start_w
 from hatlite.errors import BuildError, DataError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["EpochLoader", "build_data_loader", "set_epoch", "share_batches"]
+__all__ = ["EpochLoader", "build_data_loader", "set_epoch", "share_batches", "split_batches", "whole_batches"]
 
 
 class EpochLoader(DataLoader):
@@ -56,13 +58,67 @@ def share_batches(loader: DataLoader, rank: int, count: int) -> None:
     Raises:
         DataError: Its sampler shares out images already.
     """
+    if count > 1:
+        _refuse_replicas(loader)
+    loader.batch_sampler.share = (rank, count)  # type: ignore[union-attr]
+
+
+def split_batches(loader: DataLoader, rank: int, count: int) -> None:
+    """Let `loader` yield this process's samples of every global batch, which is `count` times as large as its own.
+
+    Args:
+        loader: Made by :func:`build_data_loader`. Its length becomes that in global batches. One whose sampler shares
+            out the samples already stays as it is.
+        rank: Number of this process, from 0.
+        count: Processes that train together.
+
+    Raises:
+        DataError: It is no such loader.
+    """
+    if count == 1:
+        return
+    if not isinstance(getattr(loader, "batch_sampler", None), EpochBatchSampler):
+        raise DataError(
+            f"{type(loader).__name__} cannot be shared out among {count} processes; use a"
+            " dict(type=torch.utils.data.DataLoader, …) in the config."
+        )
+    if not _has_replicas(loader.batch_sampler.sampler):
+        loader.batch_sampler.split = (rank, count)
+
+
+@contextmanager
+def whole_batches(loader: Any, rank: int, count: int) -> Iterator[Iterator[Any]]:
+    """Give every `count`-th batch of `loader`, from `rank` on, each of them whole, and leave the loader as it was.
+
+    Args:
+        loader: Made by :func:`build_data_loader`; any other iterable is gone through and every `count`-th kept.
+        rank: Number of this process, from 0.
+        count: Processes that share the batches.
+    """
+    batches = getattr(loader, "batch_sampler", None)
+    if count == 1 or not isinstance(batches, EpochBatchSampler):
+        yield islice(loader, rank, None, count)
+        return
+    before = batches.share, batches.split
+    share_batches(loader, rank, count)
+    batches.split = (0, 1)
+    try:
+        yield iter(loader)
+    finally:
+        batches.share, batches.split = before
+
+
+def _has_replicas(sampler: Any) -> bool:
+    return isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1
+
+
+def _refuse_replicas(loader: DataLoader) -> None:
     sampler = loader.batch_sampler.sampler  # type: ignore[union-attr]
-    if isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1:
+    if _has_replicas(sampler):
         raise DataError(
             f"DataLoader: its DistributedSampler has shared out the images among {sampler.num_replicas} processes"
-            " before their batches can be; leave the sampler out of this loader."
+            " before their batches can be; leave num_replicas and rank out of it."
         )
-    loader.batch_sampler.share = (rank, count)  # type: ignore[union-attr]
 
 
 @OBJECT_REGISTRY.adapt(DataLoader)

@@ -5,7 +5,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch.distributed
 from torch.utils.data import DistributedSampler, Sampler
 
 from hatlite.registry import OBJECT_REGISTRY
@@ -53,6 +52,9 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
 
     Attributes:
         share: (rank, count): yield the batches rank, rank + count, … alone; (0, 1) are all.
+        split: (rank, count): yield the samples rank, rank + count, … of each global batch of `batch_size` · count
+            samples, so that what `count` processes yield together is what one yields with the global batch; (0, 1) are
+            all. A last batch with fewer samples than processes lends its samples to those that would have none.
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
@@ -62,6 +64,12 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         self.epoch = 0
         self.start_step = 0
         self.share = (0, 1)
+        self.split = (0, 1)
+
+    @property
+    def global_batch_size(self) -> int:
+        """Samples that all processes together take for one batch of each."""
+        return self.batch_size * self.split[1]
 
     def set_epoch(self, epoch: int, start_step: int = 0) -> None:
         """Choose the epoch that the next iterations yield, from step `start_step` on (to resume inside an epoch)."""
@@ -71,15 +79,21 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
             self.sampler.set_epoch(epoch)
 
     def __len__(self) -> int:
-        """Return the number of batches of a whole epoch, shared or not."""
+        """Return the number of batches of a whole epoch, shared or not; of global ones where they are split."""
         count = len(self.sampler)  # type: ignore[arg-type]
-        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+        return count // self.global_batch_size if self.drop_last else -(-count // self.global_batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         pairs = ((self.epoch, int(index)) for index in self.sampler)
-        batches = iter(lambda: list(islice(pairs, self.batch_size)), [])
+        batches = iter(lambda: list(islice(pairs, self.global_batch_size)), [])
         rank, count = self.share
-        return islice(batches, rank + self.start_step * count, len(self), count)
+        whole = islice(batches, rank + self.start_step * count, len(self), count)
+        return map(self._own, whole)
+
+    def _own(self, batch: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return the samples of a global batch that are this process's."""
+        rank, count = self.split
+        return batch[rank::count] or [batch[rank % len(batch)]]
 
 
 @OBJECT_REGISTRY.adapt(DistributedSampler)
@@ -92,8 +106,13 @@ def build_distributed_sampler(
     seed: int = 0,
     drop_last: bool = False,
 ) -> DistributedSampler:
-    """Build ``torch.utils.data.DistributedSampler``; without a process group it is one replica with rank 0."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        num_replicas = 1 if num_replicas is None else num_replicas
-        rank = 0 if rank is None else rank
+    """Build ``torch.utils.data.DistributedSampler`` over all samples, as if there were one process.
+
+    Its order is a function of (seed, epoch). The loader shares it out (:attr:`EpochBatchSampler.split`): process r of n
+    takes the samples r, r + n, …, which are those that n samplers would have given it, except that none is repeated
+    to make the shares equal. With `num_replicas` and `rank` of its own it is one of several, and nothing is shared
+    further.
+    """
+    if num_replicas is None and rank is None:
+        num_replicas, rank = 1, 0
     return DistributedSampler(dataset, num_replicas, rank, shuffle, seed, drop_last)

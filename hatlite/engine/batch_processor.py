@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from hatlite.engine.processes import average_gradients, mean_losses
 from hatlite.errors import ConfigError, TrainingError
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -79,7 +80,7 @@ class MultiBatchProcessor:
         optimizer: torch.optim.Optimizer,
         step: int,
     ) -> dict[str, torch.Tensor]:
-        """Run one step and return the detached losses by name, means over the batches.
+        """Run one step and return the detached losses by name, means over the batches and over all processes.
 
         Args:
             model: A detector in train mode: ``model(batch)`` gives losses by name, scalars.
@@ -101,8 +102,9 @@ class MultiBatchProcessor:
                 share = loss.detach() / len(batches)
                 means[name] = means[name] + share if name in means else share
         if self.need_grad_update:
+            average_gradients(model)
             self._update(model, optimizer)
-        return means
+        return mean_losses(means)
 
     def _losses(
         self, model: torch.nn.Module, batch: Mapping[str, Any], step: int

@@ -54,9 +54,8 @@ def calibrate_briefly(loop: Loop) -> int:
 class Calibrator(Loop):
     """One epoch of at most `num_steps` forward passes in eval mode; the observers' ranges become scales at its end.
 
-    In a process group (``torchrun --nproc-per-node 2 tools/train.py --stage calibration …``) process r of n takes the
-    batches r, r + n, …; all end with the scales that one process would have found, and the first one runs the callbacks
-    and writes the files.
+    Of several processes (``tools/train.py --stage calibration --device-ids 0,1 …``) process r of n takes the
+    batches r, r + n, …; all end with the scales that one process would have found, and the first one writes the files.
 
     Args:
         model: A detector whose network is a fake-quant graph by the time :meth:`fit` runs.
@@ -123,8 +122,6 @@ class Calibrator(Loop):
                 " batch_size of the calibration loader."
             )
         share_batches(self.data_loader, rank, count)
-        if rank:
-            self.callbacks = []
         super().setup()
         self.model.eval()
         self.model.network.calibrate_mode()

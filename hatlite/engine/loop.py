@@ -14,8 +14,9 @@ import torch
 
 from hatlite.data.loader import set_epoch
 from hatlite.engine.device import place, resolve_device, to_device
-from hatlite.engine.seed import random_state, restore_random_state, seed_everything
-from hatlite.errors import ConfigError
+from hatlite.engine.processes import any_process, process
+from hatlite.engine.seed import random_state, restore_random_state, seed_everything, seed_step
+from hatlite.errors import CheckpointError, ConfigError
 from hatlite.log import get_logger
 
 __all__ = ["Callback", "Loop", "RunInfo"]
@@ -93,7 +94,8 @@ class Loop:
         max_steps: Steps in all after which it ends, the epoch under way cut short; None goes by epochs.
         batches: Those of the latest step: `batches_per_step`, at the end of an epoch what is left.
         batch, losses, metrics, lr: The latest of each.
-        stop, interrupted: Set `stop` to leave after the current step; `interrupted` says that Ctrl-C did.
+        stop, interrupted: Set `stop` to leave after the current step; `interrupted` says that Ctrl-C did. Of several
+            processes one is enough, and all leave after the same step.
         run: What checkpoints say about this run.
     """
 
@@ -129,7 +131,8 @@ class Loop:
         self.losses: dict[str, torch.Tensor] = {}
         self.metrics: dict[str, float] = {}
         self.lr = 0.0
-        self.stop = self.interrupted = False
+        self.stop = self.interrupted = self._ctrl_c = False
+        self._seed = 0
 
     @property
     def batch(self) -> dict[str, Any]:
@@ -172,6 +175,7 @@ class Loop:
         if self.steps_per_epoch == 0:
             raise ConfigError("The data loader has no batches; the data set is empty or smaller than one batch.")
         seed_everything(self.seed)
+        self._seed = torch.initial_seed()
         self.setup()
         with self._stop_on_interrupt():
             self._call("on_loop_begin")
@@ -179,6 +183,7 @@ class Loop:
                 self.load_state_dict(resume)
             while not self.finished and not self.stop:
                 self._run_epoch()
+                self._agree()
             self._call("on_loop_end")
 
     def setup(self) -> None:
@@ -192,7 +197,8 @@ class Loop:
 
     def _call(self, moment: str) -> None:
         for callback in self.callbacks:
-            getattr(callback, moment)(self)
+            if process()[0] == 0 or not callback.first_process_only:
+                getattr(callback, moment)(self)
 
     def _run_epoch(self) -> None:
         self._call("on_epoch_begin")
@@ -200,12 +206,15 @@ class Loop:
         set_epoch(self.data_loader, self.epoch, seen)  # (seed, epoch) fixes the order of the batches
         length = self.epoch_length
         for batches in self._groups() if self.step_in_epoch < length else ():
+            if process()[1] > 1:
+                seed_step(self._seed, process()[0], self.step)
             self.batches = [to_device(batch, self.device, self.channels_last) for batch in batches]
             self._call("on_step_begin")
             self.run_step()
             self.step += 1
             self.step_in_epoch += 1
             self._call("on_step_end")
+            self._agree()
             if self.stop or self.step_in_epoch == length:
                 break
         if self.stop:
@@ -213,6 +222,13 @@ class Loop:
         self.epoch += 1
         self.step_in_epoch = 0
         self._call("on_epoch_end")
+
+    def _agree(self) -> None:
+        """Take in Ctrl-C; of several processes all stop where one does, if their steps correspond."""
+        self.interrupted = self.interrupted or self._ctrl_c
+        self.stop = self.stop or self._ctrl_c
+        if self.resumable:
+            self.stop, self.interrupted = any_process(self.stop, self.interrupted)
 
     def _groups(self) -> Iterator[list[Any]]:
         """Yield the batches of one step after the other."""
@@ -222,10 +238,16 @@ class Loop:
 
     @contextmanager
     def _stop_on_interrupt(self) -> Iterator[None]:
-        """Let the first Ctrl-C finish the step and the second end the program; only the main thread can listen."""
+        """Let the first Ctrl-C finish the step and the second end the program; only the main thread can listen.
+
+        Several processes whose steps are of no use halfway end at once: none may leave while others wait for it.
+        """
+        if process()[1] > 1 and not self.resumable:
+            yield
+            return
 
         def listen(number: int, frame: Any) -> None:
-            self.stop = self.interrupted = True
+            self._ctrl_c = True
             signal.signal(signal.SIGINT, previous)
             logger.warning("Interrupted: this step will be finished and saved. Press Ctrl-C again to end at once.")
 
@@ -246,6 +268,8 @@ class Loop:
             "epoch": self.epoch,
             "step": self.step,
             "step_in_epoch": self.step_in_epoch,
+            "steps_per_epoch": self.steps_per_epoch,
+            "processes": process()[1],
             "metrics": {} if self.step_in_epoch else dict(self.metrics),  # inside an epoch they are of older weights
             "state_dict": self.model.state_dict(),
             "callbacks": {f"{i}.{type(c).__name__}": c.state_dict() for i, c in enumerate(self.callbacks)},
@@ -256,7 +280,12 @@ class Loop:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`, which :meth:`state_dict` returned."""
+        """Go on from `state`, which :meth:`state_dict` returned.
+
+        Raises:
+            CheckpointError: Another number of processes wrote it, with another global batch.
+        """
+        self._check_processes(state.get("processes", 1), state.get("steps_per_epoch"))
         self.epoch, self.step, self.step_in_epoch = state["epoch"], state["step"], state["step_in_epoch"]
         self.metrics = dict(state["metrics"])
         self.model.load_state_dict(state["state_dict"])
@@ -265,3 +294,12 @@ class Loop:
         for index, callback in enumerate(self.callbacks):
             callback.load_state_dict(state["callbacks"].get(f"{index}.{type(callback).__name__}", {}))
         restore_random_state(state["random_state"])
+
+    def _check_processes(self, theirs: int, steps_per_epoch: int | None) -> None:
+        count = process()[1]
+        if theirs != count and steps_per_epoch not in (None, self.steps_per_epoch):
+            raise CheckpointError(
+                f"The checkpoint was written by {theirs} process{'es' * (theirs > 1)}, {steps_per_epoch} steps an"
+                f" epoch, and {count} would go on, {self.steps_per_epoch} steps an epoch; start {theirs} again, or"
+                " choose batch_size so that batch_size · processes stays what it was."
+            )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["random_state", "restore_random_state", "seed_everything"]
+__all__ = ["random_state", "restore_random_state", "seed_everything", "seed_step"]
 
 
 def seed_everything(seed: int | None) -> None:
@@ -19,6 +19,15 @@ def seed_everything(seed: int | None) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def seed_step(seed: int, rank: int, step: int) -> None:
+    """Seed all generators for one step of one of several processes: what it draws is a function of the three numbers.
+
+    A run that resumes there draws the same without having saved the generators of every process.
+    """
+    drawn = np.random.SeedSequence([seed % 2**64, rank, step]).generate_state(1)
+    seed_everything(int(drawn[0]))
 
 
 def random_state() -> dict[str, Any]:

@@ -46,7 +46,7 @@ from hatlite.engine.kinds import (
 )
 from hatlite.engine.loop import Loop
 from hatlite.engine.parts import build_loop, build_model, build_predictor
-from hatlite.engine.processes import join_processes, process
+from hatlite.engine.processes import first_says, join_processes, process, wait_for_all
 from hatlite.engine.report import judge, judge_equal, read_report, table, write_report
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.seed import seed_everything
@@ -62,7 +62,7 @@ logger = get_logger(__name__)
 # ---------------------------------------------------------------------------------------------- the kinds of stages
 
 
-@stage_kind("float", start=("LoadCheckpoint",), restore=("LoadCheckpoint",), from_nothing=True)
+@stage_kind("float", start=("LoadCheckpoint",), restore=("LoadCheckpoint",), from_nothing=True, shared=True)
 def train_float(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Train the float network."""
     loop = build_loop(run, stage)
@@ -85,7 +85,13 @@ def calibrate(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     return fit(run, stage, loop, resume)
 
 
-@stage_kind("qat", start=("Float2QAT", "LoadCheckpoint"), restore=("Float2QAT", "LoadCheckpoint"), gate=0.98)
+@stage_kind(
+    "qat",
+    start=("Float2QAT", "LoadCheckpoint"),
+    restore=("Float2QAT", "LoadCheckpoint"),
+    gate=0.98,
+    shared=True,
+)
 def train_quantized(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Train on integer-valued tensors."""
     loop = build_loop(run, stage)
@@ -101,17 +107,18 @@ def train_quantized(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     start=("Float2QAT", "LoadCheckpoint", "QAT2Quantize"),
     restore=("LoadHbir",),
     equals_origin=True,
+    shared=True,
 )
 def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
-    """Lower the quantised network to an integer program, save it, prove it equal, and evaluate it on integers."""
+    """Lower the quantised network to an integer program, save it, prove it equal, and evaluate it on integers.
+
+    Several processes share the evaluation; everything before it is the first one's.
+    """
     require_resumable(stage, not resume)
-    conversion = write_program(run, stage)
-    keep_config(run, stage)
-    assert conversion.graph is not None and conversion.loaded is not None
-    require_alignment(run, conversion.graph)
+    origin = first_says(prove_program(run, stage) if process()[0] == 0 else None)
     metrics = predict_stage(run, stage.name)
-    state = load_checkpoint(conversion.loaded)
-    return {**metrics, "checkpoint": conversion.loaded.name, "epoch": state["epoch"], "starts_from": state["stage"]}
+    state = load_checkpoint(origin)
+    return {**metrics, "checkpoint": origin.name, "epoch": state["epoch"], "starts_from": state["stage"]}
 
 
 # --------------------------------------------------------------------------------------------------- what they share
@@ -132,6 +139,15 @@ def write_program(run: Run, stage: Stage, checkpoint: Path | None = None) -> Con
     return conversion
 
 
+def prove_program(run: Run, stage: Stage) -> Path:
+    """Write the program of `stage`, compare every integer with the graph's, and return the checkpoint it came from."""
+    conversion = write_program(run, stage)
+    keep_config(run, stage)
+    assert conversion.graph is not None and conversion.loaded is not None
+    require_alignment(run, conversion.graph)
+    return conversion.loaded
+
+
 def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
     """Run `loop`, from its last checkpoint when asked, and return the stage's row."""
     state = None
@@ -141,12 +157,12 @@ def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
         state = load_checkpoint(last, hint=f"Start without --resume: {run.command(stage.name)}")
         check_resumable(loop.model, state, path=last, run=loop.run)
     older = None if resume else written_at(run.checkpoint(stage.name))
-    if process()[0]:  # the first process keeps the files and the report
-        loop.fit(state)
-        return {}
     keep_config(run, stage)
     loop.fit(state)
+    wait_for_all()  # the first process keeps the files
     if loop.interrupted:
+        if process()[0]:
+            raise KeyboardInterrupt
         saved = run.checkpoint(stage.name, "last").is_file() and loop.resumable
         print(f"Interrupted{' and saved' if saved else ''}. To go on: {run.command(stage.name, resume=saved)}")
         raise KeyboardInterrupt
@@ -165,7 +181,8 @@ def written_at(path: Path) -> int | None:
 
 def keep_config(run: Run, stage: Stage) -> None:
     """Write the resolved config beside what `stage` is about to leave; a stage that cannot start leaves nothing."""
-    config_module.dump(run.config, run.folder / f"{stage.name}-config.json")
+    if process()[0] == 0:
+        config_module.dump(run.config, run.folder / f"{stage.name}-config.json")
 
 
 def require_resumable(stage: Stage, resumable: bool) -> None:
@@ -194,7 +211,7 @@ def row_of_checkpoint(run: Run, stage: Stage) -> dict[str, Any]:
 def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
     """Run one stage from validation of the whole config to the table; return the stage's row.
 
-    Under torchrun the processes join; all but the first help and return an empty row.
+    Under torchrun the processes join; the first one reports for all.
 
     Args:
         run: Config and where it came from.
@@ -211,12 +228,12 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
     start_file(run, stage, pipeline_of(run, stage, "trainer"))
     seed_everything(run.config["seed"])
     started = time.perf_counter()
-    with join_processes() as (rank, count):
+    with join_processes(run.device) as (rank, count):
         if count > 1 and not STAGE_KINDS[stage.kind].shared:
             sharing = ", ".join(name for name, kind in STAGE_KINDS.items() if kind.shared)
             raise StageError(
-                f"Stage {name!r} is of kind {stage.kind!r}, which runs in one process, and torchrun started {count};"
-                f" start it with python. Kinds that several processes share: {sharing}."
+                f"Stage {name!r} is of kind {stage.kind!r}, which runs in one process, and {count} were started;"
+                f" start it without torchrun and --device-ids. Kinds that several processes share: {sharing}."
             )
         row = STAGE_KINDS[stage.kind].execute(run, stage, resume)
     return row if rank else record(run, stage, {**row, "seconds": time.perf_counter() - started})

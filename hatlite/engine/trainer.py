@@ -5,10 +5,13 @@ from typing import Any
 
 import torch
 
+from hatlite.data.loader import split_batches
 from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.loop import Callback, Loop
 from hatlite.engine.optim import build_optimizer
+from hatlite.engine.processes import copy_state, copy_statistics, process
 from hatlite.errors import CheckpointError, ConfigError
+from hatlite.nn.sync_batch_norm import share_batch_statistics
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["Trainer"]
@@ -17,6 +20,9 @@ __all__ = ["Trainer"]
 @OBJECT_REGISTRY.register(alias="distributed_data_parallel_trainer")
 class Trainer(Loop):
     """Trains `model` for `num_epochs` or `num_steps`; everything beside the steps is a callback.
+
+    Several processes share out every global batch, `batch_size` samples for each: what the loader of one process with
+    the global batch would yield. After each step all of them hold the same weights, statistics and optimizer.
 
     Args:
         model: A detector (docs/architecture.md); ``model(batch)`` gives losses in train mode.
@@ -28,7 +34,8 @@ class Trainer(Loop):
         callbacks: Run in this order (:class:`hatlite.engine.loop.Callback` explains it).
         train_metrics: Takes each step's losses, ``update(losses)``, through a ``MetricUpdater``.
         val_metrics: What ``Validation`` measures with.
-        sync_bn: Share batch statistics between processes; training in one process, as now, is the same without.
+        sync_bn: Of several processes, let batch norms see the batch of all; without, each sees its own share, and the
+            running statistics of the first process count. In one process it changes nothing.
         seed: Seeds Python, NumPy and torch when training starts; None leaves them as they are.
         channels_last: Keep images and weights channels-last in memory, which convolutions on CPUs are faster with.
         stop_by: ``"epoch"`` or ``"step"``.
@@ -60,6 +67,7 @@ class Trainer(Loop):
         model_convert_pipeline: Any = None,
     ) -> None:
         _check_length(stop_by, num_epochs, num_steps)
+        split_batches(data_loader, *process())
         super().__init__(
             model,
             data_loader,
@@ -85,6 +93,9 @@ class Trainer(Loop):
         """Bring the model into place, in train mode, and build the optimizer over its parameters."""
         super().setup()
         self.model.train()
+        copy_state(self.model)
+        if self.sync_bn and process()[1] > 1:
+            share_batch_statistics(self.model)
         self.batch_processor.set_device(self.device)
         self.optimizer = build_optimizer(self.optimizer_config, self.model)
         self.lr = self.optimizer.param_groups[0]["lr"]
@@ -92,6 +103,8 @@ class Trainer(Loop):
     def run_step(self) -> None:
         """Train on ``self.batches``."""
         self.losses = self.batch_processor(self.model, self.batches, self.optimizer, self.step)
+        if not self.sync_bn:
+            copy_statistics(self.model)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the loop's state, the optimizer's and the batch processor's."""

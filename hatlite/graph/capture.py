@@ -22,7 +22,7 @@ from hatlite.graph.selection import Selection, gives_parts, selection_step
 __all__ = ["Call", "Capture", "capture"]
 
 _ROOT = Path(__file__).resolve().parents[2]
-_LEAF_PACKAGES = ("hatlite.nn.drop_path", "hatlite.nn.functional", "hatlite.nn.stubs")
+_LEAF_PACKAGES = ("hatlite.nn.drop_path", "hatlite.nn.functional", "hatlite.nn.stubs", "hatlite.nn.sync_batch_norm")
 
 
 @dataclass(frozen=True)

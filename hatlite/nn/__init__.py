@@ -5,6 +5,7 @@ from hatlite.nn.drop_path import DropPath
 from hatlite.nn.functional import Add, Concat, Exp, Interpolate, Mul, Sub
 from hatlite.nn.quantizable import Quantizable
 from hatlite.nn.stubs import DeQuantStub, QuantStub
+from hatlite.nn.sync_batch_norm import SyncBatchNorm2d
 
 __all__ = [
     "Add",
@@ -17,5 +18,6 @@ __all__ = [
     "QuantStub",
     "Quantizable",
     "Sub",
+    "SyncBatchNorm2d",
     "conv_bn",
 ]

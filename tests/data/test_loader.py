@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
 from hatlite.data import build_data_loader, set_epoch
+from hatlite.data.loader import split_batches, whole_batches
 from hatlite.data.transforms import Normalize, RandomCrop, RandomFlip, ToTensor
 from hatlite.errors import BuildError, DataError
 from hatlite.registry import OBJECT_REGISTRY
@@ -184,3 +185,49 @@ def test_an_unknown_key_of_the_sampler_is_found_before_building():
         {"type": DataLoader, "dataset": None, "sampler": {"type": DistributedSampler, "a": 1}}
     )
     assert [problem.path for problem in problems] == ["config['sampler']"]
+
+
+class Numbers:
+    classes = ("one",)
+
+    def __len__(self):
+        return 5
+
+    def get(self, index, rng):
+        return {"img": torch.full((3, 2, 2), float(index)), "img_id": index}
+
+
+def numbers(**more):
+    return build_data_loader(dataset=Numbers(), batch_size=2, **more)
+
+
+def ids(batches):
+    return [batch["img_id"] for batch in batches]
+
+
+def test_whole_batches_are_shared_and_the_loader_is_left_as_it_was():
+    loader = numbers(sampler={"type": torch.utils.data.DistributedSampler, "shuffle": False})
+    split_batches(loader, 1, 2)
+    assert (len(loader), ids(loader)) == (2, [[1, 3], [4]])
+    with whole_batches(loader, 0, 2) as batches:
+        assert (len(loader), ids(batches)) == (3, [[0, 1], [4]])
+    with whole_batches(loader, 1, 2) as batches:
+        assert ids(batches) == [[2, 3]]
+    assert ids(loader) == [[1, 3], [4]]
+
+
+def test_any_iterable_can_be_shared_but_not_split():
+    with whole_batches("abcde", 1, 2) as batches:
+        assert list(batches) == ["b", "d"]
+    split_batches("abc", 0, 1)
+    with pytest.raises(DataError, match="str cannot be shared out among 2 processes; use a dict.type=torch.utils.data"):
+        split_batches("abc", 0, 2)
+
+
+def test_replicas_of_the_config_are_left_alone_but_never_evaluated():
+    loader = numbers(sampler={"type": torch.utils.data.DistributedSampler, "num_replicas": 2, "rank": 1})
+    split_batches(loader, 1, 2)
+    assert loader.batch_sampler.split == (0, 1)
+    refused = "DistributedSampler has shared out the images among 2 processes before their batches can be; leave"
+    with pytest.raises(DataError, match=refused), whole_batches(loader, 0, 2):
+        pass

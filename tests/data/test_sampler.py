@@ -61,6 +61,36 @@ def test_the_distributed_sampler_without_a_process_group():
     assert sorted(sampler) == list(range(6))
 
 
+@given(st.integers(1, 30), st.integers(1, 7), st.integers(1, 4), st.booleans(), st.integers(0, 3))
+def test_split_batches_are_the_global_batches(count, batch_size, processes, drop_last, start_step):
+    order = EpochSampler(count, shuffle=True, seed=1)
+    whole = EpochBatchSampler(order, batch_size * processes, drop_last)
+    parts = [EpochBatchSampler(order, batch_size, drop_last) for _ in range(processes)]
+    for rank, part in enumerate(parts):
+        part.split = (rank, processes)
+        part.set_epoch(0, start_step)
+        assert len(part) == len(whole)
+    whole.set_epoch(0, start_step)
+    for batch, *own in zip(whole, *parts, strict=True):
+        assert all(own) and max(map(len, own)) <= batch_size
+        together = [pair for pairs in own for pair in pairs]
+        assert set(together) == set(batch) and len(together) == max(len(batch), processes)
+        assert max(map(len, own)) - min(map(len, own)) <= 1
+
+
+@given(st.integers(1, 5), st.integers(1, 3), st.integers(0, 3))
+def test_a_distributed_sampler_is_shared_out_as_its_replicas_would_be(batches, batch_size, epoch):
+    count = 2 * batches * batch_size
+    for rank in range(2):
+        ours = EpochBatchSampler(build_distributed_sampler(dataset=range(count), seed=3), batch_size, False)
+        ours.split = (rank, 2)
+        replica = build_distributed_sampler(dataset=range(count), num_replicas=2, rank=rank, seed=3)
+        theirs = EpochBatchSampler(replica, batch_size, False)
+        for sampler in (ours, theirs):
+            sampler.set_epoch(epoch)
+        assert list(ours) == list(theirs)
+
+
 def test_replicas_share_the_samples():
     parts = [list(build_distributed_sampler(dataset=range(6), num_replicas=2, rank=rank)) for rank in range(2)]
     assert sorted(parts[0] + parts[1]) == list(range(6))

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from hatlite.engine import Callback
+from hatlite.engine.processes import process
 from hatlite.nn import DeQuantStub, QuantStub
 from hatlite.registry import OBJECT_REGISTRY
 from hatlite.structures import Detections
@@ -101,13 +102,13 @@ class MeanScore:
 
 @OBJECT_REGISTRY.register
 class InterruptAt(Callback):
-    """Presses Ctrl-C during one step."""
+    """Presses Ctrl-C during one step, in one process."""
 
-    def __init__(self, step: int) -> None:
-        self.step = step
+    def __init__(self, step: int, rank: int = 0) -> None:
+        self.step, self.rank = step, rank
 
     def on_step_begin(self, loop) -> None:
-        if loop.step == self.step:
+        if loop.step == self.step and process()[0] == self.rank:
             os.kill(os.getpid(), signal.SIGINT)
 
 

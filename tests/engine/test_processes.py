@@ -1,5 +1,6 @@
 """Calibration in two processes gives the scales of one, to the bit."""
 
+import dataclasses
 import os
 import pickle
 import socket
@@ -11,15 +12,28 @@ from typing import Any
 
 import pytest
 import torch
+from process_groups import in_processes
+from torch import nn
 
 from hatlite.data import build_data_loader
 from hatlite.data.loader import share_batches
-from hatlite.engine import Calibrator, Run, run_stage
+from hatlite.engine import STAGE_KINDS, Calibrator, Run, run_stage
 from hatlite.engine import calibrator as calibrator_module
 from hatlite.engine import processes as processes_module
 from hatlite.engine import stages as stages_module
 from hatlite.engine.checkpoint import load_checkpoint
-from hatlite.engine.processes import join_processes, merge_observers, process
+from hatlite.engine.processes import (
+    any_process,
+    average_gradients,
+    copy_state,
+    copy_statistics,
+    first_says,
+    in_turn,
+    join_processes,
+    mean_losses,
+    merge_observers,
+    process,
+)
 from hatlite.errors import ConfigError, DataError, QuantizationError, StageError
 from hatlite.quantization import QConfig, prepare
 from hatlite.registry import OBJECT_REGISTRY
@@ -90,12 +104,68 @@ def test_two_processes_find_the_scales_of_one(tiny_config, observer):
     assert "| calibration |" in first.stdout and not second.stdout, "the first process alone reports"
 
 
-def test_stages_that_train_refuse_company(tiny_config, monkeypatch):
-    monkeypatch.setattr(stages_module, "join_processes", lambda: nullcontext((1, 2)))
-    with pytest.raises(StageError, match="Stage 'float' is of kind 'float', which runs in one process, and") as told:
+def test_a_kind_that_is_not_shared_refuses_company(tiny_config, monkeypatch):
+    monkeypatch.setattr(stages_module, "join_processes", lambda device: nullcontext((1, 2)))
+    alone = dataclasses.replace(STAGE_KINDS["float"], shared=False)
+    monkeypatch.setitem(STAGE_KINDS, "float", alone)
+    with pytest.raises(
+        StageError, match="Stage 'float' is of kind 'float', which runs in one process, and 2 were"
+    ) as told:
         run_stage(Run(tiny_config), "float")
-    said = "torchrun started 2; start it with python. Kinds that several processes share: calibration."
+    said = (
+        "start it without torchrun and --device-ids. Kinds that several processes share: calibration, qat, int_infer."
+    )
     assert str(told.value).endswith(said)
+
+
+def gradients(rank: int) -> list[Any]:
+    model = nn.ParameterDict({name: nn.Parameter(torch.ones(2)) for name in ("both", "first", "none", "frozen")})
+    model["frozen"].requires_grad_(False)
+    model["both"].grad = torch.tensor([1.0, 2.0]) * (rank + 1)
+    if rank == 0:
+        model["first"].grad = torch.tensor([4.0, 8.0])
+    average_gradients(model)
+    return [None if p.grad is None else p.grad.tolist() for p in model.values()]
+
+
+def test_gradients_by_hand():
+    averaged = [[1.5, 3.0], [2.0, 4.0], None, None]
+    assert in_processes(2, gradients) == [averaged, averaged]
+
+
+def talk(rank: int) -> dict[str, Any]:
+    model = nn.BatchNorm2d(2)
+    nn.init.constant_(model.weight, rank)
+    model.running_mean.fill_(rank)
+    copy_statistics(model)
+    weight = model.weight.tolist()
+    copy_state(model)
+    losses = mean_losses({"cls": torch.tensor(1.0 + rank), "reg": torch.tensor(5.0)})
+    return {
+        "any": any_process(rank == 1, False),
+        "first": first_says({"rank": rank}),
+        "in turn": list(in_turn(iter(range(rank, 5, 2)), 5)),
+        "statistics": model.running_mean.tolist(),
+        "weights": (weight, model.weight.tolist()),
+        "losses": {name: float(value) for name, value in losses.items()},
+    }
+
+
+def test_what_processes_tell_one_another():
+    first, second = in_processes(2, talk)
+    shared = {
+        "any": [True, False],
+        "first": {"rank": 0},
+        "statistics": [0.0, 0.0],
+        "losses": {"cls": 1.5, "reg": 5.0},
+    }
+    assert first == {**shared, "in turn": [0, 1, 2, 3, 4], "weights": ([0.0, 0.0], [0.0, 0.0])}
+    assert second == {**shared, "in turn": [], "weights": ([1.0, 1.0], [0.0, 0.0])}
+
+
+def test_alone_nothing_is_asked():
+    assert any_process(True, False) == [True, False] and first_says(3) == 3
+    assert list(in_turn(iter("ab"), 2)) == ["a", "b"]
 
 
 def test_without_torchrun_there_is_one_process():
@@ -119,7 +189,7 @@ def test_a_loader_that_shares_out_its_images_is_refused():
     data = build_data_loader(dataset=dataset, batch_size=2, sampler=sampler)
     with pytest.raises(DataError, match="DistributedSampler has shared out the images among 2 processes") as told:
         share_batches(data, 0, 2)
-    assert "leave the sampler out of this loader" in str(told.value)
+    assert "leave num_replicas and rank out of it" in str(told.value)
 
 
 def test_different_networks_are_refused(monkeypatch):

@@ -61,6 +61,8 @@ class Checkpoint(Callback):
         self.save_hash = save_hash
         self.best: float | None = None
 
+    first_process_only = True
+
     def path(self, loop: Any, which: str) -> Path:
         """Return the file of the ``"best"``, the ``"last"`` or a numbered checkpoint."""
         prefix = f"{loop.run.stage}-" if self.name_prefix is None else self.name_prefix

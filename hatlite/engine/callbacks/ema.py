@@ -7,12 +7,11 @@ from typing import Any
 import torch
 
 from hatlite.engine.loop import Callback
+from hatlite.engine.processes import RUNNING_STATISTICS
 from hatlite.errors import ConfigError
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["ExponentialMovingAverage"]
-
-RUNNING_STATISTICS = ("running_mean", "running_var")
 
 
 @OBJECT_REGISTRY.register

@@ -10,6 +10,7 @@ from torch import nn
 from hatlite.errors import BuildError, DataError
 from hatlite.models.detectors.network import Network
 from hatlite.nn import Quantizable
+from hatlite.ops.processes import process, sum_over_processes
 from hatlite.structures import Detections
 
 __all__ = ["Detector"]
@@ -141,6 +142,20 @@ class Detector(Quantizable, nn.Module, ABC):
     @abstractmethod
     def losses_of(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """Return the scalar losses by the name of their argument; the arguments are those of :meth:`compute_losses`."""
+
+    def normaliser(self, total: torch.Tensor, least: float = 1.0) -> torch.Tensor:
+        """Return what a loss over the batch is divided by, a float32 scalar: `total`, but not less than `least`.
+
+        In training the batch is that of all processes, and each divides by its part of the total, so that the mean of
+        their losses is the loss of the global batch. Every process must call it as often.
+
+        Args:
+            total: Count or sum of weights over this process's batch, a scalar.
+            least: At least this for the global batch, so that nothing is divided by 0.
+        """
+        if not self.training:  # single batches are measured
+            return total.detach().float().clamp(min=least)
+        return sum_over_processes(total.float()).clamp(min=least) / process()[1]
 
     def detect(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> list[Detections]:
         """Return the objects of every image from the `outputs` of ``network``.

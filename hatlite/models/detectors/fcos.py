@@ -73,15 +73,14 @@ class FCOS(Detector):
         """Return the losses by the name of their argument, for :meth:`compute_losses`."""
         predictions = flatten_outputs(outputs, self.strides)
         targets = self.targets(predictions.detach(), batch["gt_bboxes"], batch["gt_classes"])
-        positives = targets.positive.sum().clamp(min=1)
+        positives = self.normaliser(targets.positive.sum())
+        total_weight = self.normaliser(targets.box_weights.sum(), least=1e-12)  # of nothing it is 0, as is the loss
         ltrb = predictions.bbox_regression[targets.positive]
         centre = torch.zeros(len(ltrb), 2, device=ltrb.device)  # GIoU does not care where the point lies
         boxes, target_boxes = decode_boxes(centre, ltrb), decode_boxes(centre, targets.ltrb)
         logits = predictions.cls_logits.flatten(0, 1)
         cls = self.loss_cls(logits, targets.classes.flatten(), targets.class_weights.flatten(), positives)
         centerness = self.loss_centerness(predictions.centerness[targets.positive], targets.centerness, None, positives)
-        # An empty sum is 0 and any divisor leaves it so; 1 keeps it from being 0 / 0.
-        total_weight = targets.box_weights.sum() if len(ltrb) else 1.0
         reg = self.loss_reg(boxes, target_boxes, targets.box_weights, total_weight)
         return {"loss_cls": cls, "loss_centerness": centerness, "loss_reg": reg}
 

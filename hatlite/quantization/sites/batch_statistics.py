@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from hatlite.nn.sync_batch_norm import batch_moments
+
 __all__ = ["BatchStatistics"]
 
 
@@ -36,7 +38,7 @@ class BatchStatistics(nn.Module):
         (bn,) = self.batch_norms
         bn.num_batches_tracked.add_(1)
         momentum = 1.0 / float(bn.num_batches_tracked) if bn.momentum is None else bn.momentum
-        variance, mean = torch.var_mean(y, dim=(0, 2, 3), correction=1)
+        mean, variance = batch_moments(bn, y)
         self.running_mean.lerp_(mean, momentum)
         self.running_var.lerp_(variance, momentum)
 
