@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> None:
     from hatlite import engine, log
 
     log.setup()
-    run = engine.Run.load(args.config, args.opts, args.device)
+    run = engine.Run.load(args.config, args.opts, args.device, stage=args.stage)
     for name, value in engine.predict_stage(run, args.stage, args.ckpt).items():
         print(f"{name:<24}{value:.6g}")
 

@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> None:
     from hatlite import engine, log
 
     log.setup()
-    run = engine.Run.load(args.config, args.opts, args.device)
+    run = engine.Run.load(args.config, args.opts, args.device, stage=args.stage)
     engine.run_stage(run, args.stage, resume=args.resume)
 
 

@@ -16,6 +16,7 @@ from hatlite.engine.converters import (
 from hatlite.engine.infer import class_names, infer_images, stage_of
 from hatlite.engine.infer_settings import chosen_pictures, visualizer
 from hatlite.engine.inspection import align_stage, certify_stage, lower_from_config
+from hatlite.engine.ir_infer import FCOSIrInfer, HbirModule
 from hatlite.engine.kinds import STAGE_KINDS, restore, stage_file, stage_kind
 from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.model_check import check_model_of
@@ -34,8 +35,10 @@ __all__ = [
     "Callback",
     "Conversion",
     "Converter",
+    "FCOSIrInfer",
     "Float2Calibration",
     "Float2QAT",
+    "HbirModule",
     "LoadCheckpoint",
     "LoadHbir",
     "Loop",

@@ -22,6 +22,7 @@ from hatlite.program import IntProgram
 from hatlite.registry import OBJECT_REGISTRY, nearest
 
 __all__ = [
+    "CONVERT_MODES",
     "Calibration2QAT",
     "Float2Calibration",
     "Float2QAT",

@@ -30,7 +30,7 @@ def check_model_of(run: Run, shape: Sequence[int] | None = None) -> ModelCheck:
         MarchError: The march is not registered.
     """
     march = get_march(run.config["march"])
-    key = "deploy_model" if "deploy_model" in run.config else "model"
+    key = "deploy_model" if "deploy_model" in run.config and "deploy_model" not in run.derived else "model"
     if key not in run.config:
         raise ConfigError(f"{run.source} sets no model; name the detector's dict `model`.", path="config['model']")
     with torch.random.fork_rng(devices=[]):

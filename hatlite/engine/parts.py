@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from hatlite.engine.derive import predictor_of
 from hatlite.engine.evaluation import source_dataset
 from hatlite.engine.loop import Loop
 from hatlite.engine.predictor import Predictor
@@ -62,8 +63,12 @@ def quantize_random(run: Run, model: Any) -> None:
 
 
 def model_config(run: Run, stage: Stage) -> dict[str, Any]:
-    """Return the model that the trainer of `stage` names, else the config's."""
-    return run.config.get(f"{stage.name}_trainer", {}).get("model") or run.config["model"]
+    """Return the model that the trainer of `stage` names, else the config's.
+
+    ``deploy_model`` is the same network, but may ask for other types of its outputs, so the trained one counts.
+    """
+    own = run.config.get(f"{stage.name}_trainer", {}).get("model")
+    return run.config["model"] if own is None or own is run.config.get("deploy_model") else own
 
 
 def build_model(run: Run, stage: Stage | None = None) -> Any:
@@ -153,12 +158,5 @@ def build_predictor(run: Run, name: str) -> Predictor:
 
 def predictor_config(run: Run, name: str) -> dict[str, Any]:
     """Return the config's predictor of stage `name`, or one made of its model, validation data and metrics."""
-    config = run.config
-    if f"{name}_predictor" in config:
-        return config[f"{name}_predictor"]
-    trainers = [config.get(f"{one}_trainer", {}) for one in (name, *(stage.name for stage in run.stages))]
-    metrics = config.get("val_metrics") or next((t["val_metrics"] for t in trainers if "val_metrics" in t), None)
-    own = {"int_infer": ("int_infer",), "align_bpu": ("align_bpu", "int_infer")}.get(name, ())
-    loader = next((config[f"{one}_data_loader"] for one in own if f"{one}_data_loader" in config), None)
-    derived = {"type": "Predictor", "model": config["model"], "metrics": metrics}
-    return {**derived, "data_loader": loader or config["val_data_loader"]}
+    given = run.config.get(f"{name}_predictor")
+    return given or predictor_of(run.config, [stage.name for stage in run.stages], name)

@@ -19,9 +19,9 @@ class Predictor:
 
     Args:
         model: A detector with its weights loaded.
-        data_loader: Batches of images with ground truth.
-        metrics: ``bind / reset / update / compute``.
-        batch_processor, callbacks: Ignored; accepted because configs of this format name them.
+        data_loader: Batches of images with ground truth; also as a list of one.
+        metrics: ``bind / reset / update / compute``; also as a list of one.
+        batch_processor, callbacks, log_interval: Ignored; accepted because configs of this format name them.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``; None is the CPU.
         channels_last: Memory layout of images and weights.
         model_convert_pipeline: How `model` comes into the form that its stage leaves; None is the way of its kind
@@ -39,7 +39,9 @@ class Predictor:
         device: str | torch.device | None = None,
         channels_last: bool = True,
         model_convert_pipeline: Any = None,
+        log_interval: int | None = None,
     ) -> None:
+        data_loader, metrics = _only(data_loader, "data_loader"), _only(metrics, "metrics")
         if metrics is None:
             raise ConfigError("Predictor has nothing to measure with; give it metrics, or the config val_metrics.")
         self.model = model
@@ -55,3 +57,12 @@ class Predictor:
         return evaluate(
             self.model, self.data_loader, self.metrics, device=self.device, channels_last=self.channels_last
         )
+
+
+def _only(value: Any, key: str) -> Any:
+    """Return `value`, or what the list `value` has as its one item."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    if len(value) != 1:
+        raise ConfigError(f"Predictor: {key} is a list of {len(value)}; a detector has one, so give one.")
+    return value[0]

@@ -1,13 +1,16 @@
 """A run: a resolved config, its folder and its ordered stages."""
 
 import copy
+import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hatlite import config as config_module
+from hatlite.engine.derive import derive
 from hatlite.engine.loop import RunInfo
 from hatlite.errors import ConfigError, StageError
 from hatlite.registry import nearest
@@ -73,13 +76,23 @@ class Run:
         self.stages = stages_of(self.config)
 
     @classmethod
-    def load(cls, source: str, opts: Sequence[str] = (), device: str | None = None) -> "Run":
+    def load(
+        cls, source: str, opts: Sequence[str] = (), device: str | None = None, *, stage: str | None = None
+    ) -> "Run":
         """Return the run of the config file `source`, as the command line of a tool names it.
+
+        Args:
+            source: The config file.
+            opts: Overrides.
+            device: Overrides the config's.
+            stage: What the tool is about to do; the config finds it in the environment as ``HAT_TRAINING_STEP``.
 
         Raises:
             ConfigError: The config or an override cannot be used.
         """
-        return cls(config_module.load(source, opts), source=str(source), opts=opts, device=device)
+        with _environment("HAT_TRAINING_STEP", stage):
+            config = config_module.load(source, opts)
+        return cls(config, source=str(source), opts=opts, device=device)
 
     @property
     def folder(self) -> Path:
@@ -155,11 +168,26 @@ class Run:
         return RunInfo(stage, self.task_name, self.folder, config_module.to_json(self.config), self.classes)
 
 
+@contextmanager
+def _environment(name: str, value: str | None) -> Iterator[None]:
+    """Set a variable of the environment for a while; None leaves it as it is."""
+    before = os.environ.get(name)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        if value is not None and before is None:
+            del os.environ[name]
+        elif value is not None:
+            os.environ[name] = str(before)
+
+
 def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a deep copy of `config` with the derived keys filled in, those it already has untouched.
 
     ``ckpt_dir``, ``stage_checkpoint``, ``march``, ``seed`` get their defaults; loaders without a seed of their own get
-    the run's; ``calibration_data_loader`` is the training data with the transforms of validation.
+    the run's; the rest is :func:`hatlite.engine.derive.derive`.
     """
     resolved = {"seed": 0, "march": "bayes-sim", "stage_checkpoint": "best", **copy.deepcopy(dict(config))}
     if "task_name" not in resolved:
@@ -170,47 +198,11 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     if resolved["stage_checkpoint"] not in ("best", "last"):
         raise ConfigError(f"config['stage_checkpoint'] is {resolved['stage_checkpoint']!r}; expected best or last.")
     resolved.setdefault("ckpt_dir", f"./tmp_models/{resolved['task_name']}")
-    _derive_calibration_loader(resolved)
+    derive(resolved, [stage.name for stage in stages_of(resolved)])
     for key, value in resolved.items():
         if key.endswith("data_loader") and isinstance(value, dict):
             value.setdefault("seed", resolved["seed"] or 0)
     return resolved
-
-
-def _derive_calibration_loader(config: dict[str, Any]) -> None:
-    trainer = config.get("calibration_trainer")
-    if not isinstance(trainer, dict) or "data_loader" in trainer:
-        return
-    if "calibration_data_loader" not in config:
-        derived = copy.deepcopy(config.get("data_loader"))
-        ours, theirs = _dataset(derived), _dataset(config.get("val_data_loader"))
-        if ours is None or theirs is None or derived is None:
-            return  # validation tells what is missing
-        if "transforms" in theirs:
-            derived["dataset"] = _seen_plainly(derived["dataset"], theirs["transforms"])
-        config["calibration_data_loader"] = derived
-    trainer["data_loader"] = config["calibration_data_loader"]
-
-
-def _dataset(loader: Any) -> dict[str, Any] | None:
-    """Return the config of the data set below `loader`, inside its wrappers."""
-    while isinstance(loader, dict) and "dataset" in loader:
-        loader = loader["dataset"]
-    return loader if isinstance(loader, dict) else None
-
-
-def _seen_plainly(dataset: Any, transforms: Any) -> Any:
-    """Return the config of a data set with `transforms` in the innermost ones alone, and none that change by epoch."""
-    if not isinstance(dataset, dict):
-        return dataset
-    if dataset.get("type") == "BatchTransformDataset":
-        return _seen_plainly(dataset.get("dataset"), transforms)
-    inner = {key: _seen_plainly(dataset[key], transforms) for key in ("dataset",) if key in dataset}
-    if isinstance(dataset.get("datasets"), (list, tuple)):
-        inner["datasets"] = [_seen_plainly(part, transforms) for part in dataset["datasets"]]
-    if not inner:
-        return {**dataset, "transforms": copy.deepcopy(transforms)}
-    return {key: value for key, value in {**dataset, **inner}.items() if key != "transforms"}
 
 
 def stages_of(config: Mapping[str, Any]) -> tuple[Stage, ...]:

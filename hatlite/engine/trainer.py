@@ -27,7 +27,8 @@ class Trainer(Loop):
     Args:
         model: A detector (docs/architecture.md); ``model(batch)`` gives losses in train mode.
         data_loader: Batches in an order that (seed, epoch) fixes.
-        optimizer: Config dict, built when training starts, over the parameters the model then has.
+        optimizer: Config dict, built when training starts, over the parameters the model then has. It may be left out
+            together with the loader where nothing is trained: int_infer's trainer names a model and its pipeline.
         batch_processor: What happens to one batch; None is a plain :class:`MultiBatchProcessor`.
         num_epochs: Length, at least 0, when `stop_by` is ``"epoch"``.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``; None is the CPU.
@@ -50,8 +51,8 @@ class Trainer(Loop):
     def __init__(
         self,
         model: torch.nn.Module,
-        data_loader: Any,
-        optimizer: Mapping[str, Any],
+        data_loader: Any = None,
+        optimizer: Mapping[str, Any] | None = None,
         batch_processor: MultiBatchProcessor | None = None,
         num_epochs: int = 1,
         *,
@@ -66,6 +67,9 @@ class Trainer(Loop):
         num_steps: int | None = None,
         model_convert_pipeline: Any = None,
     ) -> None:
+        if optimizer is None or data_loader is None:
+            missing = "optimizer" if optimizer is None else "data_loader"
+            raise ConfigError(f"Trainer has no {missing} to train with; give it one.")
         _check_length(stop_by, num_epochs, num_steps)
         split_batches(data_loader, *process())
         super().__init__(

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from hatlite.data.datasets.paths import near_path
+from hatlite.engine.parts import qconfig_of
 from hatlite.engine.run import Run
+from hatlite.engine.vocabulary import name_problems, section_names
 from hatlite.errors import ConfigError, DataNotFoundError, HatliteError, MarchError, StageError
 from hatlite.march import get_march
 from hatlite.quantization import check_rules
@@ -15,8 +17,6 @@ __all__ = ["find_problems", "validate"]
 
 PATH_KEYS = ("data_path", "ann_file", "img_path")
 """Keys of data sets and metrics whose text must name something that exists."""
-
-FIRST = ("model", "data_loader", "val_data_loader", "calibration_data_loader", "int_infer_data_loader", "qconfig")
 
 
 def validate(run: Run, kinds: Collection[str], *, data: bool = True) -> None:
@@ -37,8 +37,8 @@ def validate(run: Run, kinds: Collection[str], *, data: bool = True) -> None:
 
 def find_problems(run: Run, kinds: Collection[str]) -> list[HatliteError]:
     """Return what is wrong with the config itself, the same on every machine; arguments as for :func:`validate`."""
-    problems = [*_entry_problems(run), *_stage_problems(run, kinds), *_type_problems(run)]
-    return problems or _qconfig_problems(run)
+    problems = [*_entry_problems(run), *name_problems(run), *_stage_problems(run, kinds), *_type_problems(run)]
+    return problems or [*_qconfig_problems(run), *_pipeline_problems(run)]
 
 
 def _entry_problems(run: Run) -> list[HatliteError]:
@@ -76,7 +76,7 @@ def _stage_problems(run: Run, kinds: Collection[str]) -> list[HatliteError]:
 def _type_problems(run: Run) -> list[HatliteError]:
     problems: list[HatliteError] = []
     seen: set[int] = set()
-    for key in (*FIRST, *_entries(run)):
+    for key in section_names([stage.name for stage in run.stages]):
         if key in run.config and not isinstance(run.config[key], Mapping):
             problems.append(ConfigError(f"config[{key!r}] is {run.config[key]!r}; expected a dict with a type."))
         elif key in run.derived:
@@ -89,7 +89,7 @@ def _type_problems(run: Run) -> list[HatliteError]:
 def _qconfig_problems(run: Run) -> list[HatliteError]:
     """Hold the rules of the qconfig against the network; only a qconfig with rules has it built for that."""
     try:
-        qconfig = OBJECT_REGISTRY.build(run.config.get("qconfig", {"type": "QConfig"}), path="['qconfig']")
+        qconfig = qconfig_of(run)
         if qconfig.rules:
             check_rules(OBJECT_REGISTRY.build(run.config["model"], path="['model']").network, qconfig)
     except HatliteError as problem:
@@ -97,8 +97,19 @@ def _qconfig_problems(run: Run) -> list[HatliteError]:
     return []
 
 
-def _entries(run: Run) -> list[str]:
-    return [f"{stage.name}_{kind}" for stage in run.stages for kind in ("trainer", "predictor")]
+def _pipeline_problems(run: Run) -> list[HatliteError]:
+    """Build every pipeline, which costs nothing, so that a wrong order of one is told with all the rest."""
+    problems: list[HatliteError] = []
+    found = {"['deploy_model_convert_pipeline']": run.config.get("deploy_model_convert_pipeline")}
+    for key, entry in run.config.items():
+        if isinstance(entry, Mapping) and "model_convert_pipeline" in entry:
+            found[f"[{key!r}]['model_convert_pipeline']"] = entry["model_convert_pipeline"]
+    for path, config in found.items():
+        try:
+            OBJECT_REGISTRY.build(config, path=path)
+        except HatliteError as problem:
+            problems.append(problem)
+    return problems
 
 
 def _unseen(value: Any, seen: set[int], root: bool = False) -> Any:

@@ -40,8 +40,8 @@ def get_march(name: str) -> March:
     """
     if name not in MARCHES:
         raise MarchError(
-            f"march is {name!r}, which is not registered.{nearest(str(name), list(MARCHES))}"
-            f"\n  Registered: {', '.join(sorted(MARCHES))}."
+            f"march is {name!r}, which is not registered.{nearest(str(name).lower(), list(MARCHES))}"
+            f"\n  Registered: {', '.join(sorted(MARCHES))}, all simulated; no facts of a product are known."
             "\n  A march of your own is registered by register_march in a module named in custom_imports."
         )
     return MARCHES[name]

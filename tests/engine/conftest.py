@@ -57,10 +57,12 @@ class TinyDetector(nn.Module):
 
 @OBJECT_REGISTRY.register
 class TinyDataset:
-    """`length` images of 8×8 pixels with noise that depends on the generator, as augmentation does."""
+    """`length` images of `size` pixels with noise that depends on the generator, as augmentation does."""
 
-    def __init__(self, length: int = 8, classes: Sequence[str] = ("cat", "dog"), transforms: Sequence = ()) -> None:
-        self.length = length
+    def __init__(
+        self, length: int = 8, classes: Sequence[str] = ("cat", "dog"), transforms: Sequence = (), size: int = 8
+    ) -> None:
+        self.length, self.size = length, size
         self.classes = list(classes)
         self.transforms = list(transforms)
 
@@ -68,7 +70,7 @@ class TinyDataset:
         return self.length
 
     def get(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        pixels = (rng.integers(-99, 100, (3, 8, 8)) + index).clip(-128, 127).astype(np.float32)
+        pixels = (rng.integers(-99, 100, (3, self.size, self.size)) + index).clip(-128, 127).astype(np.float32)
         return {
             "img": torch.from_numpy(pixels) / 128,
             "gt_bboxes": np.array([[0, 0, 8, 8]], dtype=np.float32),

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from hatlite.engine import STAGE_KINDS, Run
@@ -115,3 +117,15 @@ def test_a_run_is_what_the_command_line_names(tmp_path):
     run = Run.load(config, ["seed=5"], "cpu")
     assert (run.task_name, run.config["seed"], run.device) == ("tiny", 5, "cpu")
     assert run.command("qat") == f"python tools/train.py --stage qat --config {config} --opts seed=5 --device cpu"
+
+
+def test_a_config_finds_the_stage_in_the_environment(tmp_path, monkeypatch):
+    monkeypatch.delenv("HAT_TRAINING_STEP", raising=False)
+    text = "import os\ntask_name = 't'\ntraining_step = os.environ.get('HAT_TRAINING_STEP', 'float')\n"
+    (tmp_path / "c.py").write_text(text)
+    assert Run.load(tmp_path / "c.py", stage="qat").config["training_step"] == "qat"
+    assert "HAT_TRAINING_STEP" not in os.environ
+    assert Run.load(tmp_path / "c.py").config["training_step"] == "float"
+    monkeypatch.setenv("HAT_TRAINING_STEP", "calibration")
+    assert Run.load(tmp_path / "c.py", stage="qat").config["training_step"] == "qat"
+    assert os.environ["HAT_TRAINING_STEP"] == "calibration"

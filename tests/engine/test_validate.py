@@ -119,3 +119,27 @@ def test_a_scale_that_is_none_is_told_before_the_float_stage_runs(tiny_config):
     tiny_config["qconfig"] = {"type": "QConfig", "rules": {"quant": {"scale": -1.0}}}
     with pytest.raises(QuantizationError, match=r"An activation's scale is -1.0; expected a finite number above 0"):
         run_stage(Run(tiny_config), "float")
+
+
+def test_a_wrong_order_of_converters_is_told_with_the_rest(tiny_config):
+    wrong = {"type": "ModelConvertPipeline", "converters": [{"type": "QAT2Quantize"}, {"type": "Float2QAT"}]}
+    tiny_config["qat_trainer"]["model_convert_pipeline"] = wrong
+    said = r"config\['qat_trainer'\]\['model_convert_pipeline'\]: ModelConvertPipeline: converters\[0\], QAT2Quantize"
+    with pytest.raises(ConfigError, match=said):
+        validate(Run(tiny_config), STAGE_KINDS)
+
+
+def test_contradicting_modes_of_batch_norm_are_told(tiny_config):
+    pipeline = {"type": "ModelConvertPipeline", "converters": [], "qat_mode": "fuse_bn"}
+    tiny_config["deploy_model_convert_pipeline"] = pipeline
+    tiny_config["qconfig"] = {"type": "QConfig", "bn": "train"}
+    with pytest.raises(
+        ConfigError, match=r"\['bn'\] is 'train' and a model_convert_pipeline has qat_mode='fuse_bn', whi"
+    ):
+        validate(Run(tiny_config), STAGE_KINDS)
+
+
+def test_what_a_stage_reads_is_checked_even_if_this_one_does_not_read_it(tiny_config):
+    tiny_config["qat_data_loader"] = {**tiny_config["data_loader"], "batch_sise": 3}
+    with pytest.raises(ConfigError, match=r"config\['qat_data_loader'\]: .* got an unexpected key 'batch_sise'"):
+        validate(Run(tiny_config), STAGE_KINDS)

@@ -13,6 +13,12 @@ def test_unknown_march_gets_a_suggestion():
         get_march("bayes_sim")
 
 
+@pytest.mark.parametrize("name", ["BAYES", "bayes", "bayes-e"])
+def test_names_of_products_are_no_marches(name):
+    with pytest.raises(MarchError, match=f"'{name}', .*\n  Did you mean 'bayes-sim'.*\n .* no facts of a product"):
+        get_march(name)
+
+
 def test_a_march_that_is_no_string():
     with pytest.raises(MarchError, match="march is None, which is not registered"):
         get_march(None)

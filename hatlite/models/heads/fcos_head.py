@@ -58,7 +58,8 @@ class FCOSHead(DenseHead):
         int16_output: Outputs leave as int16. Neither: int32, the accumulators themselves.
         share_bn: One batch norm for all levels instead of one per level.
         bn_kwargs: Further arguments of every ``nn.BatchNorm2d``.
-        dequant_output: True; outputs are dequantised on the host.
+        dequant_output: Either way outputs leave the accelerator as integers with their scales, and the host multiplies
+            them; configs of this format set False in the model that they deploy.
         nhwc_output: False; tensors are (N, C, H, W) in the network, and NHWC in the integer program by itself.
         share_conv: True; convolutions are shared by all levels.
         bbox_relu: True; distances pass a ReLU.
@@ -88,8 +89,7 @@ class FCOSHead(DenseHead):
         share_conv: bool = True,
         bbox_relu: bool = True,
     ) -> None:
-        self._refuse(dequant_output=(dequant_output, True), nhwc_output=(nhwc_output, False))
-        self._refuse(share_conv=(share_conv, True), bbox_relu=(bbox_relu, True))
+        self._refuse(nhwc_output=(nhwc_output, False), share_conv=(share_conv, True), bbox_relu=(bbox_relu, True))
         self.feat_channels, self.stacked_convs = feat_channels, stacked_convs
         self.upscale_bbox_pred = upscale_bbox_pred
         self.share_bn, self.bn_kwargs = share_bn, dict(bn_kwargs or {})

@@ -91,7 +91,7 @@ def test_refuses_what_does_not_fit():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("dequant_output", False), ("nhwc_output", True), ("share_conv", False), ("bbox_relu", False)],
+    [("nhwc_output", True), ("share_conv", False), ("bbox_relu", False)],
 )
 def test_options_with_one_value(name, value):
     with pytest.raises(BuildError, match=f"{name}={value} is not supported; set head.{name}={not value} or leave"):

@@ -1,0 +1,118 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hatlite import program
+from hatlite.engine import Run, predict_stage
+from hatlite.engine.converters import lower_detector
+from hatlite.engine.ir_infer import FCOSIrInfer, HbirModule, _levels
+from hatlite.engine.parts import quantize_random
+from hatlite.errors import BuildError, ProgramError
+from hatlite.models import FCOSDecoder
+from hatlite.registry import OBJECT_REGISTRY
+
+FCOS = {
+    "type": "FCOS",
+    "backbone": {"type": "efficientnet", "model_type": "b0", "width_coefficient": 0.25, "depth_coefficient": 0.3},
+    "neck": {"type": "BiFPN", "out_strides": [8, 16, 32], "num_outs": 3, "stack": 1, "out_channels": 8},
+    "head": {
+        "type": "FCOSHead",
+        "num_classes": 2,
+        "in_strides": [8, 16, 32],
+        "feat_channels": 8,
+        "stacked_convs": 1,
+        "upscale_bbox_pred": True,
+        "int16_output": True,
+    },
+    "post_process": {"type": "FCOSDecoder"},
+}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """An FCOS of random weights as a program, and the detector that it was lowered from."""
+    inputs = {"img": torch.zeros(1, 3, 32, 32)}
+    run = Run({"task_name": "t", "model": FCOS, "num_classes": 2, "deploy_inputs": inputs, "ckpt_dir": str(tmp_path)})
+    model = OBJECT_REGISTRY.build(FCOS)
+    quantize_random(run, model)
+    program.save(lower_detector(run, model), run.program())
+    return run.program(), model
+
+
+def test_a_program_is_a_detector_that_finds_what_its_graph_finds(saved):
+    path, model = saved
+    config = {
+        "type": "FCOSIrInfer",
+        "ir_model": {"type": "HbirModule", "model_path": str(path)},
+        "post_process": {
+            "type": "FCOSDecoder",
+            "num_classes": 2,
+            "strides": [8, 16, 32],
+            "test_cfg": {"score_thr": 0.0},
+        },
+    }
+    detector = OBJECT_REGISTRY.build(config)
+    img = torch.randint(-128, 128, (2, 3, 32, 32), generator=torch.Generator().manual_seed(1)) / 128
+    batch = {"img": img, "matrix": [torch.eye(3)] * 2, "orig_size": [(32, 32)] * 2}
+    with torch.no_grad():
+        graph = model.network(img)
+    outputs = detector.network(img)
+    assert all(torch.equal(outputs[name], graph[name]) for name in graph)
+    assert (detector.num_classes, detector.strides) == (2, (8, 16, 32))
+    for found, expected in zip(detector(batch), detector.detect(graph, batch), strict=True):
+        assert torch.equal(found.boxes, expected.boxes)
+        assert len(found.boxes)
+    assert detector.compute_losses(outputs, batch) == {}
+
+
+def test_classes_and_strides_must_agree_with_the_decoder(saved):
+    with pytest.raises(BuildError, match="post_process.num_classes"):
+        FCOSIrInfer(HbirModule(saved[0]), FCOSDecoder(num_classes=3))
+
+
+def test_a_missing_program_says_how_to_export_it(tmp_path):
+    with pytest.raises(ProgramError, match=r"no program .*quantized\.bc; export it with tools/export_hbir\.py, which"):
+        HbirModule(tmp_path / "quantized.bc")
+
+
+def test_outputs_of_another_kind_are_refused(saved):
+    loaded = program.load(saved[0])
+    other = replace(loaded, outputs=tuple(replace(port, name=f"y{i}") for i, port in enumerate(loaded.outputs)))
+    with pytest.raises(BuildError, match="'t' has the outputs y0, y1, .*; those of FCOS are cls_logits_s8, bbox_regr"):
+        _levels(other)
+
+
+def test_a_predictor_may_have_a_program_as_its_model(saved, tiny_config):
+    config = {
+        **tiny_config,
+        "num_classes": 2,
+        "hbir_infer_model": {
+            "type": "FCOSIrInfer",
+            "ir_model": {"type": "HbirModule", "model_path": str(saved[0])},
+            "post_process": {"type": "FCOSDecoder", "rescale": False},
+        },
+    }
+    config["val_data_loader"]["dataset"]["size"] = 32
+    config["int_infer_predictor"] = {"type": "Predictor", "model": config["hbir_infer_model"]}
+    config["val_metrics"] = {"type": "CountObjects"}
+    found = predict_stage(Run(config), "int_infer")
+    assert (found["mAP"], found["images"]) == (1.0, 4)
+    assert "val_loss" not in found
+
+
+@OBJECT_REGISTRY.register
+class CountObjects:
+    """Stands for a metric: the share of images that were looked at."""
+
+    def bind(self, dataset):
+        self.expected = len(dataset)
+
+    def reset(self):
+        self.images = 0
+
+    def update(self, batch, detections):
+        self.images += len(detections)
+
+    def compute(self):
+        return {"mAP": self.images / self.expected}
