@@ -23,9 +23,9 @@ from hatlite.engine.sections import section
 from hatlite.errors import ConfigError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["chosen_pictures", "infer_model", "infer_transforms", "visualizer"]
+__all__ = ["INFER_KEYS", "chosen_pictures", "infer_model", "infer_transforms", "visualizer"]
 
-_INFER: dict[str, Any] = {
+INFER_KEYS: dict[str, Any] = {
     "model": dict,
     "infer_inputs": dict,
     "gen_inputs_cfg": dict,
@@ -128,4 +128,4 @@ def _transform_configs(config: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _settings(run: Run) -> Mapping[str, Any]:
-    return section(run.config, "infer_cfg", _INFER)
+    return section(run.config, "infer_cfg", INFER_KEYS)

@@ -12,13 +12,19 @@ from hatlite.errors import ConfigError
 from hatlite.march import get_march
 from hatlite.program import IntProgram, load
 
-__all__ = ["PerfSettings", "estimate_run", "perf_settings"]
+__all__ = ["COMPILE_KEYS", "PerfSettings", "estimate_run", "perf_settings"]
 
 PROGRAMS = (".hbir", ".bc")
 
 _LATER = ("hbm", "layer_details", "input_source", "input_layout", "output_layout", "split_dim", "transpose_dim", "jobs")
 _LATER += ("balance_factor", "debug", "extra_args")
-_HINTS: dict[str, Any] = {"march": str, "name": str, "out_dir": str | Path, "opt": int | str, **dict.fromkeys(_LATER)}
+COMPILE_KEYS: dict[str, Any] = {
+    "march": str,
+    "name": str,
+    "out_dir": str | Path,
+    "opt": int | str,
+    **dict.fromkeys(_LATER),
+}
 """Keys of ``compile_cfg``; those of `_LATER` are for the file of a device, which is not made yet."""
 
 
@@ -45,7 +51,7 @@ def perf_settings(run: Run) -> PerfSettings:
     Raises:
         ConfigError: It has an unknown key or a wrong value.
     """
-    given = section(run.config, "compile_cfg", _HINTS)
+    given = section(run.config, "compile_cfg", COMPILE_KEYS)
     try:
         options = CompilerOptions.parse(given.get("opt", CompilerOptions().opt_level))
     except ConfigError as problem:

@@ -2,12 +2,15 @@
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from hatlite.engine.converters import CONVERT_MODES
+from hatlite.engine.infer_settings import INFER_KEYS
+from hatlite.engine.perf import COMPILE_KEYS
 from hatlite.engine.run import DEFAULT_STAGES, Run
+from hatlite.engine.sections import section
 from hatlite.errors import ConfigError
 from hatlite.log import get_logger
 from hatlite.registry import nearest
@@ -43,10 +46,6 @@ NAMES: dict[str, Any] = {
     "bn_kwargs": dict,
     "deploy_inputs": Mapping,
     "calibration_step": int,
-    "compile_cfg": Mapping,
-    "infer_cfg": Mapping,
-    "calops_cfg": Mapping,
-    "onnx_cfg": Mapping,
 }
 """Name → what it may be, as far as nothing else checks it. ``batch_size_per_gpu``, ``bn_kwargs``, ``convert_mode`` and
 ``training_step`` are for the config itself, which uses them further down; folders of logs are accepted, not needed."""
@@ -62,6 +61,14 @@ SECTIONS = (
     *(f"{part}data_loader" for part in ("", "val_", "qat_", "calibration_", "int_infer_", "align_bpu_")),
 )
 """Names of dicts that the engine reads, beside the trainers and predictors of stages."""
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "compile_cfg": COMPILE_KEYS,
+    "infer_cfg": INFER_KEYS,
+    "calops_cfg": {"method": Literal["hook", "fx"], "input_shape": str | Sequence[int]},
+    "onnx_cfg": {"model": dict, "stage": str, "inputs": dict, "model_convert_pipeline": dict, "out_dir": str},
+}
+"""Dicts without a type → their keys. Those of the last two are accepted; their tools ask the command line."""
 
 ENDINGS = ("_trainer", "_predictor", "_data_loader", "_convert_pipeline")
 
@@ -94,7 +101,7 @@ def name_problems(run: Run) -> list[ConfigError]:
         if isinstance(config.get(key), str) and config[key] not in values:
             expected = f"{', '.join(values)}.{nearest(config[key], list(values))}"
             problems.append(ConfigError(f"config[{key!r}] is {config[key]!r}; expected one of {expected}", path=key))
-    problems += _input_problems(config)
+    problems += [*_input_problems(config), *_setting_problems(config)]
     problems += drift(config.get("model"), config.get("deploy_model"))
     return problems + list(_unread(run, stages))
 
@@ -111,6 +118,14 @@ def _input_problems(config: Mapping[str, Any]) -> Iterator[ConfigError]:
             " (N, C, H, W).",
             path="deploy_inputs",
         )
+
+
+def _setting_problems(config: Mapping[str, Any]) -> Iterator[ConfigError]:
+    for name, keys in SETTINGS.items():
+        try:
+            section(config, name, keys)
+        except ConfigError as problem:
+            yield problem
 
 
 def drift(model: Any, deploy: Any) -> list[ConfigError]:
@@ -155,7 +170,7 @@ def _differences(ours: Any, theirs: Any, path: str) -> Iterator[tuple[str, Any, 
 
 def _unread(run: Run, stages: Sequence[str]) -> Iterator[ConfigError]:
     """Yield an error for each dict that was meant to be read and is not; a line of the log for other unread objects."""
-    known = [*section_names(stages), *NAMES]
+    known = [*section_names(stages), *NAMES, *SETTINGS]
     read = set()
     for name in known:
         read |= set(_ids(run.config.get(name)))

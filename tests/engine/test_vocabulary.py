@@ -51,6 +51,14 @@ def test_the_names_of_this_format_are_known(tiny_config):
         ("calibration_step", 1.5, "config['calibration_step'] is 1.5; expected a whole number."),
         ("deploy_inputs", {"img": [1, 3, 8, 8]}, "has {'img': [1, 3, 8, 8]}; expected dict(img=torch.randn(1, 3, 512"),
         ("deploy_inputs", {"image": torch.zeros(1, 3, 8, 8)}, "has {'image': [1, 3, 8, 8]}; expected dict(img="),
+        (
+            "calops_cfg",
+            {"methd": "fx"},
+            "config['calops_cfg'] has no key 'methd'; it takes method, input_shape.\n  Did you",
+        ),
+        ("calops_cfg", {"method": "trace"}, "['method'] is 'trace'; expected one of 'hook', 'fx'."),
+        ("compile_cfg", {"march": 3}, "config['compile_cfg']['march'] is 3; expected a text."),
+        ("infer_cfg", [], "config['infer_cfg'] is []; expected a dict with model,"),
         ("deploy_inputs", [1, 3], "config['deploy_inputs'] is [1, 3]; expected a dict."),
     ],
 )
