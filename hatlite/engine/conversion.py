@@ -29,7 +29,7 @@ FORMS = ("float", "calibration", "qat", "integers")
 
 _ORDERS = (
     "LoadCheckpoint, Float2Calibration; Float2QAT, LoadCheckpoint; Float2Calibration, LoadCheckpoint, Calibration2QAT;"
-    " or Float2QAT, LoadCheckpoint, QAT2Quantize"
+    " Float2QAT, LoadCheckpoint, QAT2Quantize; or LoadHbir alone"
 )
 
 

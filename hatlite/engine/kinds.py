@@ -99,6 +99,8 @@ def begin(run: Run, stage: Stage, model: Any, loop: Loop | None = None, checkpoi
 def pipeline_of(run: Run, stage: Stage, entry: str) -> ModelConvertPipeline:
     """Return the pipeline of ``<stage>_trainer`` or ``<stage>_predictor``: the config's, or the one of its kind.
 
+    What leaves a program may have its pipeline in ``deploy_model_convert_pipeline`` too, if that loads a checkpoint.
+
     Raises:
         ConfigError: The config's leaves the model in another form than the kind's.
     """
@@ -107,11 +109,14 @@ def pipeline_of(run: Run, stage: Stage, entry: str) -> ModelConvertPipeline:
     derived = OBJECT_REGISTRY.build(
         {"type": "ModelConvertPipeline", "converters": [{"type": converter} for converter in types]}
     )
-    key = f"{stage.name}_{entry}"
-    given = run.config.get(key, {}).get("model_convert_pipeline")
+    where, given = f"['{stage.name}_{entry}']['model_convert_pipeline']", None
+    if entry == "trainer" and kind.leaves_program:
+        deployed = run.config.get("deploy_model_convert_pipeline") or {}
+        if any(converter.get("type") == "LoadCheckpoint" for converter in deployed.get("converters", ())):
+            where, given = "['deploy_model_convert_pipeline']", deployed
+    given = run.config.get(f"{stage.name}_{entry}", {}).get("model_convert_pipeline") or given
     if given is None:
         return derived
-    where = f"[{key!r}]['model_convert_pipeline']"
     pipeline = OBJECT_REGISTRY.build(given, path=where)
     wanted = derived.leaves()
     alike = EVALUATED_ALIKE if entry == "predictor" and wanted in EVALUATED_ALIKE else (wanted,)
