@@ -74,6 +74,7 @@ class Registry:
         self.name = name
         self._entries: dict[str, Callable] = {}
         self._adapters: dict[Any, Callable] = {}
+        self._declined: dict[str, str] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -98,6 +99,17 @@ class Registry:
 
         return keep
 
+    def decline(self, names: Mapping[str, str]) -> None:
+        """Answer names that other toolkits have with a sentence: why not here, and what to write instead.
+
+        Args:
+            names: Name to sentence, which follows a colon and ends in a full stop.
+        """
+        for name in names:
+            if name in self._entries or name in self._declined:
+                raise ValueError(f"{name!r} is taken already; names are unique.")
+        self._declined.update(names)
+
     def names(self, near: str = "") -> list[str]:
         """Return all names, those of classes that resemble `near` first."""
         ranked = difflib.get_close_matches(near, self._entries, n=5, cutoff=0.3) if near else []
@@ -120,15 +132,19 @@ class Registry:
         return self._adapters.get(kind, kind)
 
     def _unknown(self, name: str, path: str) -> UnknownTypeError:
+        where = f"config{path}['type']"
+        if name in self._declined:
+            text = f"{where} is {name!r}, which hatlite does not have: {self._declined[name]}"
+            return UnknownTypeError(text, path=where, name=name)
         best = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.5)
         package = self._entries[best[0]].__module__.rpartition(".")[0] if best else ""
         siblings = sorted(n for n, t in self._entries.items() if t.__module__.rpartition(".")[0] == package)
         listed = siblings or sorted(self._entries)
         return UnknownTypeError(
-            f"config{path}['type'] is {name!r}, which is not registered.{nearest(name, list(self._entries))}"
+            f"{where} is {name!r}, which is not registered.{nearest(name, list(self._entries))}"
             f"\n  Registered{f' in {package}' if package else ''}: {', '.join(listed)}."
             "\n  A type of your own is registered by naming its module in custom_imports.",
-            path=f"config{path}['type']",
+            path=where,
             name=name,
             candidates=best + [n for n in listed if n not in best],
         )

@@ -195,3 +195,21 @@ def test_a_part_without_what_its_owner_needs_is_no_traceback(registry: Registry)
 
     with pytest.raises(BuildError, match=r"Owner could not be built: 'list' object has no attribute 'bind'"):
         registry.build({"type": "Owner", "head": []})
+
+
+def test_a_declined_name_is_answered_with_its_sentence_until_somebody_registers_it():
+    registry = Registry("test")
+    registry.decline({"Tail": "write Head."})
+    with pytest.raises(
+        UnknownTypeError, match=r"config\['m'\]\['type'\] is 'Tail', which hatlite does not have: write Head"
+    ):
+        registry.build({"type": "Tail"}, path="['m']")
+    assert "Tail" not in registry
+    with pytest.raises(ValueError, match="'Tail' is taken already; names are unique"):
+        registry.decline({"Tail": "again."})
+
+    @registry.register
+    class Tail:
+        pass
+
+    assert isinstance(registry.build({"type": "Tail"}), Tail)

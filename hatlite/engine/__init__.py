@@ -1,5 +1,6 @@
 """Training, calibration and evaluation, stage by stage; importing this package registers every type of hatlite."""
 
+import hatlite.engine.declined  # noqa: F401  (names that configs of HAT may hold)
 from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.board import BoardStep, align_bpu, board_table
 from hatlite.engine.calibrator import Calibrator
@@ -19,6 +20,7 @@ from hatlite.engine.inspection import align_stage, certify_stage, lower_from_con
 from hatlite.engine.ir_infer import FCOSIrInfer, HbirModule
 from hatlite.engine.kinds import STAGE_KINDS, restore, stage_file, stage_kind
 from hatlite.engine.loop import Callback, Loop, RunInfo
+from hatlite.engine.loss_collectors import collect_loss_by_regex
 from hatlite.engine.model_check import check_model_of
 from hatlite.engine.onnx_files import export_float, export_program, run_program, verify_export
 from hatlite.engine.perf import estimate_run, perf_settings
@@ -57,6 +59,7 @@ __all__ = [
     "check_model_of",
     "chosen_pictures",
     "class_names",
+    "collect_loss_by_regex",
     "compare_pictures",
     "estimate_run",
     "export_float",

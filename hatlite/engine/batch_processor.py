@@ -11,6 +11,8 @@ from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["MultiBatchProcessor"]
 
+Losses = Mapping[str, torch.Tensor] | Sequence[torch.Tensor]
+
 
 @OBJECT_REGISTRY.register(alias="BasicBatchProcessor")
 class MultiBatchProcessor:
@@ -23,7 +25,7 @@ class MultiBatchProcessor:
 
     Args:
         need_grad_update: Do backward and optimizer step; false only computes the losses.
-        loss_collector: Takes all losses by name and returns those to be summed; None sums all.
+        loss_collector: Takes all losses by name and returns those to be summed, by name or in a list; None sums all.
         clip_grad_norm: Largest L2 norm of all gradients together; None leaves them as they are.
         enable_amp: Compute in half precision.
         amp_dtype: ``"bfloat16"``, which every device has, or ``"float16"``.
@@ -31,19 +33,28 @@ class MultiBatchProcessor:
             float16, and none for bfloat16.
         grad_accumulation_step: Batches whose mean gradient makes one update, at least 1; the last update of an epoch
             takes what is left. A step, as epochs, schedules and averages count it, is the update.
+        batch_transforms: Must be empty: transforms stand in the data set, where evaluation and calibration see them.
+        delay_sync: Both hold: processes exchange gradients once for an update, however many batches it has.
     """
 
     def __init__(
         self,
         need_grad_update: bool = True,
-        loss_collector: Callable[[dict[str, torch.Tensor]], Mapping[str, torch.Tensor]] | None = None,
+        loss_collector: Callable[[dict[str, torch.Tensor]], Losses] | None = None,
         clip_grad_norm: float | None = None,
         *,
         enable_amp: bool = False,
         amp_dtype: str = "bfloat16",
         grad_scaler: torch.amp.GradScaler | None = None,
         grad_accumulation_step: int = 1,
+        batch_transforms: Sequence[Any] = (),
+        delay_sync: bool = False,
     ) -> None:
+        if batch_transforms:
+            raise ConfigError(
+                "MultiBatchProcessor: batch_transforms would change training images alone; put them into the transforms"
+                " of the data sets, where evaluation, calibration and the board see them too."
+            )
         if amp_dtype not in ("bfloat16", "float16"):
             raise ConfigError(f"MultiBatchProcessor: amp_dtype is {amp_dtype!r}; expected 'bfloat16' or 'float16'.")
         if grad_accumulation_step < 1:
@@ -113,7 +124,8 @@ class MultiBatchProcessor:
         with torch.autocast(self.device.type, self.amp_dtype, enabled=self.enable_amp):
             losses = model(batch)
         summed = self.loss_collector(losses) if self.loss_collector else losses
-        total = torch.stack([loss.float() for loss in summed.values()]).sum()
+        counted = list(summed.values() if isinstance(summed, Mapping) else summed)
+        total = torch.stack([loss.float() for loss in counted]).sum()
         if not torch.isfinite(total):
             raise _not_finite(losses, batch, step)
         return losses, total

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from hatlite.engine.callbacks.metric_updater import evaluation_updater
 from hatlite.engine.device import place, resolve_device
 from hatlite.engine.evaluation import evaluate
 from hatlite.errors import ConfigError
@@ -20,8 +21,10 @@ class Predictor:
     Args:
         model: A detector with its weights loaded.
         data_loader: Batches of images with ground truth; also as a list of one.
-        metrics: ``bind / reset / update / compute``; also as a list of one.
-        batch_processor, callbacks, log_interval: Ignored; accepted because configs of this format name them.
+        metrics: ``bind / reset / update / compute``, or a list of such.
+        batch_processor, log_interval: Ignored: evaluation needs no step. Accepted because configs of this format name
+            them.
+        callbacks: A ``MetricUpdater``, which says how the metrics are updated.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``; None is the CPU.
         channels_last: Memory layout of images and weights.
         model_convert_pipeline: How `model` comes into the form that its stage leaves; None is the way of its kind
@@ -41,12 +44,11 @@ class Predictor:
         model_convert_pipeline: Any = None,
         log_interval: int | None = None,
     ) -> None:
-        data_loader, metrics = _only(data_loader, "data_loader"), _only(metrics, "metrics")
-        if metrics is None:
+        if metrics is None or metrics == []:
             raise ConfigError("Predictor has nothing to measure with; give it metrics, or the config val_metrics.")
         self.model = model
-        self.data_loader = data_loader
-        self.metrics = metrics
+        self.data_loader = _only(data_loader)
+        self.metrics = evaluation_updater(callbacks, "Predictor").fed(metrics)
         self.device = resolve_device(device)
         self.channels_last = channels_last
         self.model_convert_pipeline = model_convert_pipeline
@@ -59,10 +61,10 @@ class Predictor:
         )
 
 
-def _only(value: Any, key: str) -> Any:
-    """Return `value`, or what the list `value` has as its one item."""
-    if not isinstance(value, (list, tuple)):
-        return value
-    if len(value) != 1:
-        raise ConfigError(f"Predictor: {key} is a list of {len(value)}; a detector has one, so give one.")
-    return value[0]
+def _only(data_loader: Any) -> Any:
+    """Return `data_loader`, or what it has as its one item if it is a list."""
+    if not isinstance(data_loader, (list, tuple)):
+        return data_loader
+    if len(data_loader) != 1:
+        raise ConfigError(f"Predictor: data_loader is a list of {len(data_loader)}; a detector has one, so give one.")
+    return data_loader[0]

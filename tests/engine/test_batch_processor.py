@@ -166,3 +166,16 @@ def test_the_factor_of_float16_travels_in_the_state():
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ConfigError, match=f"MultiBatchProcessor: {message}"):
         MultiBatchProcessor(**options)
+
+
+def test_a_collector_may_return_a_list():
+    model = Line()
+    step(MultiBatchProcessor(loss_collector=lambda losses: [losses["b"]]), model)
+    assert model.w.item() == pytest.approx(1 - 0.1 * 4)
+
+
+def test_transforms_of_batches_belong_to_the_data_set():
+    with pytest.raises(
+        ConfigError, match="MultiBatchProcessor: batch_transforms would change training images alone; put"
+    ):
+        MultiBatchProcessor(batch_transforms=[dict], delay_sync=True)

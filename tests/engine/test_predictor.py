@@ -2,6 +2,36 @@ import pytest
 
 from hatlite.engine import Predictor, Run, predict_stage, run_stage
 from hatlite.errors import ConfigError
+from hatlite.registry import OBJECT_REGISTRY
+
+
+@pytest.fixture
+def parts(tiny_config):
+    return [OBJECT_REGISTRY.build(tiny_config[key]) for key in ("model", "val_data_loader")]
+
+
+def test_a_function_of_the_config_updates_the_metrics(parts):
+    calls = []
+
+    def update_metric(metrics, batch, model_outs):
+        calls.append(batch["img_name"])
+        for metric in metrics:
+            metric.update(model_outs)
+
+    updater = OBJECT_REGISTRY.build({"type": "MetricUpdater", "metric_update_func": update_metric})
+    metrics = [OBJECT_REGISTRY.build({"type": "MeanScore"})]
+    values = Predictor(*parts, metrics=metrics, callbacks=[updater]).predict()
+    assert calls == [["0.jpg", "1.jpg"], ["2.jpg", "3.jpg"]]
+    assert values["mAP"] == Predictor(*parts, metrics=metrics).predict()["mAP"]
+    assert len(metrics[0].scores) == 4
+
+
+def test_a_callback_with_steps_has_nothing_to_do(parts):
+    metrics, checkpoint = (OBJECT_REGISTRY.build({"type": name}) for name in ("MeanScore", "Checkpoint"))
+    with pytest.raises(
+        ConfigError, match="Predictor: Checkpoint is among its callbacks, and an evaluation has no steps"
+    ):
+        Predictor(*parts, metrics=metrics, callbacks=[checkpoint])
 
 
 def test_loader_and_metrics_may_be_lists_of_one(tiny_config):
@@ -24,5 +54,8 @@ def test_loader_and_metrics_may_be_lists_of_one(tiny_config):
 def test_more_or_none_are_refused(many):
     with pytest.raises(ConfigError, match=f"Predictor: data_loader is a list of {len(many)}; a detector has one"):
         Predictor(None, many, metrics=1)
-    with pytest.raises(ConfigError, match=f"Predictor: metrics is a list of {len(many)}"):
-        Predictor(None, None, metrics=many)
+
+
+def test_an_empty_list_measures_nothing():
+    with pytest.raises(ConfigError, match="Predictor has nothing to measure with; give it metrics"):
+        Predictor(None, None, metrics=[])
