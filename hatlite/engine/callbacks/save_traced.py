@@ -1,5 +1,6 @@
 """The trained float network as a file that runs without its source."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,9 @@ class SaveTraced(Callback):
             return
         folder = loop.run.folder if self.save_dir is None else Path(self.save_dir)
         path = folder / f"{loop.run.stage}-network.pt2"
-        with evaluating(loop.evaluation_model):
-            exported = torch.export.export(loop.evaluation_model.network, (self.example.to(loop.device),))
+        network = copy.deepcopy(loop.evaluation_model.network).cpu().to(memory_format=torch.contiguous_format)
+        with evaluating(network):
+            exported = torch.export.export(network, (self.example.cpu(),))
         with whole_file(path) as unfinished, unfinished.open("wb") as file:
             torch.export.save(exported, file)
         logger.info("Saved the network of stage %r: %s.", loop.run.stage, path)
