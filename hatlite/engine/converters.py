@@ -55,7 +55,8 @@ class LoadCheckpoint(Converter):
             another), or what ``model['pretrained']`` names where there is nothing to start from.
         allow_miss: Entries that the checkpoint lacks keep the values they have.
         ignore_extra: Entries that the model lacks are left out.
-        check_hash: A name that ends in ``-<first digits of the SHA-256>.pth.tar`` must belong to the content.
+        check_hash: A name that ends in ``-<first digits of the SHA-256>.pth.tar``, and the hash in a file
+            ``<name>.sha256`` beside it, must belong to the content.
         verbose: Log what was missed and left out.
         state_dict_update_func: ``state_dict -> state_dict``, called before anything is compared.
     """
@@ -224,19 +225,24 @@ def lower_detector(run: Run, model: Any) -> IntProgram:
 
 
 def require_hash(path: Path) -> None:
-    """Compare the digits at the end of a checkpoint's name, if it has any, with its content.
+    """Compare a checkpoint's content with the digits at the end of its name and with the file that holds its hash.
 
     Raises:
         CheckpointError: They differ.
     """
-    digits = _HASH.search(path.name)
-    if digits is None:
+    digits, beside = _HASH.search(path.name), path.with_name(f"{path.name}.sha256")
+    if digits is None and not beside.is_file():
         return
     content = hashlib.sha256(path.read_bytes()).hexdigest()
-    if not content.startswith(digits[1]):
+    if digits is not None and not content.startswith(digits[1]):
         raise CheckpointError(
             f"{path} was changed after it was named: its SHA-256 begins with {content[: len(digits[1])]}; rename it, or"
             " give LoadCheckpoint check_hash=False."
+        )
+    if beside.is_file() and beside.read_text(errors="replace").split()[:1] != [content]:
+        raise CheckpointError(
+            f"{path} is not the file whose hash {beside.name} holds: its SHA-256 is {content}; restore it, remove that"
+            " file, or give LoadCheckpoint check_hash=False."
         )
 
 

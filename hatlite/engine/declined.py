@@ -12,6 +12,7 @@ DECLINED = {
     "Batchify": "the DataLoader makes batches; give it a batch_size and collate_fn=dict(type='Collate2D').",
     "ComposeDataset": "write ConcatDataset, and RepeatDataset for the shares that its parts are to have.",
     "ConvertLayout": "ToTensor turns (H, W, 3) into (3, H, W); write that.",
+    "FCOSMultiStrideFilter": "FCOSDecoder drops low scores, on the host; leave this out of deploy_model.",
     "FuseBN": "batch norms are folded where a stage quantises; qat_mode of its pipeline, or bn of QConfig, says how.",
     "LabelSmooth": _CLASSES,
     "ListToDict": "a sample is a dict from the start; leave it out.",
@@ -20,6 +21,9 @@ DECLINED = {
     "MultiStageBatchProcessor": "a detector has one backward pass; write MultiBatchProcessor.",
     "OneHot": _CLASSES,
     "PadDetData": "Collate2D keeps boxes in lists of their own length, so nothing is padded; leave it out.",
+    "QATFusePartBN": "Float2QAT folds all batch norms, as qat_mode says; leave it out.",
+    "RepModel2Deploy": "no model here has branches that are merged for deployment; leave it out.",
+    "Torch2Compile": "networks run without torch.compile, which would change sums; leave it out.",
     "TorchVisionAdapter": (
         "torchvision's transforms move no boxes and draw from another generator; register a callable"
         " transform(sample, rng) in a module that custom_imports names."

@@ -247,6 +247,19 @@ def test_a_name_with_a_hash_must_be_true(tmp_path):
         require_hash(tmp_path / "x-00000000.pth.tar")
 
 
+def test_the_hash_beside_a_checkpoint_must_be_its_own(tmp_path):
+    file, beside = tmp_path / "x.pth.tar", tmp_path / "x.pth.tar.sha256"
+    file.write_bytes(b"content")
+    beside.write_text(f"{hashlib.sha256(b'content').hexdigest()}  x.pth.tar\n")
+    require_hash(file)
+    file.write_bytes(b"changed")
+    with pytest.raises(CheckpointError, match=r"is not the file whose hash x.pth.tar.sha256 holds: its SHA-256 is"):
+        require_hash(file)
+    beside.write_text("")
+    with pytest.raises(CheckpointError, match=r"restore it, remove that file, or give LoadCheckpoint check_hash=False"):
+        require_hash(file)
+
+
 def test_the_hash_is_looked_at_unless_told_not_to(trained, tmp_path):
     path = shutil.copy(Run(trained).checkpoint("float"), tmp_path / "float-00000000.pth.tar")
     with pytest.raises(CheckpointError, match="was changed after it was named"):

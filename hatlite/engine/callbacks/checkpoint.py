@@ -32,7 +32,8 @@ class Checkpoint(Callback):
         mode: ``"max"`` or ``"min"``.
         keep_all: Keep every file that `save_interval` asks for as ``<prefix>checkpoint-NNNN.pth.tar`` too, NNNN being
             the finished epochs.
-        save_hash: Write ``<file>.sha256`` beside each file, which ``sha256sum --check`` reads.
+        save_hash: Write ``<file>.sha256`` beside each file, which ``sha256sum --check`` reads and so does
+            ``LoadCheckpoint``, with its `check_hash`.
         strict_match: Both hold: a file has all weights under the names of the model that was trained.
     """
 
@@ -117,9 +118,11 @@ class Checkpoint(Callback):
         self._hash(self.path(loop, which))
 
     def _hash(self, path: Path) -> None:
+        beside = path.with_name(f"{path.name}.sha256")
         if not self.save_hash:
+            beside.unlink(missing_ok=True)  # of an earlier run
             return
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        with whole_file(path.with_name(f"{path.name}.sha256")) as unfinished:
+        with whole_file(beside) as unfinished:
             unfinished.write_text(f"{digest}  {path.name}\n", encoding="ascii")

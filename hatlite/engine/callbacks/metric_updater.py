@@ -27,7 +27,7 @@ class MetricUpdater(Callback):
             calls exactly this for every member.
         step_log_freq: Steps of training between two lines; 0 for none. An evaluation has one line, at its end.
         epoch_log_freq: Epochs between two lines.
-        log_prefix: Put before each name.
+        log_prefix: Put before each name, with a space between a letter and the name.
     """
 
     first_process_only = True
@@ -74,7 +74,8 @@ class MetricUpdater(Callback):
 
     def log(self, values: dict[str, float], where: str) -> None:
         """Log `values` in one line; `where` says what they are of."""
-        shown = ", ".join(f"{self.log_prefix}{name} {float(value):.4f}" for name, value in values.items())
+        prefix = f"{self.log_prefix} " if self.log_prefix[-1:].isalnum() else self.log_prefix
+        shown = ", ".join(f"{prefix}{name} {float(value):.4f}" for name, value in values.items())
         logger.info("%s: %s", where, shown)
 
     def fed(self, metrics: Any) -> Any:

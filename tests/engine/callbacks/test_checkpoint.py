@@ -106,6 +106,12 @@ def test_the_hash_is_what_sha256sum_reads(tmp_path):
         assert file.with_name(f"{file.name}.sha256").read_text() == f"{digest}  {file.name}\n"
 
 
+def test_the_hash_of_an_earlier_run_does_not_stay(tmp_path):
+    epochs_kept(Checkpoint(save_hash=True), tmp_path, [0.1])
+    epochs_kept(Checkpoint(), tmp_path, [0.2])
+    assert not list(tmp_path.glob("*.sha256"))
+
+
 def test_an_interval_below_one_is_refused():
     with pytest.raises(ConfigError, match="Checkpoint: save_interval is 0; expected at least 1 epoch"):
         Checkpoint(save_interval=0)

@@ -90,7 +90,7 @@ def test_a_function_of_the_config_updates_the_metric(loop, data_loader, caplog):
         for metric in metrics:
             metric.update(model_outs)
 
-    keys = {"type": "MetricUpdater", "metric_update_func": update_metric, "epoch_log_freq": 2, "log_prefix": "val "}
+    keys = {"type": "MetricUpdater", "metric_update_func": update_metric, "epoch_log_freq": 2, "log_prefix": "val"}
     callback = Validation(data_loader, callbacks=[OBJECT_REGISTRY.build(keys)])
     with caplog.at_level(logging.INFO, logger="hatlite"):
         assert epochs_validated(callback, loop) == [1, 2, 3, 4, 5]

@@ -1,0 +1,36 @@
+"""docs/hat_names.md says what is so: its names are registered with these keys, or answered with these sentences."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from torch.utils.data import DistributedSampler
+
+import hatlite.engine
+from hatlite.engine.declined import DECLINED
+from hatlite.registry import OBJECT_REGISTRY
+
+DOC = Path(__file__).parents[1].joinpath("docs", "hat_names.md").read_text(encoding="utf-8")
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in DOC.splitlines() if line.startswith("| `")]
+KNOWN = [row for row in ROWS if len(row) == 3]
+FOREIGN = {"DistributedSampler": DistributedSampler}
+
+
+def marked(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_there_are_rows() -> None:
+    assert hatlite.engine.Trainer and len(KNOWN) > 40
+
+
+@pytest.mark.parametrize("row", KNOWN, ids=lambda row: row[0])
+def test_a_known_name_takes_its_keys(row: list[str]) -> None:
+    for name in marked(row[0]):
+        target = OBJECT_REGISTRY.get(FOREIGN.get(name, name))
+        assert set(marked(row[1])) <= set(inspect.signature(target).parameters)
+
+
+def test_declined_names_have_their_sentences() -> None:
+    assert {marked(row[0])[0]: row[1] for row in ROWS if len(row) == 2} == DECLINED
