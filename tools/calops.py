@@ -1,42 +1,49 @@
-"""Print the MACs and parameters of a config's network.
+"""Count the MACs and parameters of a config's network, module by module, by two rules.
 
-Example: python tools/calops.py --config configs/detection/fcos/fcos_efficientnetb0_bccd.py --input-shape "1,3,512,512"
+Examples:
+    python tools/calops.py --config configs/detection/fcos/fcos_efficientnetb0_bccd.py --input-shape "1,3,512,512"
+    python tools/calops.py configs/detection/fcos/fcos_efficientnetb0_mscoco.py --depth 4 --json calops.json
+
+"convolutions" counts convolutions and linear layers only; "mmcv" counts as mmcv and mmdetection do: bias, 2 per input
+of a batch norm, 1 per output of an activation, 1 per input of a pool. Weights are random, the counts do not depend on
+them; neither data nor a checkpoint is needed.
 """
 
 import argparse
+from pathlib import Path
 
-from hatlite.command import ToolParser, start
+from hatlite.command import ToolParser, count, start
 
 
 def parser() -> ToolParser:
     """Return the parser of this tool."""
     parser = ToolParser(__doc__)
     parser.add_config()
-    parser.add_argument("--input-shape", required=True, metavar="N,C,H,W", help='for example "1,3,512,512"')
-    parser.add_argument("--method", choices=("hook", "fx"), default="hook", help="both give the same numbers")
+    parser.add_argument(
+        "--input-shape",
+        metavar="N,C,H,W",
+        help='for example "1,3,512,512"; default: calops_cfg of the config, else deploy_inputs',
+    )
+    parser.add_argument(
+        "--method", choices=("hook", "fx"), help="both give the same numbers; default: calops_cfg, hook"
+    )
+    parser.add_argument("--depth", type=count(0), default=2, metavar="N", help="levels of modules to list; default: 2")
+    parser.add_argument("--json", metavar="FILE", help="write all modules and totals here")
     return parser
 
 
 def main(args: argparse.Namespace) -> None:
-    """Build the network with random weights and count."""
-    import hatlite.engine  # noqa: F401 - registers every type
-    from hatlite import config
-    from hatlite.analysis import count, parse_shape
-    from hatlite.errors import ConfigError
-    from hatlite.registry import OBJECT_REGISTRY
+    """Build the network, count, print the tree and the totals."""
+    from hatlite import config, engine
+    from hatlite.analysis import counts_table, counts_to_dict, parse_shape
 
-    shape = parse_shape(args.input_shape)
-    cfg = config.load(args.config, args.opts)
-    key = "deploy_model" if "deploy_model" in cfg else "model"
-    if key not in cfg:
-        raise ConfigError(f"{args.config} sets no model; name the detector's dict `model`.", path="config['model']")
-    model = OBJECT_REGISTRY.build(cfg[key], path=f"[{key!r}]")
-    counts = count(getattr(model, "network", model), shape, args.method)
-    print(f"{args.config}, input {'×'.join(map(str, shape))}, random weights (the counts do not depend on them)")
-    for part, macs in counts.by_part().items():
-        print(f"  {part:<12}{macs / 1e9:8.2f} GMACs")
-    print(f"GMACs: {counts.macs / 1e9:.2f}")
-    print(f"Parameters: {counts.parameters:,}")
+    shape = parse_shape(args.input_shape) if args.input_shape else None
+    counts = engine.complexity_of(engine.Run.load(args.config, args.opts), shape, args.method)
+    print(f"{args.config}, input {'×'.join(map(str, counts.shape))}, per call of a batch of {counts.shape[0]}")
+    print(counts_table(counts, args.depth))
+    if args.json:
+        config.dump(counts_to_dict(counts), Path(args.json))
+        print(f"Written: {args.json}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from hatlite.analysis.alignment import check_alignment, record
 from hatlite.analysis.alignment_report import AlignmentReport, LayerAlignment
-from hatlite.analysis.calops import Counts, count, parse_shape
+from hatlite.analysis.calops import RULES, Counts, count, parse_shape
+from hatlite.analysis.calops_table import counts_table, counts_to_dict
 from hatlite.analysis.det_viz import DetViz
 from hatlite.analysis.model_check import ModelCheck, OperatorCheck, check_network
 from hatlite.analysis.picture_files import parse_inputs, picture_paths, save_picture
@@ -11,6 +12,7 @@ from hatlite.analysis.sheets import contact_sheet, side_by_side
 from hatlite.executor import executor
 
 __all__ = [
+    "RULES",
     "AlignmentReport",
     "Counts",
     "DetViz",
@@ -21,6 +23,8 @@ __all__ = [
     "check_network",
     "contact_sheet",
     "count",
+    "counts_table",
+    "counts_to_dict",
     "describe_detections",
     "draw_detections",
     "draw_ground_truth",

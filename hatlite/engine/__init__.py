@@ -5,6 +5,7 @@ from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.board import BoardStep, align_bpu, board_table
 from hatlite.engine.calibrator import Calibrator
 from hatlite.engine.comparison import compare_pictures
+from hatlite.engine.complexity import complexity_of
 from hatlite.engine.conversion import Conversion, Converter, ModelConvertPipeline
 from hatlite.engine.converters import (
     Calibration2QAT,
@@ -61,6 +62,7 @@ __all__ = [
     "class_names",
     "collect_loss_by_regex",
     "compare_pictures",
+    "complexity_of",
     "estimate_run",
     "export_float",
     "export_program",

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from hatlite.analysis import ModelCheck, check_network
-from hatlite.engine.parts import example_image
+from hatlite.engine.parts import build_deployed, example_image
 from hatlite.engine.run import Run
 from hatlite.errors import ConfigError, DataError
 from hatlite.march import get_march
@@ -30,14 +30,9 @@ def check_model_of(run: Run, shape: Sequence[int] | None = None) -> ModelCheck:
         MarchError: The march is not registered.
     """
     march = get_march(run.config["march"])
-    key = "deploy_model" if "deploy_model" in run.config and "deploy_model" not in run.derived else "model"
-    if key not in run.config:
-        raise ConfigError(f"{run.source} sets no model; name the detector's dict `model`.", path="config['model']")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = OBJECT_REGISTRY.build(run.config[key], path=f"[{key!r}]")
-        size = shape if shape is not None else _example_shape(run)
-        example = torch.randint(-128, 128, (1, *size[1:])) / 128
+    key, model = build_deployed(run)
+    size = shape if shape is not None else _example_shape(run)
+    example = torch.randint(-128, 128, (1, *size[1:]), generator=torch.Generator().manual_seed(0)) / 128
     qconfig = OBJECT_REGISTRY.build(run.config.get("qconfig", {"type": "QConfig"}), path="['qconfig']")
     found = check_network(getattr(model, "network", model), qconfig, example, march)
     placed = (replace(row, config=_config_place(run, key, row.module)) for row in found.operators)

@@ -15,7 +15,30 @@ from hatlite.nn import Quantizable
 from hatlite.quantization import QConfig, prepare_qat
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["build_loop", "build_model", "build_predictor", "model_config", "qconfig_of", "quantize", "quantize_random"]
+__all__ = [
+    "build_deployed",
+    "build_loop",
+    "build_model",
+    "build_predictor",
+    "model_config",
+    "qconfig_of",
+    "quantize",
+    "quantize_random",
+]
+
+
+def build_deployed(run: Run) -> tuple[str, Any]:
+    """Build ``config['deploy_model']``, else ``config['model']``, with the weights of seed 0; return its key and it.
+
+    Raises:
+        ConfigError: The config sets no model.
+    """
+    key = "deploy_model" if "deploy_model" in run.config and "deploy_model" not in run.derived else "model"
+    if key not in run.config:
+        raise ConfigError(f"{run.source} sets no model; name the detector's dict `model`.", path="config['model']")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return key, OBJECT_REGISTRY.build(run.config[key], path=f"[{key!r}]")
 
 
 def qconfig_of(run: Run) -> QConfig:

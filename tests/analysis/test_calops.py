@@ -1,12 +1,18 @@
-"""Work, counted two ways."""
+"""Work, counted two ways by two rules."""
 
 import pytest
 import torch
+from operator_networks import Stubbed
 from torch import nn
+from torch.nn import functional
+from torchvision import models
+from torchvision.models import resnet
 
 from hatlite.analysis import count, parse_shape
 from hatlite.errors import ConfigError
-from hatlite.nn import Add, DeQuantStub, QuantStub
+from hatlite.models.backbones import MobileNetV2, RegNet, ResNet
+from hatlite.models.backbones.resnet import _BasicBlock
+from hatlite.nn import Add, DeQuantStub, Interpolate, QuantStub, conv_bn
 
 
 class Network(nn.Module):
@@ -32,14 +38,85 @@ class Network(nn.Module):
 def test_by_hand(method: str) -> None:
     counts = count(Network(), (1, 3, 8, 8), method)
     stem, depthwise = 4 * 4 * 8 * 27, 4 * 4 * 8 * 9
-    assert counts.layers == (("stem", stem), ("depthwise", depthwise), ("head", 16 * 4 * 8), ("head", 4 * 4 * 8))
-    assert counts.macs == stem + depthwise + 512 + 128
-    assert counts.by_part() == {"stem": stem, "depthwise": depthwise, "head": 640}
+    assert counts.work == (
+        ("stem", "convolution", stem),
+        ("stem", "bias", 4 * 4 * 8),
+        ("depthwise", "convolution", depthwise),
+        ("head", "convolution", 16 * 4 * 8),
+        ("head", "bias", 16 * 4),
+        ("pool", "pooling", 16 * 8),
+        ("head", "convolution", 4 * 4 * 8),
+        ("head", "bias", 4 * 4),
+    )
+    assert counts.total() == stem + depthwise + 512 + 128
+    assert counts.total("mmcv") == counts.total() + 128 + 64 + 128 + 16
     assert counts.parameters == 8 * 27 + 8 + 8 * 9 + 4 * 8 + 4
 
 
 def test_linear_layers_count() -> None:
-    assert count(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), (2, 3, 2, 2)).macs == 2 * 12 * 5
+    counts = count(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), (2, 3, 2, 2))
+    assert counts.total() == counts.total("mmcv") == 2 * 12 * 5  # without the bias: that is the rule
+
+
+class Zoo(nn.Module):
+    """One of each kind, and what no rule counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.plain = nn.BatchNorm2d(3), nn.BatchNorm2d(3, affine=False)
+        self.relu6, self.leaky = nn.ReLU6(), nn.LeakyReLU()
+        self.max_pool, self.mean = nn.MaxPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(1)
+        self.upsample = nn.Upsample(scale_factor=2)
+        self.uncounted = nn.Sequential(nn.GroupNorm(3, 3), nn.Softmax(1), Interpolate(2), nn.Sigmoid())
+
+    def forward(self, img: torch.Tensor) -> torch.Tensor:
+        x = self.leaky(self.relu6(self.plain(self.norm(img))))
+        x = torch.cat([x, functional.interpolate(x, scale_factor=1)])[:1] + x
+        return self.mean(self.uncounted(self.upsample(self.max_pool(x))))
+
+
+def test_kinds_by_hand() -> None:
+    counts = count(Zoo(), (1, 3, 8, 6))
+    assert counts.by_kind() == {
+        "batch norm": (2 + 1) * 3 * 48,
+        "activation": 2 * 3 * 48,
+        "pooling": 3 * 48 + 3 * 16 * 12,  # of the 4×3 that the max-pool leaves, upsampled and resized
+        "upsampling": 3 * 8 * 6,
+    }
+    assert counts.total() == 0
+    assert counts.total("mmcv") == sum(counts.by_kind().values())
+
+
+@pytest.mark.parametrize("name", ["ResNet18", "MobileNet_V2", "RegNet_X_400MF", "SqueezeNet1_1"])
+def test_torchvision_publishes_the_same_numbers(name: str) -> None:
+    meta = models.get_model_weights(name.lower()).DEFAULT.meta
+    counts = count(models.get_model(name.lower()), (1, 3, 224, 224))
+    assert counts.parameters == meta["num_params"]
+    assert counts.total() / 1e9 == pytest.approx(meta["_ops"], abs=0.0006)
+
+
+@pytest.mark.parametrize("method", ["hook", "fx"])
+def test_a_residual_block_by_the_rule_of_mmcv(method: str) -> None:
+    block = _BasicBlock(resnet.BasicBlock(4, 6, 2, conv_bn(4, 6, stride=2)))
+    counts = count(Stubbed(block), (1, 4, 8, 8), method)
+    cells = 4 * 4 * 6
+    convolutions = cells * (9 * 4 + 9 * 6 + 4)
+    assert counts.total() == convolutions
+    assert counts.total("mmcv") == convolutions + 3 * 2 * cells + 2 * cells  # three batch norms, one ReLU twice
+
+
+@pytest.mark.parametrize(
+    ("make", "gmacs"), [(MobileNetV2, "1.5605"), (RegNet, "4.2532"), (ResNet, "21.5237")], ids=["mbv2", "regnet", "r50"]
+)
+def test_backbones_cost_what_mmdetection_printed_at_512(make: type[nn.Module], gmacs: str) -> None:
+    assert f"{count(make().to('meta'), (1, 3, 512, 512)).total('mmcv') / 1e9:.4f}" == gmacs
+
+
+def test_shared_weights_are_counted_once_and_their_calls_all() -> None:
+    network = nn.Sequential(*[nn.Conv2d(3, 3, 1)] * 3)
+    counts = count(network, (1, 3, 2, 2))
+    assert counts.total() == 3 * 4 * 9
+    assert counts.parameters == 12
 
 
 def test_the_network_is_left_as_it_was() -> None:
@@ -96,4 +173,10 @@ class Decoder(nn.Module):
 @pytest.mark.parametrize("method", ["hook", "fx"])
 def test_every_input_of_a_transposed_convolution_meets_every_tap(method: str) -> None:
     counts = count(Decoder(), (1, 3, 5, 4), method)
-    assert counts.layers == (("stem", 20 * 8 * 3), ("up", 20 * 4 * 3 * 16))  # 4 inputs, 6 / 2 outputs each, 4 × 4 taps
+    stem, up = 20 * 8 * 3, 20 * 4 * 3 * 16  # 4 inputs, 6 / 2 outputs each, 4 × 4 taps
+    assert [work[1:] for work in counts.work] == [
+        ("convolution", stem),
+        ("bias", 20 * 8),
+        ("convolution", up),
+        ("bias", 10 * 8 * 6),
+    ]
