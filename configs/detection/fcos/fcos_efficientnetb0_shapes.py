@@ -18,6 +18,7 @@ Before, on 2 cores of a Xeon at 2.50 GHz: 6.7 minutes, mAP 0.5346, 0.5366, 0.541
 import copy
 
 import fcos_efficientnetb0_bccd as base
+import torch
 
 task_name = "fcos_efficientnetb0_shapes"
 ckpt_dir = "./tmp_data/demo"
@@ -70,3 +71,8 @@ calibration_trainer = base.calibrator(model, val_data_loader, num_steps=20)
 qat_trainer = base.trainer(model, data_loader, val_data_loader, lr=qat_lr, num_epochs=qat_epochs, ema_ramp=50.0)
 for part in (float_trainer, qat_trainer):
     part["optimizer"]["fused"] = True  # many small parameters: one call instead of ten for each
+
+deploy_inputs = dict(img=torch.zeros(1, 3, *image_size))
+calops_cfg = dict(method="hook", input_shape=(1, 3, *image_size))
+compile_cfg = dict(march=march, name=task_name, out_dir=ckpt_dir, input_source=["pyramid"], opt="O3")
+infer_cfg = dict(viz_func=dict(type="DetViz", score_threshold=0.3))
