@@ -11,7 +11,7 @@ from hatlite.errors import ConfigError
 
 __all__ = ["CALOPS_KEYS", "complexity_of"]
 
-CALOPS_KEYS: dict[str, Any] = {"input_shape": str | Sequence[int], "method": Literal["hook", "fx"]}
+CALOPS_KEYS: dict[str, Any] = {"method": Literal["hook", "fx"], "input_shape": str | Sequence[int]}
 """Keys of ``calops_cfg``."""
 
 

@@ -2,10 +2,11 @@
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from hatlite.engine.complexity import CALOPS_KEYS
 from hatlite.engine.converters import CONVERT_MODES
 from hatlite.engine.infer_settings import INFER_KEYS
 from hatlite.engine.perf import COMPILE_KEYS
@@ -65,10 +66,10 @@ SECTIONS = (
 SETTINGS: dict[str, dict[str, Any]] = {
     "compile_cfg": COMPILE_KEYS,
     "infer_cfg": INFER_KEYS,
-    "calops_cfg": {"method": Literal["hook", "fx"], "input_shape": str | Sequence[int]},
+    "calops_cfg": CALOPS_KEYS,
     "onnx_cfg": {"model": dict, "stage": str, "inputs": dict, "model_convert_pipeline": dict, "out_dir": str},
 }
-"""Dicts without a type → their keys. Those of the last two are accepted; their tools ask the command line."""
+"""Dicts without a type → their keys. Those of the last are accepted; its tool asks the command line."""
 
 ENDINGS = ("_trainer", "_predictor", "_data_loader", "_convert_pipeline")
 
