@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
 
     shape = parse_shape(args.input_shape) if args.input_shape else None
     counts = engine.complexity_of(engine.Run.load(args.config, args.opts), shape, args.method)
-    print(f"{args.config}, input {'×'.join(map(str, counts.shape))}, per call of a batch of {counts.shape[0]}")
+    print(f"{args.config}, input {'×'.join(map(str, counts.shape))}")
     print(counts_table(counts, args.depth))
     if args.json:
         config.dump(counts_to_dict(counts), Path(args.json))
