@@ -106,10 +106,14 @@ class LoadCheckpoint(Converter):
             logger.warning("%s was written after %d of %d epochs.", path, state["epoch"], state["num_epochs"])
 
 
-class _Quantizes(Converter):
-    """Replaces the network by its fake-quant graph, whose scales are open."""
+@dataclass(frozen=True)
+class _Converts(Converter):
+    """What converters that change the form have in common.
 
-    takes = ("float",)
+    Attributes:
+        convert_mode: ``eager``, ``fx``, ``jit`` or ``jit-strip``; all mean the one capture that hatlite has.
+    """
+
     convert_mode: str = "fx"
 
     def __post_init__(self) -> None:
@@ -120,36 +124,24 @@ class _Quantizes(Converter):
                 f"{nearest(str(self.convert_mode), list(CONVERT_MODES))}"
             )
 
+
+@OBJECT_REGISTRY.register
+class Float2Calibration(_Converts):
+    """Replace the network by its fake-quant graph, for observers to watch."""
+
+    takes = ("float",)
+    leaves = "calibration"
+
     def __call__(self, model: Any, conversion: Conversion) -> None:
         quantize(conversion.run, model, conversion.qconfig)
         conversion.open_scales = True
 
 
 @OBJECT_REGISTRY.register
-@dataclass(frozen=True)
-class Float2Calibration(_Quantizes):
-    """Replace the network by its fake-quant graph, for observers to watch.
+class Float2QAT(_Converts):
+    """Replace the network by its fake-quant graph, to compute on integers once its scales are known."""
 
-    Attributes:
-        convert_mode: ``eager``, ``fx``, ``jit`` or ``jit-strip``; all mean the one capture that hatlite has.
-    """
-
-    convert_mode: str = "fx"
-
-    leaves = "calibration"
-
-
-@OBJECT_REGISTRY.register
-@dataclass(frozen=True)
-class Float2QAT(_Quantizes):
-    """Replace the network by its fake-quant graph, to compute on integers once its scales are known.
-
-    Attributes:
-        convert_mode: As for :class:`Float2Calibration`.
-    """
-
-    convert_mode: str = "fx"
-
+    takes = ("float",)
     leaves = "qat"
 
     def __call__(self, model: Any, conversion: Conversion) -> None:
@@ -158,12 +150,12 @@ class Float2QAT(_Quantizes):
                 f"LoadCheckpoint took the weights of {conversion.without_scales} into the float model and lost its"
                 " scales, which Float2QAT behind it needs; write Float2QAT first, then LoadCheckpoint."
             )
-        super().__call__(model, conversion)
+        quantize(conversion.run, model, conversion.qconfig)
+        conversion.open_scales = True
 
 
 @OBJECT_REGISTRY.register
-@dataclass(frozen=True)
-class Calibration2QAT(Converter):
+class Calibration2QAT(_Converts):
     """Let a calibrated graph compute on integers, with the scales of the checkpoint that was loaded into it."""
 
     takes = ("calibration",)
@@ -174,8 +166,7 @@ class Calibration2QAT(Converter):
 
 
 @OBJECT_REGISTRY.register
-@dataclass(frozen=True)
-class QAT2Quantize(Converter):
+class QAT2Quantize(_Converts):
     """Lower the fake-quant graph to an integer program, in memory, and let the executor run it."""
 
     takes = ("qat",)

@@ -109,12 +109,11 @@ def pipeline_of(run: Run, stage: Stage, entry: str) -> ModelConvertPipeline:
     derived = OBJECT_REGISTRY.build(
         {"type": "ModelConvertPipeline", "converters": [{"type": converter} for converter in types]}
     )
-    where, given = f"['{stage.name}_{entry}']['model_convert_pipeline']", None
-    if entry == "trainer" and kind.leaves_program:
-        deployed = run.config.get("deploy_model_convert_pipeline") or {}
-        if any(converter.get("type") == "LoadCheckpoint" for converter in deployed.get("converters", ())):
-            where, given = "['deploy_model_convert_pipeline']", deployed
-    given = run.config.get(f"{stage.name}_{entry}", {}).get("model_convert_pipeline") or given
+    where = f"['{stage.name}_{entry}']['model_convert_pipeline']"
+    given = run.config.get(f"{stage.name}_{entry}", {}).get("model_convert_pipeline")
+    deployed = run.config.get("deploy_model_convert_pipeline")
+    if given is None and entry == "trainer" and kind.leaves_program and _loads(deployed):
+        where, given = "['deploy_model_convert_pipeline']", deployed
     if given is None:
         return derived
     pipeline = OBJECT_REGISTRY.build(given, path=where)
@@ -126,6 +125,10 @@ def pipeline_of(run: Run, stage: Stage, entry: str) -> ModelConvertPipeline:
             f" {wanted!r}; its own converters are {', '.join(types)}."
         )
     return pipeline
+
+
+def _loads(pipeline: Any) -> bool:
+    return bool(pipeline) and any(one.get("type") == "LoadCheckpoint" for one in pipeline["converters"])
 
 
 def start_file(run: Run, stage: Stage, pipeline: ModelConvertPipeline) -> Path | None:
@@ -195,14 +198,17 @@ def restore(run: Run, name: str, model: Any, checkpoint: Path | None = None) -> 
     Raises:
         CheckpointError, ProgramError: The file is missing, damaged or of another run.
     """
-    if checkpoint is None and form_of(model) == "integers":
+    program = form_of(model) == "integers"
+    if program and checkpoint is None:
         return  # the config's model is a program already
     stage = run.stage(name)
     own = stage_file(run, stage)
     pipeline = pipeline_of(run, stage, "predictor")
     if checkpoint is not None:
         pipeline = with_file(pipeline, run, stage, Path(checkpoint))
-    pipeline(model, Conversion(run, stage, own, own))
+    converted = build_model(run) if program else model
+    pipeline(converted, Conversion(run, stage, own, own))
+    model.network = converted.network
 
 
 def stage_file(run: Run, stage: Stage) -> Path:

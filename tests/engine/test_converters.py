@@ -5,7 +5,16 @@ import shutil
 import pytest
 import torch
 
-from hatlite.engine import LoadCheckpoint, Run, export_stage, predict_stage, run_stage
+from hatlite.engine import (
+    Calibration2QAT,
+    Float2Calibration,
+    LoadCheckpoint,
+    QAT2Quantize,
+    Run,
+    export_stage,
+    predict_stage,
+    run_stage,
+)
 from hatlite.engine.checkpoint import load_checkpoint, save_checkpoint
 from hatlite.engine.converters import Float2QAT, is_program, require_hash
 from hatlite.errors import CheckpointError, ConfigError, StageError
@@ -275,6 +284,7 @@ def test_the_hash_is_looked_at_unless_told_not_to(trained, tmp_path):
 
 
 def test_ways_of_capture_are_accepted_by_name():
+    assert all(kind("eager").convert_mode == "eager" for kind in (Calibration2QAT, Float2Calibration, QAT2Quantize))
     assert Float2QAT("jit-strip") == Float2QAT(convert_mode="jit-strip")
     with pytest.raises(
         ConfigError, match="Float2QAT: convert_mode is 'fxx'; expected one of eager, fx, .*\n.*mean 'fx'"

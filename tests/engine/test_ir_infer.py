@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hatlite import program
-from hatlite.engine import Run, predict_stage
+from hatlite.engine import Run, predict_stage, restore, run_stage
 from hatlite.engine.converters import lower_detector
 from hatlite.engine.ir_infer import FCOSIrInfer, HbirModule, _levels
 from hatlite.engine.parts import quantize_random
@@ -99,6 +99,16 @@ def test_a_predictor_may_have_a_program_as_its_model(saved, tiny_config):
     found = predict_stage(Run(config), "int_infer")
     assert (found["mAP"], found["images"]) == (1.0, 4)
     assert "val_loss" not in found
+
+
+def test_a_checkpoint_is_lowered_into_the_place_of_its_program(saved, tiny_config):
+    tiny_config["stage_checkpoint"] = "last"
+    for name in ("float", "calibration"):
+        run_stage(Run(tiny_config), name)
+    run = Run(tiny_config)
+    model = FCOSIrInfer(HbirModule(saved[0]), FCOSDecoder())
+    restore(run, "int_infer", model, run.checkpoint("calibration"))
+    assert [port.name for port in model.network.executor.program.outputs] == ["cls_logits_s1"]
 
 
 @OBJECT_REGISTRY.register
