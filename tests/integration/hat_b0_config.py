@@ -98,6 +98,12 @@ model = dict(
     loss_centerness=dict(type="CrossEntropyLossV2", loss_name="centerness", use_sigmoid=True),
     loss_reg=dict(type="GIoULoss", loss_name="reg", loss_weight=1.0),
 )
+deploy_model = dict(
+    type="FCOS",
+    backbone=model["backbone"],
+    neck=model["neck"],
+    head=dict(model["head"], dequant_output=False),
+)
 deploy_inputs = dict(img=torch.zeros((1, 3, *image_size)))
 
 data_loader = dict(
@@ -200,6 +206,10 @@ val_metrics = dict(
     cleanup=True,
 )
 
+float_file, calibration_file, qat_file = (
+    os.path.join(ckpt_dir, f"{stage}-checkpoint-best.pth.tar") for stage in ("float", "calibration", "qat")
+)
+
 float_trainer = dict(
     type="distributed_data_parallel_trainer",
     model=model,
@@ -239,6 +249,15 @@ calibration_trainer = dict(
     device=None,
     callbacks=[stat_callback, val_callback, ckpt_callback],
     val_metrics=val_metrics,
+    model_convert_pipeline=dict(
+        type="ModelConvertPipeline",
+        qat_mode="fuse_bn",
+        qconfig_params=dict(activation_calibration_observer="mse", weight_calibration_observer="min_max"),
+        converters=[
+            dict(type="LoadCheckpoint", checkpoint_path=float_file, allow_miss=False, ignore_extra=False),
+            dict(type="Float2Calibration", convert_mode=convert_mode),
+        ],
+    ),
 )
 qat_trainer = dict(
     type="distributed_data_parallel_trainer",
@@ -258,10 +277,31 @@ qat_trainer = dict(
     ],
     train_metrics=dict(type="LossShow"),
     val_metrics=val_metrics,
+    model_convert_pipeline=dict(
+        type="ModelConvertPipeline",
+        qat_mode="fuse_bn",
+        qconfig_params=dict(
+            activation_qat_qkwargs=dict(averaging_constant=0), weight_qat_qkwargs=dict(averaging_constant=1)
+        ),
+        converters=[
+            dict(type="Float2QAT", convert_mode=convert_mode),
+            dict(type="LoadCheckpoint", checkpoint_path=calibration_file, verbose=True),
+        ],
+    ),
+)
+deploy_model_convert_pipeline = dict(
+    type="ModelConvertPipeline",
+    qat_mode="fuse_bn",
+    converters=[
+        dict(type="Float2QAT", convert_mode=convert_mode),
+        dict(type="LoadCheckpoint", checkpoint_path=qat_file),
+        dict(type="QAT2Quantize", convert_mode=convert_mode),
+    ],
 )
 int_infer_trainer = dict(
     type="Trainer",
-    model=model,
+    model=deploy_model,
+    model_convert_pipeline=deploy_model_convert_pipeline,
     data_loader=None,
     optimizer=None,
     batch_processor=None,
@@ -280,4 +320,28 @@ float_predictor = dict(
 )
 calibration_predictor = copy.deepcopy(float_predictor)
 qat_predictor = copy.deepcopy(float_predictor)
-int_infer_predictor = {**float_predictor, "data_loader": int_infer_data_loader}
+hbir_infer_model = dict(
+    type="FCOSIrInfer",
+    ir_model=dict(type="HbirModule", model_path=os.path.join(ckpt_dir, f"{task_name}.hbir")),
+    post_process=copy.deepcopy(model["post_process"]),
+)
+int_infer_predictor = dict(
+    type="Predictor",
+    model=hbir_infer_model,
+    data_loader=[int_infer_data_loader],
+    batch_processor=val_batch_processor,
+    device=None,
+    metrics=[val_metrics],
+    callbacks=[val_metric_updater],
+    log_interval=50,
+)
+compile_cfg = dict(
+    march=march,
+    name=task_name + "_model",
+    out_dir=os.path.join(ckpt_dir, "compile"),
+    hbm=os.path.join(ckpt_dir, "compile", "model.hbm"),
+    layer_details=True,
+    input_source=["pyramid"],
+    opt="O2",
+)
+calops_cfg = dict(method="hook", input_shape=(1, 3, *image_size))

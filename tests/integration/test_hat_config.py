@@ -52,6 +52,7 @@ def test_the_tutorials_loader_yields_batches_in_one_process(drawn):
 @pytest.fixture
 def small(drawn) -> list[str]:
     fewer = ["model.backbone.depth_coefficient=0.1", "model.neck.stack=1", "model.head.stacked_convs=1"]
+    fewer += ["deploy_model.head.stacked_convs=1"]
     sizes = ["num_classes=5", "batch_size_per_gpu=2", "image_size=(128,128)", "calibration_step=1"]
     length = ["float_trainer.num_epochs=1", "float_trainer.optimizer.lr=0.001"]
     return [*fewer, *sizes, *length, "ckpt_dir=run"]
@@ -73,3 +74,14 @@ def test_a_config_as_users_of_hat_write_it_trains_and_predicts(small, drawn, cap
         {name: row[name] for name in ("mAP", "AP50", "val_loss")}
     )
     assert json.loads(Path("run/stages.json").read_text())["stages"].keys() == {"float"}
+
+
+def test_its_pipelines_lead_from_float_to_integers(small, drawn):
+    """Each stage names the file that it starts from, and int_infer is evaluated as the saved program."""
+    for name in ("float", "calibration", "qat", "int_infer"):
+        row = run_stage(Run.load(str(CONFIG), [*small, "qat_trainer.num_epochs=1"], stage=name), name)
+    assert row["gate"] == "equal to qat"
+    assert row["passed"] is True
+    assert Path("run/fcos_efficientnetb0_mscoco.hbir").is_file()
+    config_of = json.loads(Path("run/qat-config.json").read_text())
+    assert config_of["training_step"] == "qat"
