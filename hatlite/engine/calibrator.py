@@ -30,10 +30,7 @@ BRIEFLY = 10
 def calibrate_briefly(loop: Loop) -> int:
     """Fix the open scales of ``loop.model`` on the first batches of its own loader; return how many it took.
 
-    The network stays float otherwise: batch norms keep their statistics. Processes merge what they saw.
-
-    Raises:
-        ConfigError: The loader has no batch.
+    Batch norms keep their statistics meanwhile. Processes merge what they saw.
     """
     place(loop.model, loop.device, loop.channels_last)
     network: Any = loop.model.network
@@ -42,8 +39,6 @@ def calibrate_briefly(loop: Loop) -> int:
         set_epoch(loop.data_loader, 0)
         for batch in islice(loop.data_loader, BRIEFLY):
             network(to_device(batch, loop.device, loop.channels_last)["img"])
-    if not network.batches_observed:
-        raise ConfigError("The data loader has no batches; the data set is empty or smaller than one batch.")
     merge_observers(network)
     batches = network.batches_observed
     network.finish_calibration()

@@ -122,6 +122,19 @@ def test_qat_may_start_from_float_and_says_where_its_scales_come_from(trained, c
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_qat_from_float_resumes_to_the_same_weights(trained):
+    run_stage(Run(trained), "qat")
+    expected = weights_of(trained, "qat")
+    callbacks = trained["qat_trainer"]["callbacks"]
+    trained["qat_trainer"]["callbacks"] = [{"type": "InterruptAt", "step": 1}, *callbacks]
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(Run(trained), "qat")
+    trained["qat_trainer"]["callbacks"][0] = {"type": "InterruptAt", "step": 99}
+    run_stage(Run(trained), "qat", resume=True)
+    found = weights_of(trained, "qat")
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
 def test_a_float_checkpoint_is_no_quantised_stage(trained):
     run = Run(trained)
     with pytest.raises(CheckpointError, match=r"does not fit .*\n  It lacks network.sites"):

@@ -79,6 +79,13 @@ def test_a_seed_of_its_own_seeds_the_trainer(model, data_loader):
     assert drawn == torch.rand(1)
 
 
+@pytest.mark.parametrize("missing", ["optimizer", "data_loader"])
+def test_there_must_be_something_to_train_with(model, data_loader, missing):
+    parts = {"data_loader": data_loader, "optimizer": SGD, missing: None}
+    with pytest.raises(ConfigError, match=f"Trainer has no {missing} to train with; give it one."):
+        Trainer(model, **parts)
+
+
 def test_a_negative_length_is_refused(model, data_loader):
     with pytest.raises(ConfigError, match="num_epochs is -1; expected 0 or more"):
         Trainer(model, data_loader, SGD, num_epochs=-1)
