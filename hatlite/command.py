@@ -7,6 +7,7 @@ that ``--help`` answers at once.
 
 import argparse
 import difflib
+import math
 import os
 import runpy
 import sys
@@ -16,7 +17,7 @@ from typing import Any, NoReturn
 
 from hatlite.errors import HatliteError
 
-__all__ = ["ToolParser", "count", "run_tool", "start", "tool_beside"]
+__all__ = ["ToolParser", "count", "run_tool", "share", "start", "tool_beside"]
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -70,6 +71,8 @@ class ToolParser(argparse.ArgumentParser):
         found, unknown = self.parse_known_args(args, namespace)
         if unknown:
             self.error(f"{unknown[0]!r} is no argument of this tool.{self._near(unknown[0])}")
+        if hasattr(found, "second"):
+            self.error(f"two configs are named, {found.config} and {found.second}; name one.")
         if self.needs_config and found.config is None:
             self.error("the config is missing; name its file, such as --config configs/detection/fcos/NAME.py")
         return found
@@ -85,15 +88,18 @@ class ToolParser(argparse.ArgumentParser):
 
 
 class _OnceOnly(argparse.Action):
-    """Keeps one value for an argument that can be named in two ways; different values are an error."""
+    """Keeps the first value of an argument that can be named in two ways; another one becomes ``second``.
+
+    It is judged last: what follows an unknown flag may look like a second value.
+    """
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, option: str | None = None
     ) -> None:
         before = getattr(namespace, self.dest, None)
         if value is not None and before not in (None, value):
-            parser.error(f"two configs are named, {before} and {value}; name one.")
-        setattr(namespace, self.dest, before if value is None else value)
+            namespace.second = value
+        setattr(namespace, self.dest, value if before is None else before)
 
 
 def count(least: int) -> Callable[[str], int]:
@@ -105,6 +111,17 @@ def count(least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def share(text: str) -> float:
+    """Read an argument that is a number in 0…1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"is {text!r}; expected a number from 0 to 1, such as 0.3")
+    return value
 
 
 def tool_beside(file: str, name: str) -> tuple[Callable[..., int | None], Callable[..., ToolParser]]:

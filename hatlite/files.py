@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hatlite.errors import HatliteError, OutputError
 
-__all__ = ["make_folder", "whole_file"]
+__all__ = ["make_folder", "naming_output", "whole_file"]
 
 
 @contextmanager
@@ -20,11 +20,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         OutputError: The system lets no file be written there.
     """
     path = Path(path)
-    with _explained(path):
+    with naming_output(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with _explained(path):
+        with naming_output(path):
             yield temporary
             os.replace(temporary, path)
     finally:
@@ -38,14 +38,18 @@ def make_folder(path: str | Path) -> Path:
         OutputError: The system does not let it be made.
     """
     path = Path(path)
-    with _explained(path):
+    with naming_output(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Say of an error of the system what could not be written."""
+def naming_output(path: Path) -> Iterator[None]:
+    """Say of an error of the system that it was `path` that could not be written.
+
+    Raises:
+        OutputError: In its place.
+    """
     try:
         yield
     except HatliteError:

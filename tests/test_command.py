@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from hatlite.command import ToolParser, count, run_tool, start
+from hatlite.command import ToolParser, count, run_tool, share, start
 from hatlite.errors import DataError
 
 
@@ -67,6 +67,7 @@ def parser() -> ToolParser:
     parser.add_device()
     parser.add_argument("--stage", "-s", default="float")
     parser.add_argument("--num-images", type=count(1))
+    parser.add_argument("--score", type=share)
     return parser
 
 
@@ -96,9 +97,13 @@ def test_overrides_add_up(parser: ToolParser) -> None:
         ([], "the config is missing; name its file, such as --config configs/"),
         (["a.py", "-c", "b.py"], "two configs are named, a.py and b.py; name one."),
         (["a.py", "--confg", "b.py"], "'--confg' is no argument of this tool. Did you mean '--config'?"),
+        (["--cfg", "b.py", "-c", "a.py"], "'--cfg' is no argument of this tool."),
         (["a.py", "b.py"], "'b.py' is no argument of this tool."),
         (["a.py", "--stag", "qat"], "'--stag' is no argument of this tool. Did you mean '--stage'?"),
         (["a.py", "--num-images", "0"], "argument --num-images: is '0'; expected a whole number from 1 up"),
+        (["a.py", "--score", "3"], "argument --score: is '3'; expected a number from 0 to 1, such as 0.3"),
+        (["a.py", "--score", "nan"], "argument --score: is 'nan'; expected a number"),
+        (["a.py", "--score", "x"], "argument --score: is 'x'; expected a number"),
         (["a.py", "--opts"], "argument --opts: expected at least one argument"),
     ],
 )

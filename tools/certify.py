@@ -14,13 +14,16 @@ import argparse
 from pathlib import Path
 
 from hatlite.command import ToolParser, start
+from hatlite.errors import ProgramError
 
 
 def parser() -> ToolParser:
     """Return the parser of this tool."""
     parser = ToolParser(__doc__)
     parser.add_config(positional=False, required=False)
-    parser.add_argument("program", nargs="?", help=".hbir file; with --check, default: the one beside the certificate")
+    parser.add_argument(
+        "program", nargs="?", help=".hbir file, or a config; with --check, default: the one beside the certificate"
+    )
     parser.add_argument("--check", metavar="FILE", help="prove a certificate.json anew and say whether it holds")
     parser.add_argument("--json", metavar="FILE", help="write the certificate here")
     parser.add_argument(
@@ -31,6 +34,10 @@ def parser() -> ToolParser:
 
 def main(args: argparse.Namespace) -> int:
     """Prove, print the table, write what was asked for; or check."""
+    if args.program and args.config:
+        raise ProgramError(f"Two things are to be certified, {args.program} and the run of {args.config}; name one.")
+    if args.program and Path(args.program).suffix == ".py":
+        args.program, args.config = None, args.program
     if args.check:
         return check(Path(args.check), args.program)
     certificate = of_a_run(args) if args.config else of_a_file(args.program)
@@ -48,7 +55,6 @@ def main(args: argparse.Namespace) -> int:
 def of_a_file(path: str | None):
     """Return the certificate of a `.hbir` file; needs no torch."""
     from hatlite import program
-    from hatlite.errors import ProgramError
 
     if path is None:
         raise ProgramError("There is nothing to certify: name a .hbir file, or a run with --config.")

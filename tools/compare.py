@@ -5,7 +5,7 @@ Example: python tools/compare.py --config configs/detection/fcos/fcos_efficientn
 
 import argparse
 
-from hatlite.command import ToolParser, count, start
+from hatlite.command import ToolParser, count, share, start
 
 
 def parser() -> ToolParser:
@@ -15,7 +15,7 @@ def parser() -> ToolParser:
     parser.add_argument("--out-dir", help="folder of the pictures; default: pictures in the run's folder")
     parser.add_argument("--stages", nargs="+", default=["float", "int_infer"], help="stages, from left to right")
     parser.add_argument("--count", type=count(1), default=8, help="number of images")
-    parser.add_argument("--score-threshold", type=float, default=0.5, help="draw what scores at least this")
+    parser.add_argument("--score-threshold", type=share, default=0.5, help="draw what scores at least this")
     return parser
 
 

@@ -10,15 +10,17 @@ import sys
 import time
 from pathlib import Path
 
+from hatlite.command import ToolParser, start
+
 CONFIG = "configs/detection/fcos/fcos_efficientnetb0_shapes.py"
 OUT = Path("tmp_data/demo")
 SPLITS = {"train": (2000, 1), "val": (200, 2)}  # images, seed
 STAGES = ("float", "calibration", "qat", "int_infer")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """Return the parser of this tool."""
-    return argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return ToolParser(__doc__)
 
 
 def steps() -> list[str]:
@@ -35,7 +37,7 @@ def steps() -> list[str]:
     return commands
 
 
-def main() -> int:
+def main(args: argparse.Namespace) -> int:
     """Run all steps in a fresh folder; stop at the first that fails, with its exit code."""
     started = time.perf_counter()
     shutil.rmtree(OUT, ignore_errors=True)
@@ -53,5 +55,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    parser().parse_args()
-    sys.exit(main())
+    start(main, parser())

@@ -29,7 +29,10 @@ def parser() -> ToolParser:
 def main(args: argparse.Namespace) -> int:
     """Export, say what was written, verify."""
     from hatlite import engine
+    from hatlite.errors import ConfigError
 
+    if args.float and args.verify is not None:
+        raise ConfigError("--verify compares the integers of a program, which --float does not export; leave one out.")
     run = engine.Run.load(args.config, args.opts)
     out = Path(args.out or run.folder / f"{run.task_name}-{'float' if args.float else args.form}.onnx")
     if args.float:

@@ -12,7 +12,7 @@ Both names are one tool; infer_hbir.py takes the integer program where --stage n
 
 import argparse
 
-from hatlite.command import ToolParser, count, start
+from hatlite.command import ToolParser, count, share, start
 
 
 def parser(stage: str | None = None) -> ToolParser:
@@ -35,7 +35,7 @@ def parser(stage: str | None = None) -> ToolParser:
         help=f"float, calibration, qat or int_infer; default: {stage or 'that of --ckpt, else the last that was run'}",
     )
     parser.add_argument("--ckpt", help="checkpoint or .hbir file to take instead of the stage's own")
-    parser.add_argument("--score-threshold", type=float, help="smallest score to show; default: infer_cfg's, else 0.5")
+    parser.add_argument("--score-threshold", type=share, help="smallest score to show; default: infer_cfg's, else 0.5")
     parser.add_device()
     return parser
 

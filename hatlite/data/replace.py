@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hatlite.errors import DataError
-from hatlite.files import make_folder
+from hatlite.files import make_folder, naming_output
 
 __all__ = ["replace_folder"]
 
@@ -21,12 +21,14 @@ def replace_folder(target: Path, *, force: bool) -> Iterator[Path]:
 
     Raises:
         DataError: `target` exists and `force` is not set.
-        OutputError: The folder above cannot be made.
+        OutputError: The folder cannot be made there.
     """
     if target.exists() and not force:
         raise DataError(f"{target} exists already; pass --force to replace it, or choose another place.")
     make_folder(target.parent)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+    with naming_output(target):
+        beside = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
+    with beside as scratch:
         fresh, old = Path(scratch) / "new", Path(scratch) / "old"
         fresh.mkdir()
         yield fresh

@@ -47,6 +47,18 @@ DEFAULT_STAGES = (
 )
 
 
+class Entries(dict[str, Any]):
+    """A config's entries; one that is missing is a mistake of the config, wherever it is first looked for."""
+
+    def __missing__(self, key: str) -> Any:
+        """Refuse.
+
+        Raises:
+            ConfigError: Always; it names the entry.
+        """
+        raise ConfigError(f"config[{key!r}] is missing.", path=key)
+
+
 @dataclass
 class Run:
     """What every stage needs to know.
@@ -71,7 +83,7 @@ class Run:
 
     def __post_init__(self) -> None:
         given = frozenset(self.config)
-        self.config = resolve(self.config)
+        self.config = Entries(resolve(self.config))
         self.derived = frozenset(self.config) - given
         self.stages = stages_of(self.config)
 

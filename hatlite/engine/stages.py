@@ -34,6 +34,7 @@ from hatlite.engine.callbacks import QuantRefresh
 from hatlite.engine.certificate import write_certificate
 from hatlite.engine.checkpoint import check_resumable, load_checkpoint
 from hatlite.engine.conversion import Conversion
+from hatlite.engine.converters import is_program
 from hatlite.engine.kinds import (
     STAGE_KINDS,
     begin,
@@ -288,6 +289,10 @@ def export_stage(run: Run, checkpoint: str | Path | None = None) -> Path:
         StageError: The run has no stage of kind int_infer, or there is nothing to lower.
         CheckpointError, ProgramError, QuantizationError: The checkpoint cannot be lowered.
     """
+    if checkpoint is not None and is_program(Path(checkpoint)):
+        raise StageError(
+            f"{checkpoint} is a program already; name the checkpoint of a calibration or qat stage, or none, to export."
+        )
     validate(run, STAGE_KINDS, data=False)
     write_program(run, program_stage(run), Path(checkpoint) if checkpoint else None)
     return run.program()

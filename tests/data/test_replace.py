@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from hatlite.data.replace import replace_folder
-from hatlite.errors import DataError
+from hatlite.errors import DataError, OutputError
 
 
 def names(folder):
@@ -40,3 +42,8 @@ def test_an_existing_folder_is_kept_or_replaced_whole(tmp_path):
         (folder / "new").touch()
     assert names(tmp_path) == ["out"]
     assert names(tmp_path / "out") == ["new"]
+
+
+def test_a_place_where_nothing_can_be_made_is_named():
+    with pytest.raises(OutputError, match=r"^/proc/out cannot be written \(.*\); name another place\.$"):
+        replace_folder(Path("/proc/out"), force=False).__enter__()

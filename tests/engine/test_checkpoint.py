@@ -62,7 +62,7 @@ def test_a_missing_file_says_how_to_make_it(tmp_path):
         load_checkpoint(tmp_path / "a.pth.tar", hint="Run this")
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint at all", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize("content", [b"", b"no checkpoint at all", b"hello", b"PK\x03\x04 cut off"])
 def test_a_damaged_file_is_refused(tmp_path, content):
     path = tmp_path / "a.pth.tar"
     path.write_bytes(content)

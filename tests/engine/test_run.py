@@ -129,3 +129,11 @@ def test_a_config_finds_the_stage_in_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("HAT_TRAINING_STEP", "calibration")
     assert Run.load(tmp_path / "c.py", stage="qat").config["training_step"] == "qat"
     assert os.environ["HAT_TRAINING_STEP"] == "calibration"
+
+
+def test_an_entry_that_is_missing_is_named(tiny_config):
+    del tiny_config["val_data_loader"]
+    config = Run(tiny_config).config
+    assert config.get("val_data_loader") is None and "val_data_loader" not in config
+    with pytest.raises(ConfigError, match=r"^config\['val_data_loader'\] is missing\.$"):
+        config["val_data_loader"]

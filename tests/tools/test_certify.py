@@ -53,6 +53,13 @@ def test_a_required_rule_that_is_missing(tool, tmp_path):
     assert code == 2 and "ProgramError: random.hbir: " in said and "is not proven for 'float32' in" in said
 
 
+def test_a_program_or_a_run(tool, path, tmp_path):
+    code, said = tool(path, "--config", "tiny.py")
+    assert code == 2 and f"Two things are to be certified, {path} and the run of tiny.py; name one." in said
+    code, said = tool(tmp_path / "none.py")
+    assert code == 2 and "There is no config file" in said
+
+
 def test_nothing_to_certify(tool, tmp_path):
     assert tool() == (2, "ProgramError: There is nothing to certify: name a .hbir file, or a run with --config.\n")
     code, said = tool(tmp_path / "none.hbir")

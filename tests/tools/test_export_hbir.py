@@ -42,4 +42,6 @@ def test_without_a_quantised_checkpoint_it_says_what_to_run(export, tmp_path, ca
     assert "Run this first: python tools/train.py --stage qat" in capsys.readouterr().err
     assert export(run, "--ckpt", run.checkpoint("float")) == 2
     assert "CheckpointError: " in capsys.readouterr().err
+    assert export(run, "--ckpt", "other.hbir") == 2
+    assert "other.hbir is a program already; name the checkpoint of a calibration" in capsys.readouterr().err
     assert not run.program().exists()

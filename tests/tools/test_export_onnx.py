@@ -92,6 +92,7 @@ def test_integers_that_differ_end_with_one(export, monkeypatch, tmp_path, capsys
     ("arguments", "sentence"),
     [
         (("--program", "nowhere.hbir"), "ProgramError: nowhere.hbir: cannot be read (No such file or directory)."),
+        (("--float", "--verify", "1"), "ConfigError: --verify compares the integers of a program, which --float does"),
         (("--out", "/dev/null/a.onnx"), "OutputError: /dev/null/a.onnx cannot be written ("),
     ],
 )

@@ -77,7 +77,6 @@ def test_a_bad_picture_is_one_sentence_and_nothing_is_written(infer, run, tmp_pa
         (("--ckpt", "x.hbir"), "There is no program x.hbir."),
         (("--ckpt", "x.pth.tar"), "There is no checkpoint x.pth.tar."),
         (("--use-dataset",), "--model-inputs and --use-dataset contradict one another"),
-        (("--score-threshold", "30"), "The score threshold is 30.0"),
     ],
 )
 def test_bad_arguments(infer, run, tmp_path, more, sentence, capsys):

@@ -1,0 +1,191 @@
+"""Whatever is wrong with a command line or a file: one message that names it, exit code 2, nothing written."""
+
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from spots import spot_run
+
+from hatlite.command import run_tool
+
+TOOLS = Path(__file__).parents[2] / "tools"
+ALL = sorted(str(file.relative_to(TOOLS)) for file in TOOLS.rglob("*.py"))
+WITHOUT_CONFIG = ("check_engines.py", "datasets/mscoco_packer.py", "demo.py", "make_shapes.py", "mscoco_packer.py")
+WITHOUT_CONFIG += ("voc2coco.py",)
+OF_A_CONFIG = [name for name in ALL if name not in WITHOUT_CONFIG]
+REQUIRED = {
+    "--stage": "float",
+    "--save-path": ".",
+    "--input-shape": "1,3,24,24",
+    "--out": "out",
+    "--split": "val",
+    "--split-name": "val",
+    "--src-data-dir": "source",
+    "--target-data-dir": "out",
+    "--voc-dir": "source",
+}
+"""A value for every flag that some tool requires."""
+
+Tool = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
+    """Run a tool in an empty folder, with what it requires; return its exit code and what it said on standard error."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def call(name: str, *words: object) -> tuple[int, str]:
+        module = runpy.run_path(str(TOOLS / name))
+        parser = module["parser"]()
+        flags = [action.option_strings[0] for action in parser._actions if action.required]
+        given = [word for flag in flags if flag not in words for word in (flag, REQUIRED[flag])]
+        try:
+            args = parser.parse_args([*given, *map(str, words)])
+        except SystemExit as end:
+            return end.code, capsys.readouterr().err
+        return run_tool(lambda: module["main"](args)), capsys.readouterr().err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def spots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that is done and its config, beside files that are not what their names say."""
+    folder = tmp_path_factory.mktemp("spots")
+    run = spot_run(folder)
+    keys = ("task_name", "num_classes", "ckpt_dir", "march", "model", "val_metrics", "calibration_trainer")
+    names = "\n".join(f"{key} = {run.config[key]!r}" for key in keys)
+    loader = repr(run.config["val_data_loader"]).replace("'ToTensor'", "'ToTensor', 'to_yuv': True")
+    text = f"import torch.utils.data\n{names}\ndata_loader = val_data_loader = {loader}\n"
+    (folder / "spots.py").write_text(re.sub(r"<class '(.*?)'>", r"\1", text).replace(".dataloader.", "."))
+    (folder / "text.jpg").write_text("no image")
+    (folder / "folder.jpg").mkdir()
+    (folder / "cut.hbir").write_bytes(run.program().read_bytes()[:-50])
+    (folder / "text.pth.tar").write_text("hello")
+    return folder
+
+
+def test_the_table_is_complete() -> None:
+    assert {"train.py", "predict.py", "infer_hbir.py", "export_hbir.py", "compile_perf_hbir.py"} < set(OF_A_CONFIG)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_wrong_flag(tool: Tool, name: str) -> None:
+    code, said = tool(name, "--cofnig", "a.py")
+    assert code == 2
+    assert "'--cofnig' is no argument of this tool." in said
+    assert len(said.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "the config is missing; name its file, such as --config configs/"),
+        (("--config", "none.py"), "ConfigError: There is no config file none.py."),
+        (("--config", "open.py"), "ConfigError: open.py:2: the config is not valid Python: '(' was never closed."),
+        (("--config", "fails.py"), "ConfigError: fails.py:1: ZeroDivisionError: division by zero"),
+        (("--config", "few.py", "--opts", "task_nam=a"), "--opts task_nam=a: the config sets no such name.\n  Did you"),
+        (("--config", "few.py", "--opts", "few.py"), "--opts takes key.path=value, such as num_epochs=2"),
+        (("--config", "few.py", "--opts", "task_name=3"), "config['task_name'] is 3; expected a text."),
+    ],
+)
+@pytest.mark.parametrize("name", OF_A_CONFIG)
+def test_a_wrong_config(tool: Tool, name: str, words: tuple[str, ...], sentence: str) -> None:
+    Path("open.py").write_text("task_name = 'a'\nmodel = dict(\n")
+    Path("fails.py").write_text("x = 1 / 0\n")
+    Path("few.py").write_text("task_name = 'a'\nmodel = dict(type='SpotDetector')\n")
+    before = sorted(Path().iterdir())
+    if name == "certify.py" and not words:
+        sentence = "There is nothing to certify: name a .hbir file, or a run with --config."
+    code, said = tool(name, *words)
+    assert code == 2
+    assert sentence in said
+    assert "Traceback" not in said
+    assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize("name", OF_A_CONFIG)
+def test_a_config_that_lacks_everything_else(tool: Tool, name: str) -> None:
+    Path("few.py").write_text("task_name = 'a'\n")
+    code, said = tool(name, "--config", "few.py")
+    assert code == 2
+    assert said.startswith(("ConfigError: ", "StageError: "))
+    told = ("is missing", "sets no model", "There is no", "No stage has left anything", "has nothing to measure with")
+    assert any(part in said for part in told)
+    assert [path.name for path in Path().iterdir()] == ["few.py"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "sentence"),
+    [
+        ("predict.py", "--stage flaot", "There is no stage 'flaot'; the stages are float, calibration,"),
+        ("predict.py", "--stage int_infer --ckpt DIR/none.hbir", "There is no program DIR/none.hbir."),
+        ("predict.py", "--stage int_infer --ckpt DIR/cut.hbir", "DIR/cut.hbir: is damaged: the checksum differs"),
+        ("predict.py", "--stage int_infer --ckpt DIR/text.pth.tar", "DIR/text.pth.tar is damaged or no checkpoint"),
+        ("predict.py", "--stage float --ckpt DIR/cut.hbir", "DIR/cut.hbir is an integer program, and stage 'float' is"),
+        ("predict.py", "--stage float --device gpu", "device 'gpu' is not one that torch knows; use 'cpu', 'cuda' or"),
+        ("predict.py", "--stage qat", "There is no checkpoint DIR/run/qat-checkpoint-best.pth.tar.\n  Run this"),
+        ("infer.py", "--model-inputs img:none.jpg", "image none.jpg does not exist."),
+        ("infer.py", "--model-inputs imgs:DIR/text.jpg", "DIR/text.jpg (8 bytes) cannot be decoded; expected a JPEG"),
+        ("infer_hbir.py", "--model-inputs img:DIR/folder.jpg", "image DIR/folder.jpg cannot be read: Is a directory."),
+        ("infer_hbir.py", "--model-inputs img:DIR/1.png --save-path none/a.jpg", "there is no folder none; make it"),
+        ("infer_hbir.py", "--model-inputs img:DIR/1.png --save-path a.txt", "no name ending in .jpg, .jpeg, .png"),
+        ("infer_hbir.py", "--model-inputs img:DIR/1.png --ckpt DIR/cut.hbir", "DIR/cut.hbir: is damaged"),
+        ("infer.py", "--use-dataset 3", "The data set has no picture 3; it has 3, counted from 0."),
+        ("infer.py", "--use-dataset -1", "argument --use-dataset: is '-1'; expected a whole number from 0 up"),
+        ("infer.py", "--score-threshold 3", "argument --score-threshold: is '3'; expected a number from 0 to 1"),
+        ("export_hbir.py", "--ckpt DIR/cut.hbir", "DIR/cut.hbir is a program already; name the checkpoint of a"),
+        ("export_hbir.py", "--ckpt DIR/text.pth.tar", "DIR/text.pth.tar is damaged or no checkpoint"),
+        ("validation_hbir.py", "--stage int_infer", "argument --stage/-s: invalid choice: 'int_infer'"),
+        ("validation_hbir.py", "--pretrained-ckpt DIR/cut.hbir", "DIR/cut.hbir: is damaged"),
+        ("align_bpu_validation.py", "--device-id 0 --device cpu", "--device and --device-id name the same"),
+        ("align_bpu_validation.py", "--num-workers x", "argument --num-workers: is 'x'; expected a whole number"),
+        ("compile_perf.py", "--opt 4", "argument --opt: invalid choice: '4'"),
+        ("compile_perf_hbir.py", "--out-dir /dev/null", "/dev/null/perf.json cannot be written (File exists); name"),
+        ("compile_perf_hbir.py", "--ckpt DIR/cut.hbir", "DIR/cut.hbir: is damaged"),
+        ("calops.py", "--input-shape 3,64", "input shape is '3,64'; expected four whole numbers N,C,H,W above 0"),
+        ("calops.py", "--input-shape 1,4,24,24", "The network cannot take an input of shape (1, 4, 24, 24)"),
+        ("model_checker.py", "--input-shape 1,4,24,24", "does not run in float on an image of 1×4×24×24"),
+        ("model_checker.py", "--json /proc/a/b.json", "/proc/a/b.json cannot be written ("),
+        ("compare.py", "--stages float --out-dir /proc/a", "/proc/a cannot be written ("),
+        ("compare.py", "--count 0", "argument --count: is '0'; expected a whole number from 1 up"),
+        ("check_alignment.py", "--ckpt DIR/none.pth.tar", "There is no checkpoint DIR/none.pth.tar."),
+        ("export_onnx.py", "--program DIR/cut.hbir", "DIR/cut.hbir: is damaged"),
+        ("train.py", "--stage int_infer --resume", "Stage 'int_infer' is short and always starts anew; run it without"),
+        ("train.py", "--opts ckpt_dir=/proc/a", "config['float_trainer'] is missing, which stage 'float' needs."),
+        ("train.py", "--stage calibration --opts ckpt_dir=/none", "Stage 'calibration' starts from /none/float-check"),
+    ],
+)
+def test_a_wrong_file_stage_or_place(tool: Tool, spots: Path, name: str, words: str, sentence: str) -> None:
+    before = sorted(spots.rglob("*"))
+    code, said = tool(name, *words.replace("DIR", str(spots)).split(), "--config", spots / "spots.py")
+    assert code == 2
+    assert sentence.replace("DIR", str(spots)) in said
+    assert "Traceback" not in said
+    assert sorted(spots.rglob("*")) == before
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "sentence"),
+    [
+        ("mscoco_packer.py", "", "a COCO annotation file is expected at source/annotations/instances_val2017.json"),
+        ("datasets/mscoco_packer.py", "--pack-type mxrecord", "argument --pack-type: invalid choice: 'mxrecord'"),
+        ("mscoco_packer.py", "--num-workers -1", "argument --num-workers: is '-1'; expected a whole number from 0 up"),
+        ("mscoco_packer.py", "--split-name test", "argument --split-name: invalid choice: 'test'"),
+        ("make_shapes.py", "--out /proc/a", "/proc/a cannot be written ("),
+        ("make_shapes.py", "--num-images 0", "argument --num-images: is '0'; expected a whole number from 1 up"),
+        ("make_shapes.py", "--image-size 4x4", "expected at least one image, sides of at least 64 pixels"),
+        ("voc2coco.py", "", "a Pascal VOC data set is expected at source, which does not exist"),
+        ("certify.py", "none.hbir", "none.hbir: cannot be read (No such file or directory)."),
+        ("certify.py", "--check none.json", "none.json: cannot be read (No such file or directory)."),
+    ],
+)
+def test_wrong_data(tool: Tool, name: str, words: str, sentence: str) -> None:
+    code, said = tool(name, *words.split())
+    assert code == 2
+    assert sentence in said
+    assert not list(Path().iterdir())
