@@ -36,7 +36,9 @@ class ToolParser(argparse.ArgumentParser):
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
         )
         self.shared = self.add_argument_group("shared by all tools")
-        self.shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        self.shared.add_argument(
+            "--debug", action="store_true", help="show the traceback of an error, such as for a bug report"
+        )
         self.needs_config = False
 
     def add_config(self, *, positional: bool = True, required: bool = True) -> None:
@@ -47,10 +49,10 @@ class ToolParser(argparse.ArgumentParser):
             required: End with a sentence when it is not named.
         """
         self.needs_config = required
-        text = "config file: Python, dicts, one complete run"
+        text = "config file, such as configs/detection/fcos/fcos_efficientnetb0_bccd.py: one complete run"
         if positional:
             self.add_argument("config", nargs="?", metavar="CONFIG", action=_OnceOnly, help=text)
-            text = "the same, where it does not stand alone"
+            text = "the same, where it does not stand alone: --config CONFIG"
         self.shared.add_argument("--config", "-c", metavar="CONFIG", action=_OnceOnly, help=text)
         self.shared.add_argument(
             "--opts",
@@ -58,12 +60,12 @@ class ToolParser(argparse.ArgumentParser):
             action="extend",
             default=[],
             metavar="KEY=VALUE",
-            help="override values of the config, such as num_epochs=2 model.head.feat_channels=32",
+            help="override values of the config, such as --opts num_epochs=2 model.head.feat_channels=32",
         )
 
     def add_device(self) -> None:
         """Declare where the tool runs."""
-        self.shared.add_argument("--device", help="cpu, cuda or cuda:0; default: what the config says, else cpu")
+        self.shared.add_argument("--device", help="such as --device cuda:0; default: what the config says, else cpu")
 
     # argparse overloads this one over the kind of namespace, which no tool chooses
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]

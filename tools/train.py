@@ -1,6 +1,11 @@
-"""Run one stage of a config.
+"""Run one stage of a config: train, calibrate, or lower to integers; print the table of all stages so far.
 
-Example: python tools/train.py --stage float --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
+Examples:
+    python tools/train.py --stage float --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
+    python tools/train.py --stage qat configs/detection/fcos/fcos_efficientnetb0_bccd.py --opts qat_epochs=2 --resume
+
+Stages follow one another: float, calibration, qat, int_infer. Each starts from what the one before it left in ckpt_dir
+and says so when that is missing.
 """
 
 import argparse
@@ -12,10 +17,22 @@ def parser() -> ToolParser:
     """Return the parser of this tool."""
     parser = ToolParser(__doc__)
     parser.add_argument(
-        "--stage", "-s", required=True, help="float, calibration, qat, int_infer or one of the config's"
+        "--stage",
+        "-s",
+        required=True,
+        help="float, calibration, qat, int_infer or one of the config's own, such as --stage qat",
     )
     parser.add_config()
-    parser.add_argument("--resume", action="store_true", help="go on from the stage's last checkpoint")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on after an interruption, from the stage's last checkpoint: --stage float --resume",
+    )
+    parser.add_argument(
+        "--pipeline-test",
+        action="store_true",
+        help="two batches in ckpt_dir/pipeline-test, to see that everything works: --stage float --pipeline-test",
+    )
     parser.add_device()
     return parser
 
@@ -26,6 +43,8 @@ def main(args: argparse.Namespace) -> None:
 
     log.setup()
     run = engine.Run.load(args.config, args.opts, args.device, stage=args.stage)
+    if args.pipeline_test:
+        engine.cut_short(run)
     engine.run_stage(run, args.stage, resume=args.resume)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DistributedSampler, Sampler
 
+from hatlite.errors import BuildError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["EpochBatchSampler", "EpochSampler", "build_distributed_sampler"]
+__all__ = ["EpochBatchSampler", "EpochSampler", "FirstSampler", "build_distributed_sampler"]
 
 
 class EpochSampler(Sampler[int]):
@@ -94,6 +95,31 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         """Return the samples of a global batch that are this process's."""
         rank, count = self.split
         return batch[rank::count] or [batch[rank % len(batch)]]
+
+
+@OBJECT_REGISTRY.register
+class FirstSampler(Sampler[int]):
+    """The first samples of a data set, in order.
+
+    Args:
+        dataset: The data set.
+        count: How many, if it has as many; 1 or more.
+        seed: Ignored: there is one order. Accepted because loaders give it to every sampler.
+
+    Raises:
+        BuildError: `count` is less than 1.
+    """
+
+    def __init__(self, dataset: Any, count: int, seed: int = 0) -> None:
+        if count < 1:
+            raise BuildError(f"FirstSampler: count is {count}; expected at least 1.")
+        self.indices = range(min(count, len(dataset)))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
 
 
 @OBJECT_REGISTRY.adapt(DistributedSampler)

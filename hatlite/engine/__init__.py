@@ -27,6 +27,7 @@ from hatlite.engine.onnx_files import export_float, export_program, run_program,
 from hatlite.engine.perf import estimate_run, perf_settings
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run, Stage
+from hatlite.engine.short_run import cut_short
 from hatlite.engine.stages import export_stage, last_stage, predict_stage, run_stage
 from hatlite.engine.trainer import Trainer
 
@@ -63,6 +64,7 @@ __all__ = [
     "collect_loss_by_regex",
     "compare_pictures",
     "complexity_of",
+    "cut_short",
     "estimate_run",
     "export_float",
     "export_program",

@@ -68,6 +68,7 @@ class Run:
         source: How the user named the config, for the commands that messages print.
         opts: The overrides that came with it, for the same commands.
         device: Overrides the config's; None leaves it.
+        flags: What else the command line had, for the same commands.
         derived: Keys that :func:`resolve` added.
         stages: In order.
         classes: Class names of the data, once a loader was built.
@@ -77,6 +78,7 @@ class Run:
     source: str = "CONFIG"
     opts: Sequence[str] = ()
     device: str | None = None
+    flags: Sequence[str] = ()
     derived: frozenset[str] = field(init=False)
     stages: tuple[Stage, ...] = field(init=False)
     classes: tuple[str, ...] = field(init=False, default=())
@@ -139,7 +141,7 @@ class Run:
         """Return the command line that runs `tool` on `stage`, with the options that the user gave."""
         words = ["python", tool, *(["--stage", stage] if stage else []), "--config", self.source]
         words += ["--opts", *self.opts] if self.opts else []
-        words += ["--device", self.device] if self.device else []
+        words += [*(["--device", self.device] if self.device else []), *self.flags]
         return shlex.join([*words, "--resume"] if resume else words)
 
     def predecessor(self, stage: Stage) -> Path | None:

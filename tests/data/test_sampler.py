@@ -1,9 +1,11 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DistributedSampler
 
-from hatlite.data.sampler import EpochBatchSampler, EpochSampler, build_distributed_sampler
+from hatlite.data.sampler import EpochBatchSampler, EpochSampler, FirstSampler, build_distributed_sampler
+from hatlite.errors import BuildError
 
 
 def test_without_shuffle_the_order_is_the_order():
@@ -94,3 +96,10 @@ def test_a_distributed_sampler_is_shared_out_as_its_replicas_would_be(batches, b
 def test_replicas_share_the_samples():
     parts = [list(build_distributed_sampler(dataset=range(6), num_replicas=2, rank=rank)) for rank in range(2)]
     assert sorted(parts[0] + parts[1]) == list(range(6))
+
+
+def test_the_first_samples_are_as_many_as_there_are():
+    assert list(FirstSampler(range(10), 3)) == [0, 1, 2]
+    assert list(FirstSampler(range(2), count=3, seed=5)) == [0, 1] and len(FirstSampler(range(2), 3)) == 2
+    with pytest.raises(BuildError, match=r"^FirstSampler: count is 0; expected at least 1\.$"):
+        FirstSampler(range(2), 0)

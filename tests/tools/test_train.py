@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,11 @@ def test_help_needs_no_torch(name):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
     assert "--stage" in done.stdout
+
+
+def test_help_has_an_example_for_every_flag():
+    parser = runpy.run_path(str(ROOT / "tools" / "train.py"))["parser"]()
+    flags = [action for action in parser._actions if action.option_strings and action.dest != "help"]
+    assert len(flags) >= 7
+    for action in flags:
+        assert any(flag in action.help for flag in (*action.option_strings, "such as")), action.dest
