@@ -11,7 +11,8 @@ Rules that configs rely on:
   ``build_later`` mapping together with the arguments that it will add: ``build_later = {"optimizer": ("params",)}``.
 - A foreign class whose constructor does not fit (``torch.utils.data.DataLoader``) has an adapter: a function registered
   with :meth:`Registry.adapt` that is called in its place and may carry ``build_later`` too.
-- An unknown key is an error, never ignored, and so is a value that does not fit the parameter's annotation.
+- An unknown key is an error, never ignored, and so is a value that does not fit the parameter's annotation. A class
+  that knows why others have a key says so in its ``declined_keys`` mapping, key to sentence, which is then the answer.
 """
 
 import difflib
@@ -199,8 +200,11 @@ class Registry:
         open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         takes = f"\n  {name} takes {', '.join(map(_describe, named.values()))} ({_source(target)})."
         texts = []
+        declined = getattr(target, "declined_keys", {})
         for key in place.cfg:
-            if key != "type" and key not in named and not open_ended:
+            if key in declined:
+                texts.append(f"has no key {key!r}: {declined[key]}")
+            elif key != "type" and key not in named and not open_ended:
                 texts.append(f"got an unexpected key {key!r}.{nearest(str(key), list(named))}{takes}")
         for key, parameter in named.items():
             if parameter.default is parameter.empty and key not in place.cfg and key not in place.parts:

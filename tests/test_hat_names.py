@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler
 
 import hatlite.engine
 from hatlite.engine.declined import DECLINED
@@ -32,5 +32,17 @@ def test_a_known_name_takes_its_keys(row: list[str]) -> None:
         assert set(marked(row[1])) <= set(inspect.signature(target).parameters)
 
 
+def test_declined_keys_are_no_parameters_and_have_their_sentences() -> None:
+    said = {}
+    for name in [*OBJECT_REGISTRY.names(), DataLoader]:
+        target = OBJECT_REGISTRY.get(name)
+        for key, sentence in getattr(target, "declined_keys", {}).items():
+            assert key not in inspect.signature(target).parameters
+            said[f"{getattr(name, '__name__', name)}.{key}"] = sentence
+    listed = {marked(row[0])[0]: row[1] for row in ROWS if len(row) == 2 and "." in row[0]}
+    assert {key: said.get(key) for key in listed} == listed
+    assert set(said.values()) == set(listed.values())
+
+
 def test_declined_names_have_their_sentences() -> None:
-    assert {marked(row[0])[0]: row[1] for row in ROWS if len(row) == 2} == DECLINED
+    assert {marked(row[0])[0]: row[1] for row in ROWS if len(row) == 2 and "." not in row[0]} == DECLINED

@@ -1,7 +1,7 @@
 """Names become objects, and every mistake is named with its place."""
 
 import collections
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -213,3 +213,14 @@ def test_a_declined_name_is_answered_with_its_sentence_until_somebody_registers_
         pass
 
     assert isinstance(registry.build({"type": "Tail"}), Tail)
+
+
+def test_a_declined_key_is_answered_with_its_sentence():
+    registry = Registry("test")
+
+    @registry.register
+    class Loader:
+        declined_keys: ClassVar = {"speed": "it is always fast."}
+
+    with pytest.raises(BuildError, match=r"^config\['x'\]: Loader has no key 'speed': it is always fast\.$"):
+        registry.build({"type": "Loader", "speed": 1}, path="['x']")

@@ -174,6 +174,11 @@ def build_data_loader(
 
 
 build_data_loader.build_later = {"sampler": ("dataset", "seed")}  # type: ignore[attr-defined]
+build_data_loader.declined_keys = {  # type: ignore[attr-defined]
+    "persistent_workers": "workers live as long as the loader; leave it out.",
+    "batch_sampler": "give it a sampler, and batch_size and drop_last.",
+    "worker_init_fn": "samples draw from (seed, epoch, index), so workers have nothing to begin with; leave it out.",
+}
 
 
 def _check(*, batch_size: int, num_workers: int, seed: int, dataset: Any) -> None:

@@ -1,7 +1,7 @@
 """What happens in one step: forward, sum of losses, backward, update."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -33,9 +33,13 @@ class MultiBatchProcessor:
             float16, and none for bfloat16.
         grad_accumulation_step: Batches whose mean gradient makes one update, at least 1; the last update of an epoch
             takes what is left. A step, as epochs, schedules and averages count it, is the update.
-        batch_transforms: Must be empty: transforms stand in the data set, where evaluation and calibration see them.
         delay_sync: Both hold: processes exchange gradients once for an update, however many batches it has.
     """
+
+    declined_keys: ClassVar = {
+        "batch_transforms": "put them into the transforms of the data sets, where evaluation, calibration and the board"
+        " see them too.",
+    }
 
     def __init__(
         self,
@@ -47,14 +51,8 @@ class MultiBatchProcessor:
         amp_dtype: str = "bfloat16",
         grad_scaler: torch.amp.GradScaler | None = None,
         grad_accumulation_step: int = 1,
-        batch_transforms: Sequence[Any] = (),
         delay_sync: bool = False,
     ) -> None:
-        if batch_transforms:
-            raise ConfigError(
-                "MultiBatchProcessor: batch_transforms would change training images alone; put them into the transforms"
-                " of the data sets, where evaluation, calibration and the board see them too."
-            )
         if amp_dtype not in ("bfloat16", "float16"):
             raise ConfigError(f"MultiBatchProcessor: amp_dtype is {amp_dtype!r}; expected 'bfloat16' or 'float16'.")
         if grad_accumulation_step < 1:

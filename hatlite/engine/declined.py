@@ -4,7 +4,7 @@ from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["DECLINED"]
 
-_VOC = "COCODetectionMetric measures every data set, Pascal VOC too; its AP50 counts what this one does."
+_VOC = "COCODetectionMetric measures every data set, Pascal VOC too; its AP50 comes closest to this one."
 _CLASSES = "labels are class indices of boxes, which the losses read as they are; leave it out."
 
 DECLINED = {

@@ -101,6 +101,7 @@ class Loop:
 
     num_epochs = 1
     max_steps: int | None = None
+    train_metrics: Any = None
     batches_per_step = 1
     resumable = True
     """Whether a checkpoint written halfway is of use."""

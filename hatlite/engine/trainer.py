@@ -1,7 +1,7 @@
 """The trainer: a loop whose step updates weights."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -47,6 +47,14 @@ class Trainer(Loop):
     """
 
     build_later = {"optimizer": ("params",)}
+    declined_keys: ClassVar = {
+        **dict.fromkeys(
+            ("resume_optimizer", "resume_epoch_or_step", "resume_dataloader", "start_epoch", "start_step"),
+            "tools/train.py --resume goes on where the last checkpoint was written, to the bit.",
+        ),
+        "log_interval": "StatsMonitor logs, and its log_freq says how often.",
+        "profiler": "StatsMonitor tells images per second; for more, start tools/train.py under a profiler.",
+    }
 
     def __init__(
         self,

@@ -175,7 +175,6 @@ def test_a_collector_may_return_a_list():
 
 
 def test_transforms_of_batches_belong_to_the_data_set():
-    with pytest.raises(
-        ConfigError, match="MultiBatchProcessor: batch_transforms would change training images alone; put"
-    ):
-        MultiBatchProcessor(batch_transforms=[dict], delay_sync=True)
+    said = "MultiBatchProcessor has no key 'batch_transforms': put them into the transforms of the data sets, where"
+    with pytest.raises(ConfigError, match=said):
+        OBJECT_REGISTRY.build({"type": "MultiBatchProcessor", "batch_transforms": [], "delay_sync": True})

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from hatlite.data.datasets.base import DetectionDataset, Transform
 from hatlite.data.datasets.coco_file import read_coco_file
@@ -62,6 +63,8 @@ class CocoFromImage(FolderDataset):
         DataNotFoundError: The folder, the file or images are missing; up to ten are named.
         DataError: The annotations are unusable (:func:`~hatlite.data.datasets.coco_file.read_coco_file`).
     """
+
+    declined_keys: ClassVar = {"root": "write img_path.", "annFile": "write ann_file."}
 
     def __init__(
         self, img_path: str | Path, ann_file: str | Path, transforms: Sequence[Transform] | None = None

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -80,6 +81,8 @@ class ResampleDataset(_Wrapper):
     Raises:
         DataError: `resample_interval` is less than 1.
     """
+
+    declined_keys: ClassVar = {"with_flag": "no sampler here groups pictures by a flag; leave it out."}
 
     def __init__(
         self, dataset: DetectionDataset, resample_interval: int = 1, transforms: Sequence[Transform] | None = None

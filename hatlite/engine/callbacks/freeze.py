@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -35,6 +35,11 @@ class FreezeModule(Callback):
         ConfigError: The epochs are in no order. When training starts, before its first batch: a path names no module,
             or nothing is left that learns.
     """
+
+    declined_keys: ClassVar = {
+        "step_or_epoch": "write start_epoch and stop_epoch, and one FreezeModule for modules that share them.",
+        "update_by": "what is frozen changes between epochs.",
+    }
 
     def __init__(
         self,

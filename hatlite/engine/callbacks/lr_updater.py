@@ -69,7 +69,16 @@ class LrUpdater(Callback):
         raise NotImplementedError
 
     def on_loop_begin(self, loop: Any) -> None:
-        """Remember each group's configured rate; a checkpoint carries it along."""
+        """Remember each group's configured rate; a checkpoint carries it along.
+
+        Raises:
+            ConfigError: Nothing is trained.
+        """
+        if not hasattr(loop, "optimizer"):
+            raise ConfigError(
+                f"{type(self).__name__} is among the callbacks of a {type(loop).__name__}, which has no learning rate;"
+                " remove it there."
+            )
         for group in loop.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
 

@@ -80,6 +80,13 @@ def test_what_cannot_warm_up_is_refused(keys, said):
         CosLrUpdater(**keys)
 
 
+def test_where_nothing_is_trained_there_is_no_rate():
+    with pytest.raises(
+        ConfigError, match="CosLrUpdater is among the callbacks of a object, which has no learning rate"
+    ):
+        CosLrUpdater().on_loop_begin(object())
+
+
 def test_both_names_of_the_log_interval():
     assert CosLrUpdater(step_log_interval=7).step_log_interval == 7
     assert StepDecayLrUpdater([4], stage_log_interval=9).step_log_interval == 9

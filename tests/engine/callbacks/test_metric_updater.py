@@ -6,8 +6,10 @@ import torch
 
 from hatlite.engine.callbacks import Checkpoint, MetricUpdater, StatsMonitor
 from hatlite.engine.callbacks.metric_updater import evaluation_updater
+from hatlite.engine.loop import Loop
 from hatlite.errors import ConfigError
 from hatlite.metrics import LossShow
+from hatlite.registry import OBJECT_REGISTRY
 
 
 @pytest.fixture
@@ -86,3 +88,14 @@ def test_without_a_function_an_evaluation_keeps_its_metric():
     metric = LossShow()
     assert MetricUpdater().fed(metric) is metric
     assert MetricUpdater().fed([metric]) == [metric]
+
+
+def test_a_loop_that_trains_nothing_has_nothing_to_feed(tiny_config):
+    class Idle(Loop):
+        def run_step(self):
+            self.losses = {}
+
+    model, loader = (OBJECT_REGISTRY.build(tiny_config[key]) for key in ("model", "val_data_loader"))
+    idle = Idle(model, loader, callbacks=[MetricUpdater(step_log_freq=1)])
+    idle.fit()
+    assert idle.step == 2
