@@ -67,6 +67,28 @@ class ToolParser(argparse.ArgumentParser):
         """Declare where the tool runs."""
         self.shared.add_argument("--device", help="such as --device cuda:0; default: what the config says, else cpu")
 
+    def add_launch(self) -> None:
+        """Declare where the tool runs, and in how many processes."""
+        self.add_device()
+        group = self.add_argument_group("several processes")
+        group.add_argument(
+            "--device-ids",
+            metavar="IDS",
+            help="start a process for each of these GPUs, such as --device-ids 0,1; with --device cpu, or where there"
+            " is no GPU, ids only count processes. The config's device_ids start none",
+        )
+        group.add_argument(
+            "--dist-url",
+            metavar="HOST:PORT",
+            help="where the processes of --device-ids meet, such as 127.0.0.1:29500; default: a free port",
+        )
+        group.add_argument(
+            "--launcher",
+            metavar="torch",
+            help="the processes were started from outside: torchrun --nproc-per-node 2 tools/train.py --launcher torch"
+            " … on each node; without it torchrun is noticed all the same",
+        )
+
     # argparse overloads this one over the kind of namespace, which no tool chooses
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Return the arguments; a wrong command line ends the tool."""

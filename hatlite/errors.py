@@ -16,7 +16,8 @@
     ├── ProgramError (ValueError)           an integer program or `.hbir` file is invalid
     ├── MissingExtraError (ImportError)     a package of an extra such as hatlite[onnx] is not installed
     ├── TrainingError (ArithmeticError)     a loss is not finite
-    └── StageError (RuntimeError)           a stage cannot start
+    ├── StageError (RuntimeError)           a stage cannot start
+    └── LaunchError (RuntimeError)          several processes cannot start or have lost one another
 
 Every class also derives from the built-in that a caller would expect. Messages say what happened, where, what was
 expected and how to mend it; the parts that a program may want (`path`, `name`, `candidates`, …) stay as attributes.
@@ -150,3 +151,7 @@ class TrainingError(HatliteError, ArithmeticError):
 
 class StageError(HatliteError, RuntimeError):
     """A stage cannot start, for example because its predecessor's checkpoint is missing."""
+
+
+class LaunchError(HatliteError, RuntimeError):
+    """Several processes cannot start as they were asked to, or have lost one another."""

@@ -18,18 +18,21 @@ def parser() -> ToolParser:
     )
     parser.add_config()
     parser.add_argument("--ckpt", help="checkpoint (int_infer: .hbir file) to take instead of the stage's own")
-    parser.add_device()
+    parser.add_launch()
     return parser
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: argparse.Namespace) -> int | None:
     """Restore the model, run it over the validation data, print the metrics."""
-    from hatlite import engine, log
+    from hatlite import engine
 
-    log.setup()
-    run = engine.Run.load(args.config, args.opts, args.device, stage=args.stage)
-    for name, value in engine.predict_stage(run, args.stage, args.ckpt).items():
-        print(f"{name:<24}{value:.6g}")
+    def work(place: engine.Place) -> None:
+        run = engine.Run.load(args.config, args.opts, place.device, place.flags, stage=args.stage)
+        for name, value in engine.predict_stage(run, args.stage, args.ckpt).items():
+            if place.rank == 0:
+                print(f"{name:<24}{value:.6g}")
+
+    return engine.launch(args, work)
 
 
 if __name__ == "__main__":

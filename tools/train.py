@@ -33,19 +33,21 @@ def parser() -> ToolParser:
         action="store_true",
         help="two batches in ckpt_dir/pipeline-test, to see that everything works: --stage float --pipeline-test",
     )
-    parser.add_device()
+    parser.add_launch()
     return parser
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: argparse.Namespace) -> int | None:
     """Validate the whole config, run the stage, print the table of stages."""
-    from hatlite import engine, log
+    from hatlite import engine
 
-    log.setup()
-    run = engine.Run.load(args.config, args.opts, args.device, stage=args.stage)
-    if args.pipeline_test:
-        engine.cut_short(run)
-    engine.run_stage(run, args.stage, resume=args.resume)
+    def work(place: engine.Place) -> None:
+        run = engine.Run.load(args.config, args.opts, place.device, place.flags, stage=args.stage)
+        if args.pipeline_test:
+            engine.cut_short(run)
+        engine.run_stage(run, args.stage, resume=args.resume)
+
+    return engine.launch(args, work)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from hatlite.engine.infer_settings import chosen_pictures, visualizer
 from hatlite.engine.inspection import align_stage, certify_stage, lower_from_config
 from hatlite.engine.ir_infer import FCOSIrInfer, HbirModule
 from hatlite.engine.kinds import STAGE_KINDS, restore, stage_file, stage_kind
+from hatlite.engine.launcher import Place, launch
 from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.loss_collectors import collect_loss_by_regex
 from hatlite.engine.model_check import check_model_of
@@ -48,6 +49,7 @@ __all__ = [
     "Loop",
     "ModelConvertPipeline",
     "MultiBatchProcessor",
+    "Place",
     "Predictor",
     "QAT2Quantize",
     "Run",
@@ -71,6 +73,7 @@ __all__ = [
     "export_stage",
     "infer_images",
     "last_stage",
+    "launch",
     "lower_from_config",
     "perf_settings",
     "predict_stage",

@@ -36,8 +36,19 @@ class Stage:
     gate: float | None = None
 
 
-_ENTRIES: dict[str, Any] = {"task_name": str, "ckpt_dir": str | Path, "seed": int | None, "stages": list, "gates": dict}
-"""What the entries of a config that no constructor takes may be."""
+_ENTRIES: dict[str, Any] = {
+    "task_name": str,
+    "ckpt_dir": str | Path,
+    "seed": int | None,
+    "stages": list,
+    "gates": dict,
+    "device_ids": list | tuple,
+}
+"""What the entries of a config that no constructor takes may be.
+
+``device_ids`` says what the run was made for and starts nothing: the command line decides (``--device-ids``), so that
+the same config runs in one process on a laptop.
+"""
 
 DEFAULT_STAGES = (
     Stage("float", "float"),
@@ -68,7 +79,7 @@ class Run:
         source: How the user named the config, for the commands that messages print.
         opts: The overrides that came with it, for the same commands.
         device: Overrides the config's; None leaves it.
-        flags: What else the command line had, for the same commands.
+        flags: What else the command line had, for the same commands; ``--device-ids`` stands for `device` too.
         derived: Keys that :func:`resolve` added.
         stages: In order.
         classes: Class names of the data, once a loader was built.
@@ -91,7 +102,13 @@ class Run:
 
     @classmethod
     def load(
-        cls, source: str, opts: Sequence[str] = (), device: str | None = None, *, stage: str | None = None
+        cls,
+        source: str,
+        opts: Sequence[str] = (),
+        device: str | None = None,
+        flags: Sequence[str] = (),
+        *,
+        stage: str | None = None,
     ) -> "Run":
         """Return the run of the config file `source`, as the command line of a tool names it.
 
@@ -99,6 +116,7 @@ class Run:
             source: The config file.
             opts: Overrides.
             device: Overrides the config's.
+            flags: What else the command line had, for the commands that messages print.
             stage: What the tool is about to do; the config finds it in the environment as ``HAT_TRAINING_STEP``.
 
         Raises:
@@ -106,7 +124,7 @@ class Run:
         """
         with _environment("HAT_TRAINING_STEP", stage):
             config = config_module.load(source, opts)
-        return cls(config, source=str(source), opts=opts, device=device)
+        return cls(config, source=str(source), opts=opts, device=device, flags=flags)
 
     @property
     def folder(self) -> Path:
@@ -141,7 +159,8 @@ class Run:
         """Return the command line that runs `tool` on `stage`, with the options that the user gave."""
         words = ["python", tool, *(["--stage", stage] if stage else []), "--config", self.source]
         words += ["--opts", *self.opts] if self.opts else []
-        words += [*(["--device", self.device] if self.device else []), *self.flags]
+        named = self.device and "--device-ids" not in self.flags
+        words += [*(["--device", str(self.device)] if named else []), *self.flags]
         return shlex.join([*words, "--resume"] if resume else words)
 
     def predecessor(self, stage: Stage) -> Path | None:

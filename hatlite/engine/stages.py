@@ -236,6 +236,9 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
                 f"Stage {name!r} is of kind {stage.kind!r}, which runs in one process, and {count} were started;"
                 f" start it without torchrun and --device-ids. Kinds that several processes share: {sharing}."
             )
+        intended = len(run.config.get("device_ids", range(count)))
+        if intended != count:
+            logger.info("config['device_ids'] names %d devices; processes that work: %d.", intended, count)
         row = STAGE_KINDS[stage.kind].execute(run, stage, resume)
     return row if rank else record(run, stage, {**row, "seconds": time.perf_counter() - started})
 

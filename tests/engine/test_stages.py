@@ -296,3 +296,11 @@ def test_quantize_in_the_model_is_the_fake_quant_graph(tiny_config):
     run_stage(Run({**tiny_config, "qat_trainer": {**tiny_config["qat_trainer"], "model": quantized}}), "qat")
     with pytest.raises(ConfigError, match="of stage 'float', which trains float weights, has quantize=True, which is"):
         run_stage(Run({**tiny_config, "float_trainer": {**tiny_config["float_trainer"], "model": quantized}}), "float")
+
+
+def test_device_ids_of_the_config_start_nothing(tiny_config, caplog):
+    with caplog.at_level("INFO", "hatlite"):
+        run_stage(Run({**tiny_config, "device_ids": [0, 1, 2, 3]}), "float")
+    assert "config['device_ids'] names 4 devices; processes that work: 1." in caplog.text
+    with pytest.raises(ConfigError, match="config\\['device_ids'\\] is 8; expected"):
+        Run({**tiny_config, "device_ids": 8})

@@ -1,0 +1,276 @@
+"""How several processes start: torch's own launcher, in this program or around it.
+
+``--device-ids 0,1`` starts the tool anew, once per id, under torch's elastic agent; ``torchrun`` does the same from
+outside, on several nodes too. Either way the processes find each other by the environment that torch's launcher sets,
+so that the tool does one thing in both cases: it joins.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import distributed
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure, get_error_handler
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from hatlite import log
+from hatlite.command import INTERRUPTED, USER_ERROR
+from hatlite.engine.processes import join_processes
+from hatlite.errors import HatliteError, LaunchError
+
+__all__ = ["Place", "launch"]
+
+OWN_RUN = "hatlite-"
+"""Start of the run id by which a process knows that this program, and not torchrun, started it."""
+TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What torch's launcher tells every process, beside ``LOCAL_RANK``."""
+PATIENCE = 600
+"""Seconds that processes have to finish their step and save it after Ctrl-C."""
+LOST = "LaunchError: The connection to another process broke"
+"""Begins what a process says whose partner is gone; the reason is the partner's."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one process works.
+
+    Attributes:
+        device: For :class:`~hatlite.engine.run.Run`; None leaves it to the config.
+        flags: The words of the command line that say so, for the commands that messages print.
+        rank: Number of the process, from 0; the first one reports for all.
+    """
+
+    device: str | None = None
+    flags: tuple[str, ...] = ()
+    rank: int = 0
+
+
+def launch(args: Namespace, work: Callable[[Place], Any]) -> int | None:
+    """Do `work` in this process, in those of ``torchrun``, or in one for each of ``--device-ids``.
+
+    Args:
+        args: ``device``, ``device_ids``, ``launcher``, ``dist_url`` and ``debug`` of a tool's command line.
+        work: What is to be done; it is called in every process, inside their group.
+
+    Returns:
+        The tool's exit code: of several processes that of the first to fail, whose message is printed; None is 0.
+
+    Raises:
+        LaunchError: The flags contradict each other, the machine or the environment.
+    """
+    ids = _device_ids(args.device_ids)
+    joined = all(name in os.environ for name in TORCHRUN)
+    _check(args, ids, joined)
+    if not joined and len(ids) > 1:
+        _place(args, ids, 0)
+        return _start(ids, args.dist_url)
+    place = _place(args, ids, int(os.environ.get("LOCAL_RANK", "0")) if joined else 0)
+    log.setup(logging.ERROR if place.rank else logging.INFO)
+    if not joined:
+        work(place)
+        return None
+    _watch_parent()
+    return _member(place, work, debug=args.debug)
+
+
+# ---------------------------------------------------------------------------------------------------- what was asked
+
+
+def _device_ids(text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return ()
+    words = text.split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        raise LaunchError(f"--device-ids is {text!r}; expected whole numbers with commas, such as --device-ids 0,1.")
+    ids = tuple(map(int, words))
+    twice = sorted({one for one in ids if ids.count(one) > 1})
+    if twice:
+        raise LaunchError(f"--device-ids {text} names {twice[0]} twice; one process works on one device.")
+    return ids
+
+
+def _check(args: Namespace, ids: Sequence[int], joined: bool) -> None:
+    own = os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(OWN_RUN)
+    if args.launcher not in (None, "torch"):
+        raise LaunchError(
+            f"--launcher is {args.launcher!r}; known is torch, for processes that torchrun started. To start them"
+            " from here: --device-ids 0,1."
+        )
+    if args.launcher == "torch" and not joined:
+        raise LaunchError(
+            f"--launcher torch joins processes that torchrun started, and {_missing()} is not set; start the tool with"
+            " `torchrun --nproc-per-node 2`, or give --device-ids 0,1 instead."
+        )
+    if args.dist_url is not None and (len(ids) < 2 or (joined and not own)):
+        raise LaunchError(
+            "--dist-url says where the processes of --device-ids meet, and none are started here; leave it out"
+            " (torchrun has --rdzv-endpoint)."
+        )
+
+
+def _missing() -> str:
+    return next(name for name in TORCHRUN if name not in os.environ)
+
+
+def _place(args: Namespace, ids: Sequence[int], local_rank: int) -> Place:
+    """Return the place of the process `local_rank` of this node.
+
+    Raises:
+        LaunchError: There is no device for it.
+    """
+    named = ("--device-ids", args.device_ids, *(("--device", args.device) if args.device else ()))
+    flags = named if ids else ()
+    rank = int(os.environ.get("RANK", "0"))
+    wanted, separator, _ = (args.device or "").partition(":")
+    if ids and separator:
+        raise LaunchError(f"--device {args.device} and --device-ids both name devices; give one of them.")
+    if local_rank >= len(ids) > 0:
+        raise LaunchError(
+            f"--device-ids {args.device_ids} names {len(ids)} devices, and torchrun started more processes on this"
+            " node; give as many ids as --nproc-per-node."
+        )
+    if ids and wanted in ("", "cuda") and (wanted or torch.cuda.is_available()):
+        found = torch.cuda.device_count()
+        if max(ids) >= found:
+            raise LaunchError(
+                f"--device-ids {args.device_ids}: there is no GPU {max(ids)}, this machine has {found}; name others, or"
+                " add --device cpu, where ids only count processes."
+            )
+        return Place(f"cuda:{ids[local_rank]}", flags, rank)
+    return Place("cpu" if ids else args.device, flags, rank)
+
+
+# ---------------------------------------------------------------------------------------------- one of the processes
+
+
+def _member(place: Place, work: Callable[[Place], Any], *, debug: bool) -> int | None:
+    """Do `work` inside the group; what goes wrong is written where the launcher looks for it."""
+    own = os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(OWN_RUN)
+    try:
+        with join_processes(place.device):
+            work(place)
+    except KeyboardInterrupt:
+        if place.rank == 0:
+            raise
+        return INTERRUPTED
+    except Exception as error:
+        told = _lost(error) or error
+        get_error_handler().record_exception(told)
+        if debug or not isinstance(told, HatliteError):
+            raise
+        if own:  # whoever started this process tells it, once for all
+            return USER_ERROR
+        raise told from error
+    return None
+
+
+def _lost(error: Exception) -> LaunchError | None:
+    """Return what to say if `error` came from a group that a process has left."""
+    text = str(error)
+    if isinstance(error, distributed.DistError) or (
+        isinstance(error, RuntimeError) and ("gloo" in text or "onnection" in text)
+    ):
+        return LaunchError(f"{LOST.partition(': ')[2]}; it has ended, and its own message says why ({text[:200]}).")
+    return None
+
+
+def _watch_parent() -> None:
+    """End this process when its launcher is gone without a word, so that none is left behind."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os.killpg(os.getpgid(0), signal.SIGKILL) if os.getpgid(0) == os.getpid() else os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+# ----------------------------------------------------------------------------------------- who starts the processes
+
+
+def _start(ids: Sequence[int], dist_url: str | None) -> int:
+    """Start this very command once per id, wait, and return the exit code."""
+    endpoint = "127.0.0.1:0" if dist_url in (None, "auto") else _endpoint(str(dist_url))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // len(ids))))
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what it would say is said below
+    with tempfile.TemporaryDirectory() as folder:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=len(ids),
+            run_id=f"{OWN_RUN}{os.getpid()}",
+            rdzv_backend="c10d",
+            rdzv_endpoint=endpoint,
+            local_addr=endpoint.rpartition(":")[0],
+            max_restarts=0,
+            logs_specs=DefaultLogsSpecs(log_dir=folder),
+            shutdown_timeout=PATIENCE,
+        )
+        try:
+            elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
+        except ChildFailedError as failed:
+            return _report(failed.failures, len(ids))
+        except SignalException as ended:
+            return 128 + int(ended.sigval)
+    return 0
+
+
+def _endpoint(url: str) -> str:
+    """Return HOST:PORT of `url` if processes can meet there.
+
+    Raises:
+        LaunchError: It is no such thing, the host is another one, or the port is taken.
+    """
+    host, _, port = url.removeprefix("tcp://").rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise LaunchError(
+            f"--dist-url is {url!r}; expected HOST:PORT of this machine, such as 127.0.0.1:29500, or auto."
+        )
+    try:
+        with socket.create_server((host, int(port))):
+            return f"{host}:{port}"
+    except OSError as cause:
+        raise LaunchError(
+            f"--dist-url {url}: nothing can listen there ({os.strerror(cause.errno or 0)}); name a free port of this"
+            " machine, or leave it out."
+        ) from cause
+
+
+def _report(failures: Mapping[int, ProcessFailure], count: int) -> int:
+    """Print why the first process ended that did so of its own, and return its exit code."""
+    rank, failure = min(failures.items(), key=lambda item: (_follows(item[1]), item[1].timestamp, item[0]))
+    who = f"Process {rank} of {count}"
+    if failure.exitcode == USER_ERROR and isinstance(failure.message, dict):
+        text = failure.message["message"]
+        print(f"{who}: {text}" if rank else text, file=sys.stderr)
+        return USER_ERROR
+    if failure.exitcode < 0:
+        name = signal.Signals(-failure.exitcode).name
+        print(
+            f"{who} (pid {failure.pid}) was ended by {name}, and the others with it. SIGKILL often means that memory"
+            " ran out.",
+            file=sys.stderr,
+        )
+        return 128 - failure.exitcode
+    if failure.exitcode != INTERRUPTED:
+        print(f"{who} ended with exit code {failure.exitcode}; its traceback stands above.", file=sys.stderr)
+    return failure.exitcode
+
+
+def _follows(failure: ProcessFailure) -> bool:
+    """Return whether a process failed because another had: the agent ended it, or its partner was gone."""
+    lost = isinstance(failure.message, dict) and failure.message["message"].startswith(LOST)
+    return lost or failure.exitcode == -signal.SIGTERM
