@@ -55,8 +55,8 @@ class Conversion:
         form: What the model is by now.
         open_scales: Whether the scales of the graph are not known yet.
         without_scales: Checkpoint whose scales found no place, since the model was float.
-        loaded: The checkpoint that was loaded last.
-        graph: What ``QAT2Quantize`` lowered.
+        loaded: Path of the checkpoint that was loaded last; None before.
+        graph: The fake-quant graph that ``QAT2Quantize`` lowered; None before.
     """
 
     run: Run
@@ -68,8 +68,8 @@ class Conversion:
     form: str = field(init=False, default="float")
     open_scales: bool = field(init=False, default=False)
     without_scales: Path | None = field(init=False, default=None)
-    loaded: Path | None = field(init=False, default=None)
-    graph: FakeQuantGraph | None = field(init=False, default=None)
+    loaded: Any = field(init=False, default=None)
+    graph: Any = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.qconfig = qconfig_of(self.run)

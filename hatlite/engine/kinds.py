@@ -176,10 +176,11 @@ def with_file(pipeline: ModelConvertPipeline, run: Run, stage: Stage, path: Path
             f"{path} is an integer program, and stage {stage.name!r} is evaluated with a checkpoint; give --stage"
             f" int_infer, or name one such as {stage_file(run, stage)}."
         )
-    for candidate in (pipeline, pipeline_of(run, stage, "trainer")):
-        found = candidate.taking(path)
-        if found is not None:
-            return found
+    found = pipeline.taking(path)
+    if found is None and pipeline.leaves() == "integers":
+        found = pipeline_of(run, stage, "trainer").taking(path)
+    if found is not None:
+        return found
     raise StageError(
         f"The model_convert_pipeline of stage {stage.name!r} has no LoadCheckpoint, so {path} has no place in it;"
         " add dict(type='LoadCheckpoint')."

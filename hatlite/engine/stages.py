@@ -133,6 +133,11 @@ def write_program(run: Run, stage: Stage, checkpoint: Path | None = None) -> Con
     """
     model = build_model(run, stage)
     conversion = begin(run, stage, model, checkpoint=checkpoint)
+    if conversion.graph is None or conversion.loaded is None:
+        raise StageError(
+            f"The model_convert_pipeline of stage {stage.name!r} lowers no checkpoint; its own converters are"
+            f" {', '.join(STAGE_KINDS[stage.kind].start)}."
+        )
     lowered = model.network.executor.program
     program.save(lowered, run.program())
     logger.info("Lowered %s to %s (%d operators).", conversion.loaded, run.program(), len(lowered.ops))
@@ -144,7 +149,6 @@ def prove_program(run: Run, stage: Stage) -> Path:
     """Write the program of `stage`, compare every integer with the graph's, and return the checkpoint it came from."""
     conversion = write_program(run, stage)
     keep_config(run, stage)
-    assert conversion.graph is not None and conversion.loaded is not None
     require_alignment(run, conversion.graph)
     return conversion.loaded
 

@@ -1,10 +1,12 @@
 """Everything that can be wrong in a config and is cheap to see, found before the first batch and told at once."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hatlite.data.datasets.paths import near_path
+from hatlite.engine.kinds import pipeline_of
 from hatlite.engine.parts import qconfig_of
 from hatlite.engine.run import Run
 from hatlite.engine.vocabulary import name_problems, section_names
@@ -98,17 +100,18 @@ def _qconfig_problems(run: Run) -> list[HatliteError]:
 
 
 def _pipeline_problems(run: Run) -> list[HatliteError]:
-    """Build every pipeline, which costs nothing, so that a wrong order of one is told with all the rest."""
+    """Build the pipelines of all stages, which costs nothing, so that a wrong order is told with all the rest."""
     problems: list[HatliteError] = []
-    found = {"['deploy_model_convert_pipeline']": run.config.get("deploy_model_convert_pipeline")}
-    for key, entry in run.config.items():
-        if isinstance(entry, Mapping) and "model_convert_pipeline" in entry:
-            found[f"[{key!r}]['model_convert_pipeline']"] = entry["model_convert_pipeline"]
-    for path, config in found.items():
+    deployed = "deploy_model_convert_pipeline"
+    builds: list[Callable[[], Any]] = [lambda: OBJECT_REGISTRY.build(run.config.get(deployed), path=f"[{deployed!r}]")]
+    for stage in run.stages:
+        builds += [partial(pipeline_of, run, stage, entry) for entry in ("trainer", "predictor")]
+    for build in builds:
         try:
-            OBJECT_REGISTRY.build(config, path=path)
+            build()
         except HatliteError as problem:
-            problems.append(problem)
+            if str(problem) not in map(str, problems):
+                problems.append(problem)
     return problems
 
 

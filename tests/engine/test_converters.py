@@ -97,7 +97,7 @@ def test_a_pipeline_that_leaves_the_wrong_form_is_refused(trained):
         " 'calibration' needs 'calibration'; its own converters are LoadCheckpoint, Float2Calibration."
     )
     with pytest.raises(ConfigError, match=re.escape(said)):
-        run_stage(Run(trained), "calibration")
+        run_stage(Run(trained), "float")  # also where another stage has it
 
 
 def test_scales_that_a_float_model_cannot_hold_are_not_lost_silently(calibrated):
@@ -175,6 +175,16 @@ def test_export_and_int_infer_write_the_same_program(calibrated):
     assert run.program().read_bytes() == exported
     run.program().unlink()
     assert export_stage(run, run.checkpoint("calibration")).read_bytes() == exported
+
+
+def test_a_pipeline_that_lowers_nothing_is_refused(calibrated):
+    program = export_stage(Run(calibrated))
+    loads = {"type": "LoadHbir", "model_path": str(program)}
+    calibrated["int_infer_trainer"] = {"type": "Trainer", "model_convert_pipeline": pipeline(loads)}
+    with pytest.raises(
+        StageError, match="stage 'int_infer' lowers no checkpoint; its own converters are Float2QAT, Lo"
+    ):
+        export_stage(Run(calibrated))
 
 
 def test_export_needs_no_data_where_the_config_has_an_example(calibrated):
