@@ -33,7 +33,7 @@ NAMES: dict[str, Any] = {
     "log_dir": str | None,
     "redirect_config_logging_path": str | None,
     "batch_size_per_gpu": int,
-    "device_ids": list[int] | int | None,
+    "device_ids": list[int],
     "cudnn_benchmark": bool | None,
     "log_rank_zero_only": bool | None,
     "seed": Any,
@@ -49,7 +49,8 @@ NAMES: dict[str, Any] = {
     "calibration_step": int,
 }
 """Name → what it may be, as far as nothing else checks it. ``batch_size_per_gpu``, ``bn_kwargs``, ``convert_mode`` and
-``training_step`` are for the config itself, which uses them further down; folders of logs are accepted, not needed."""
+``training_step`` are for the config itself, which uses them further down. ``cudnn_benchmark`` has no effect, for the
+fastest kernel would decide about bits; nor have the folders of logs, which go to the terminal."""
 
 SECTIONS = (
     "model",

@@ -47,7 +47,7 @@ def test_the_names_of_this_format_are_known(tiny_config):
             "flaot",
             "is 'flaot'; expected one of float, calibration, qat, int_infer, align_bpu.\n  Did you",
         ),
-        ("device_ids", "0,1", "config['device_ids'] is '0,1'; expected a list (each a whole number) or a whole number"),
+        ("device_ids", "0,1", "config['device_ids'] is '0,1'; expected a list (each a whole number)."),
         ("calibration_step", 1.5, "config['calibration_step'] is 1.5; expected a whole number."),
         ("deploy_inputs", {"img": [1, 3, 8, 8]}, "has {'img': [1, 3, 8, 8]}; expected dict(img=torch.randn(1, 3, 512"),
         ("deploy_inputs", {"image": torch.zeros(1, 3, 8, 8)}, "has {'image': [1, 3, 8, 8]}; expected dict(img="),
