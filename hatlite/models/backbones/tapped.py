@@ -117,6 +117,8 @@ class TappedBackbone(nn.Module):
     def load_torchvision(self, weights: Mapping[str, torch.Tensor], path: str = "weights") -> list[str]:
         """Take over the weights of torchvision's classifier, after which this network computes the same.
 
+        A backbone whose activations differ from the published ones starts from weights trained in other company.
+
         Args:
             weights: Its state dict.
             path: Where it is from, for messages.
