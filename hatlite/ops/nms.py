@@ -1,8 +1,9 @@
 """Non-maximum suppression."""
 
-import functools
 import importlib
-from collections.abc import Callable
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 
@@ -12,10 +13,21 @@ __all__ = ["class_aware_nms"]
 _FIRST_PREFIX = 1000
 
 
-@functools.cache
-def _nms() -> Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]:
-    """Return torchvision's kernel; importing it costs as much as torch itself, which only a detector should pay."""
-    return importlib.import_module("torchvision.ops").nms
+def _load_kernels() -> None:
+    """Load torchvision's compiled kernels into ``torch.ops.torchvision``, and no more of it where that can be.
+
+    Its package brings models and torch's compiler along, which takes as long to import as torch.
+    """
+    folders = find_spec("torchvision").submodule_search_locations  # type: ignore[union-attr]
+    files = [file for folder in folders or () for file in sorted(Path(folder).glob("_C*"))]
+    libraries = [file for file in files if file.name.endswith(tuple(EXTENSION_SUFFIXES))]
+    for library in libraries:
+        torch.ops.load_library(library)
+    if not libraries:  # a build with another layout
+        importlib.import_module("torchvision.ops")
+
+
+_load_kernels()
 
 
 def class_aware_nms(
@@ -41,7 +53,7 @@ def class_aware_nms(
     wanted = len(order) if max_keep is None else max_keep
     prefix = min(_FIRST_PREFIX if max_keep is not None else len(order), len(order))
     while True:
-        kept = _nms()(apart[:prefix], rank[:prefix], iou_threshold)
+        kept = torch.ops.torchvision.nms(apart[:prefix], rank[:prefix], iou_threshold)
         if len(kept) >= wanted or prefix == len(order):
             return order[kept[:wanted]]
         prefix = min(4 * prefix, len(order))

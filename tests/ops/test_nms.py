@@ -1,5 +1,7 @@
 """Suppression: by hand, against a plain loop, and the same whatever the prefix."""
 
+import types
+
 import torch
 
 import hatlite.ops.nms as nms_module
@@ -54,3 +56,12 @@ def test_trying_the_best_first_changes_nothing(monkeypatch):
         monkeypatch.setattr(nms_module, "_FIRST_PREFIX", prefix)
         for keep in (1, 5, 10_000):
             assert torch.equal(class_aware_nms(boxes, scores, labels, 0.3, keep), everything[:keep])
+
+
+def test_a_torchvision_without_such_a_library_is_imported_as_a_whole(monkeypatch, tmp_path):
+    asked = []
+    empty = types.SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(nms_module, "find_spec", lambda name: empty)
+    monkeypatch.setattr(nms_module.importlib, "import_module", asked.append)
+    nms_module._load_kernels()
+    assert asked == ["torchvision.ops"]
