@@ -17,7 +17,7 @@ def parser() -> ToolParser:
         "--stage", "-s", required=True, help="float, calibration, qat, int_infer or one of the config's"
     )
     parser.add_config()
-    parser.add_argument("--ckpt", help="checkpoint (int_infer: .hbir file) to take instead of the stage's own")
+    parser.add_argument("--ckpt", help="checkpoint or .hbir file to take instead of the stage's own, for int_infer too")
     parser.add_launch()
     return parser
 
