@@ -98,6 +98,14 @@ def test_a_missing_folder_is_told_once_and_not_for_all_that_lies_below(tiny_conf
     assert "['data_path'] is '/elsewhere/val_lmdb', which does not exist here; pack it with tools/mscoco_packer" in text
 
 
+def test_the_tutorials_folder_is_answered_with_the_packers(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        DataNotFoundError, match=r"pack it with tools/mscoco_packer.py, or set .*\n  Did you mean 'tmp_data/ms"
+    ):
+        validate(Run({**tiny_config, "sets": {"data_path": "./tmp_data/coco/train_lmdb/"}}), STAGE_KINDS)
+
+
 def test_the_place_of_the_march_is_named(tiny_config):
     with pytest.raises(MarchError, match=r"^config\['march'\]: march is 7"):
         validate(Run({**tiny_config, "march": 7}), STAGE_KINDS)

@@ -37,6 +37,8 @@ class Checkpoint(Callback):
         strict_match: Both hold: a file has all weights under the names of the model that was trained.
     """
 
+    first_process_only = True
+
     def __init__(
         self,
         save_dir: str | None = None,
@@ -61,8 +63,6 @@ class Checkpoint(Callback):
         self.keep_all = keep_all
         self.save_hash = save_hash
         self.best: float | None = None
-
-    first_process_only = True
 
     def path(self, loop: Any, which: str) -> Path:
         """Return the file of the ``"best"``, the ``"last"`` or a numbered checkpoint."""
