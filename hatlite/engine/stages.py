@@ -228,8 +228,8 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
         StageError: The stage cannot start, or not in several processes.
     """
     keep_freed_memory()
+    stage = run.stage(name)  # a wrong name is told before anything that the config lacks
     validate(run, STAGE_KINDS)
-    stage = run.stage(name)
     start_file(run, stage, pipeline_of(run, stage, "trainer"))
     seed_everything(run.config["seed"])
     started = time.perf_counter()
@@ -313,6 +313,7 @@ def predict_stage(run: Run, name: str, checkpoint: Path | None = None) -> dict[s
         name: Of the stage.
         checkpoint: File to take instead of the stage's own.
     """
+    run.stage(name)  # a wrong name is told before anything that the config lacks
     predictor = build_predictor(run, name)
     restore(run, name, predictor.model, checkpoint)
     return predictor.predict()

@@ -118,6 +118,14 @@ def test_a_config_that_lacks_everything_else(tool: Tool, name: str) -> None:
     assert [path.name for path in Path().iterdir()] == ["few.py"]
 
 
+@pytest.mark.parametrize("name", ["train.py", "predict.py"])
+def test_a_wrong_stage_comes_before_what_the_config_lacks(tool: Tool, name: str) -> None:
+    Path("few.py").write_text("task_name = 'a'\n")
+    code, said = tool(name, "--config", "few.py", "--stage", "flaot")
+    assert code == 2
+    assert said.startswith("StageError: There is no stage 'flaot'; the stages are float, calibration, qat, int_infer.")
+
+
 @pytest.mark.parametrize(
     ("name", "words", "sentence"),
     [
