@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from hatlite.engine.checkpoint import load_checkpoint, save_checkpoint
-from hatlite.engine.seed import random_state, restore_random_state, seed_everything
+from hatlite.engine.seed import random_state, restore_random_state, seed_everything, seed_step
 
 
 def draw():
@@ -36,3 +36,13 @@ def test_a_state_goes_through_a_checkpoint_and_back(tmp_path):
     draw()
     restore_random_state(load_checkpoint(tmp_path / "state")["random_state"])
     assert draw() == expected
+
+
+def test_each_step_of_each_process_draws_numbers_of_its_own():
+    def drawn(*place):
+        seed_step(*place)
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    places = [(seed, rank, step) for seed in (0, 2**63) for rank in range(2) for step in range(2)]
+    assert len({drawn(*place) for place in places}) == len(places)
+    assert drawn(0, 1, 1) == drawn(0, 1, 1)

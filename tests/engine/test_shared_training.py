@@ -12,6 +12,7 @@ from torch import nn
 from hatlite.data.datasets.synthetic import draw_picture
 from hatlite.engine import Callback, Run, run_stage
 from hatlite.engine.checkpoint import load_checkpoint
+from hatlite.engine.processes import process
 from hatlite.errors import CheckpointError
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -211,9 +212,10 @@ def test_without_sync_bn_the_statistics_of_the_first_process_count(tmp_path):
 
 @OBJECT_REGISTRY.register
 class NoisyDetector(OBJECT_REGISTRY.get("TinyDetector")):
-    """A detector with dropout."""
+    """A detector with dropout, whose second process draws more random numbers than the first."""
 
     def compute_losses(self, outputs, batch):
+        torch.rand(process()[0])
         kept = {name: nn.functional.dropout(value, 0.3, self.training) for name, value in outputs.items()}
         return super().compute_losses(kept, batch)
 
