@@ -7,6 +7,7 @@ import numpy as np
 
 from hatlite.errors import QuantizationError
 from hatlite.lowering.rules import LOWERING_RULES
+from hatlite.lowering.strides import value_strides
 from hatlite.march import March
 from hatlite.program import IntProgram, Operator, Port, TensorType, verify
 from hatlite.quantization import FakeQuantGraph
@@ -59,12 +60,14 @@ def assemble(
     values = {site.name: _tensor_type(site) for site in sites.values()}
     entry = next(iter(sites.values()))
     entering = [site for site in sites.values() if isinstance(site, (InputSite, StandInSite))]
+    ops = tuple(_lower_site(site, march) for site in sites.values() if site not in entering)
+    strides = value_strides([site.name for site in entering], ops)
     return IntProgram(
         name=name,
         march=march.name,
         inputs=tuple(_port("img" if site is entry else site.name, site, values, 1) for site in entering),
-        outputs=tuple(_output(key, sites[site], entry, values) for key, site in graph.outputs.items()),
-        ops=tuple(_lower_site(site, march) for site in sites.values() if site not in entering),
+        outputs=tuple(_port(key, sites[site], values, strides[site]) for key, site in graph.outputs.items()),
+        ops=ops,
         values=values,
         metadata=dict(metadata or {}),
     )
@@ -92,8 +95,3 @@ def _scale(site: Site) -> float | np.ndarray:
 def _port(name: str, site: Site, values: Mapping[str, TensorType], stride: int) -> Port:
     kind = values[site.name]
     return Port(name=name, value=site.name, dtype=kind.dtype, scale=kind.scale, stride=stride)
-
-
-def _output(name: str, site: Site, entry: Site, values: Mapping[str, TensorType]) -> Port:
-    stride = max(round(entry.shape[-1] / site.shape[-1]), 1)  # 1 also where the output is larger than the image
-    return _port(name, site, values, stride)
