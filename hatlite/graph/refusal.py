@@ -28,6 +28,7 @@ REPLACEMENTS: dict[str, str] = {
     **dict.fromkeys(("Hardtanh", "relu6", "hardtanh", "clamp"), "use torch.nn.ReLU6 or torch.nn.ReLU"),
     **dict.fromkeys(("Softmax", "Softmax2d", "LogSoftmax", "softmax", "log_softmax", "topk", "argmax"), _FLOAT),
     **dict.fromkeys(("GroupNorm", "LayerNorm", "InstanceNorm2d", "BatchNorm1d", "group_norm", "layer_norm"), _NORM),
+    "L2Norm": "leave it out (SSDNeck: l2_norm_scale=None), or take a neck with batch norms such as FPN",
     **dict.fromkeys(("Upsample", "UpsamplingNearest2d", "UpsamplingBilinear2d", "interpolate"), _RESIZE),
     **dict.fromkeys(("Dropout", "Dropout2d", "dropout"), "remove it, or use hatlite.nn.DropPath on residual branches"),
     **dict.fromkeys(("Conv1d", "Conv3d"), "use torch.nn.Conv2d"),

@@ -1,6 +1,6 @@
 """The outputs of a dense head, all levels in one row.
 
-Legend: N images, P points of all levels, C classes.
+Legend: N images, P points of all levels, A anchors of all levels, C classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import torch
 
 from hatlite.ops.boxes import points_for_levels
 
-__all__ = ["DensePredictions", "flatten_outputs"]
+__all__ = ["AnchorPredictions", "DensePredictions", "flatten_anchor_outputs", "flatten_outputs"]
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,55 @@ class DensePredictions:
 
 def flatten_outputs(outputs: Mapping[str, torch.Tensor], strides: Sequence[int]) -> DensePredictions:
     """Return the `outputs` of a head by name, with levels joined in the order of `strides`."""
-
-    def join(kind: str) -> torch.Tensor:
-        levels = [outputs[f"{kind}_s{stride}"] for stride in strides]
-        return torch.cat([x.permute(0, 2, 3, 1).flatten(1, 2) for x in levels], dim=1).float()
-
     maps = [outputs[f"cls_logits_s{stride}"] for stride in strides]
     sizes = [(x.shape[2], x.shape[3]) for x in maps]
     points, point_strides = points_for_levels(sizes, strides, maps[0].device)
     level_sizes = tuple(height * width for height, width in sizes)
-    heads = (join("cls_logits"), join("bbox_regression"), join("centerness").squeeze(-1))
+    heads = (
+        _join(outputs, "cls_logits", strides, maps[0].shape[1]),
+        _join(outputs, "bbox_regression", strides, 4),
+        _join(outputs, "centerness", strides, 1).squeeze(-1),
+    )
     return DensePredictions(*heads, points, point_strides, level_sizes)
+
+
+@dataclass(frozen=True)
+class AnchorPredictions:
+    """What the head says about every anchor, in the order of :class:`~hatlite.models.anchors.CellAnchors`.
+
+    Attributes:
+        cls_logits: (N, A, C) float32; with a softmax one more than there are classes, background last.
+        deltas: (N, A, 4) float32, what the box coder decodes.
+        sizes: (height, width) of every level in cells.
+        level_sizes: Number of anchors of every level; they sum to A.
+    """
+
+    cls_logits: torch.Tensor
+    deltas: torch.Tensor
+    sizes: tuple[tuple[int, int], ...]
+    level_sizes: tuple[int, ...]
+
+
+def flatten_anchor_outputs(
+    outputs: Mapping[str, torch.Tensor], strides: Sequence[int], channels: int
+) -> AnchorPredictions:
+    """Return the `outputs` of an anchor head by name; the channels of a cell are those of its anchors in turn.
+
+    Args:
+        outputs: ``cls_logits_s{stride}`` (N, anchors · channels, H, W), ``bbox_regression_s{stride}`` (N, anchors · 4,
+            H, W).
+        strides: Of the levels, in order.
+        channels: Logits per anchor.
+    """
+    maps = [outputs[f"bbox_regression_s{stride}"] for stride in strides]
+    sizes = tuple((x.shape[2], x.shape[3]) for x in maps)
+    level_sizes = tuple(x[0].numel() // 4 for x in maps)
+    logits = _join(outputs, "cls_logits", strides, channels)
+    deltas = _join(outputs, "bbox_regression", strides, 4)
+    return AnchorPredictions(logits, deltas, sizes, level_sizes)
+
+
+def _join(outputs: Mapping[str, torch.Tensor], kind: str, strides: Sequence[int], channels: int) -> torch.Tensor:
+    """Return (N, places of all levels, channels) float32 of one kind of output."""
+    levels = [outputs[f"{kind}_s{stride}"] for stride in strides]
+    return torch.cat([x.permute(0, 2, 3, 1).reshape(len(x), -1, channels) for x in levels], dim=1).float()

@@ -17,6 +17,7 @@ __all__ = [
     "geometric_centerness",
     "giou",
     "iou",
+    "overlap",
     "points_for_levels",
 ]
 
@@ -67,8 +68,8 @@ def geometric_centerness(ltrb: torch.Tensor) -> torch.Tensor:
     return (low / high).prod(dim=-1).sqrt()
 
 
-def _overlap(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the areas of intersection and union of paired boxes."""
+def overlap(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the areas (…,) of intersection and union of paired (broadcast) boxes."""
     sides = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
     intersection = sides[..., 0] * sides[..., 1]
     area_a = (a[..., 2] - a[..., 0]) * (a[..., 3] - a[..., 1])
@@ -78,7 +79,7 @@ def _overlap(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
 
 def iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Return intersection over union (…,) in 0…1 of paired (broadcast) boxes; 0 for two empty ones."""
-    intersection, union = _overlap(a, b)
+    intersection, union = overlap(a, b)
     return intersection / union.clamp(min=_EPS)
 
 
@@ -87,7 +88,7 @@ def giou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
     ``IoU − (hull − union) / hull`` with the smallest box around both as hull: Rezatofighi et al., CVPR 2019.
     """
-    intersection, union = _overlap(a, b)
+    intersection, union = overlap(a, b)
     sides = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
     hull = sides[..., 0] * sides[..., 1]
     return intersection / union.clamp(min=_EPS) - (hull - union) / hull.clamp(min=_EPS)

@@ -1,6 +1,19 @@
 """A small detector and the tutorial's, as configs."""
 
 import pytest
+import torch
+
+
+def batch_of(boxes, classes, size=64):
+    """Return random images of size × size with the given boxes and classes, one list of each per image."""
+    count = len(boxes)
+    return {
+        "img": torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0)),
+        "gt_bboxes": [torch.tensor(b, dtype=torch.float32).reshape(-1, 4) for b in boxes],
+        "gt_classes": [torch.tensor(c, dtype=torch.int64) for c in classes],
+        "matrix": [torch.eye(3, dtype=torch.float64)] * count,
+        "orig_size": [(size, size)] * count,
+    }
 
 
 def small_model(num_classes=3, **changes):
@@ -26,6 +39,38 @@ def small_model(num_classes=3, **changes):
     return {**cfg, **changes}
 
 
+def small_ssd(num_classes=3, conv_type="plain", **changes):
+    """Return an SSD for images of 64×64 as a config that builds in milliseconds; `changes` replace whole parts."""
+    anchors = {"type": "SSDAnchorGenerator", "input_size": 64, "strides": [8, 16, 32], "ratios": [[2], [2, 3], [2]]}
+    cfg = {
+        "type": "SSD",
+        "backbone": {"type": "efficientnet", "widths": [8, 8, 8, 16, 16, 16, 16, 16], "depth_coefficient": 0.3},
+        "neck": {"type": "FPN", "out_channels": 16, "out_strides": [8, 16, 32], "conv_type": conv_type},
+        "head": {"type": "SSDHead", "num_classes": num_classes, "anchor_generator": anchors, "conv_type": conv_type},
+        "targets": {"type": "MaxIoUAssigner", "gt_max_assign_all": False},
+        "post_process": {"type": "SSDDecoder"},
+        "loss_cls": {"type": "CrossEntropyLossV2", "loss_name": "cls"},
+        "loss_reg": {"type": "SmoothL1Loss"},
+    }
+    return {**cfg, **changes}
+
+
+def small_retinanet(num_classes=3, **changes):
+    """Return a RetinaNet as a config that builds in milliseconds; `changes` replace whole parts."""
+    anchors = {"type": "AnchorGenerator", "strides": [8, 16, 32], "octave_base_scale": 2.0, "scales_per_octave": 2}
+    head = {"type": "RetinaHead", "num_classes": num_classes, "anchor_generator": anchors}
+    cfg = {
+        **small_ssd(num_classes),
+        "type": "RetinaNet",
+        "neck": {"type": "FPN", "out_channels": 16, "out_strides": [8, 16, 32], "norm": False},
+        "head": {**head, "feat_channels": 16, "stacked_convs": 1},
+        "targets": {"type": "MaxIoUAssigner", "pos_iou_thr": 0.5, "neg_iou_thr": 0.4},
+        "post_process": {"type": "RetinaDecoder"},
+        "loss_cls": {"type": "FocalLoss"},
+    }
+    return {**cfg, **changes}
+
+
 def tutorial_model(num_classes=80, bn_kwargs=None):
     """Return the model of the HAT tutorial as it is printed there."""
     bn_kwargs = bn_kwargs or {}
@@ -39,6 +84,24 @@ def tutorial_model(num_classes=80, bn_kwargs=None):
 def small_model_fixture():
     """The function :func:`small_model`."""
     return small_model
+
+
+@pytest.fixture(name="small_ssd")
+def small_ssd_fixture():
+    """The function :func:`small_ssd`."""
+    return small_ssd
+
+
+@pytest.fixture(name="small_retinanet")
+def small_retinanet_fixture():
+    """The function :func:`small_retinanet`."""
+    return small_retinanet
+
+
+@pytest.fixture(name="batch_of")
+def batch_of_fixture():
+    """The function :func:`batch_of`."""
+    return batch_of
 
 
 @pytest.fixture(name="tutorial_model", scope="session")

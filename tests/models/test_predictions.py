@@ -2,7 +2,7 @@
 
 import torch
 
-from hatlite.models.predictions import flatten_outputs
+from hatlite.models.predictions import flatten_anchor_outputs, flatten_outputs
 
 
 def outputs_of(sizes, classes=2, dtype=torch.float32):
@@ -33,3 +33,17 @@ def test_half_precision_is_widened_and_gradient_can_be_cut():
     assert flat.cls_logits.dtype == torch.float32
     assert flat.cls_logits.requires_grad
     assert not flat.detach().cls_logits.requires_grad
+
+
+def test_anchors_of_a_cell_follow_one_another():
+    sizes = {8: (2, 3), 16: (1, 1)}
+    outputs = {}
+    for stride, (height, width) in sizes.items():
+        for kind, channels in (("cls_logits", 2 * 3), ("bbox_regression", 2 * 4)):
+            outputs[f"{kind}_s{stride}"] = torch.randn(2, channels, height, width)
+    flat = flatten_anchor_outputs(outputs, (8, 16), 3)
+    assert (flat.sizes, flat.level_sizes) == (((2, 3), (1, 1)), (12, 2))
+    assert flat.cls_logits.shape == (2, 14, 3)
+    # The second anchor of row 1, column 2 is the last one of its level.
+    assert torch.equal(flat.cls_logits[1, 11], outputs["cls_logits_s8"][1, 3:, 1, 2])
+    assert torch.equal(flat.deltas[0, 12], outputs["bbox_regression_s16"][0, :4, 0, 0])

@@ -1,5 +1,7 @@
 """Heads: features in, named outputs of the network out."""
 
 from hatlite.models.heads.fcos_head import FCOSHead
+from hatlite.models.heads.retina_head import RetinaHead
+from hatlite.models.heads.ssd_head import SSDHead
 
-__all__ = ["FCOSHead"]
+__all__ = ["FCOSHead", "RetinaHead", "SSDHead"]
