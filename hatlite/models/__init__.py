@@ -2,7 +2,7 @@
 
 from hatlite.models.anchors import AnchorGenerator, DeltaXYWHCoder, SSDAnchorGenerator
 from hatlite.models.assigners import DynamicFcosTarget, MaxIoUAssigner
-from hatlite.models.backbones import EfficientNet, MobileNetV2, RegNet, ResNet
+from hatlite.models.backbones import SSDVGG, EfficientNet, MobileNetV2, RegNet, ResNet
 from hatlite.models.detectors import FCOS, SSD, RetinaNet
 from hatlite.models.heads import FCOSHead, RetinaHead, SSDHead
 from hatlite.models.losses import CrossEntropyLossV2, FocalLoss, GIoULoss, SmoothL1Loss
@@ -13,6 +13,7 @@ __all__ = [
     "FCOS",
     "FPN",
     "SSD",
+    "SSDVGG",
     "AnchorGenerator",
     "BiFPN",
     "CrossEntropyLossV2",

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+import hatlite.models  # noqa: F401 registers what the configs here name
+
 
 def batch_of(boxes, classes, size=64):
     """Return random images of size × size with the given boxes and classes, one list of each per image."""

@@ -1,0 +1,182 @@
+"""Work and size of TI's published detectors, to the last multiplication that their tables can tell.
+
+The rule of mmcv: convolutions with their biases, batch norms twice their input, activations their output, pools their
+input; sums, resizes, L2Norm, softmax and decoding count nothing.
+"""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+
+from hatlite.registry import OBJECT_REGISTRY
+
+
+def ssd(backbone, conv_type="plain", num_classes=20, **neck):
+    return {
+        "type": "SSD",
+        "backbone": backbone,
+        "neck": {"type": "FPN", "conv_type": conv_type, **neck},
+        "head": {
+            "type": "SSDHead",
+            "num_classes": num_classes,
+            "conv_type": conv_type,
+            "anchor_generator": {"type": "SSDAnchorGenerator", "input_size": 512},
+        },
+    }
+
+
+def vgg(num_classes):
+    anchors = {
+        "type": "SSDAnchorGenerator",
+        "input_size": 512,
+        "strides": [8, 16, 32, 64, 128, 256, 512],
+        "ratios": [[2], [2, 3], [2, 3], [2, 3], [2, 3], [2], [2]],
+        "basesize_ratio_range": (0.15, 0.9),
+    }
+    head = {"type": "SSDHead", "num_classes": num_classes, "anchor_generator": anchors}
+    return {"type": "SSD", "backbone": {"type": "SSDVGG"}, "neck": {"type": "SSDNeck"}, "head": head}
+
+
+def retinanet(num_classes):
+    return {
+        "type": "RetinaNet",
+        "backbone": {"type": "ResNet", "depth": 50},
+        "neck": {"type": "FPN", "out_strides": [8, 16, 32, 64, 128], "norm": False, "add_extra_convs": "on_input"},
+        "head": {"type": "RetinaHead", "num_classes": num_classes, "anchor_generator": {"type": "AnchorGenerator"}},
+    }
+
+
+MOBILENET, REGNET, RESNET = {"type": "MobileNetV2"}, {"type": "RegNet"}, {"type": "ResNet", "depth": 50}
+
+
+def network_of(cfg):
+    return OBJECT_REGISTRY.build(cfg).network.eval().to("meta")
+
+
+def counted(network, size=(512, 512)):
+    """Return operations by (part, kind) for one image."""
+    totals = Counter()
+
+    def watch(part, module):
+        def hook(_module, inputs, output):
+            if isinstance(module, nn.Conv2d):
+                totals[part, "conv"] += output.numel() * module.weight[0].numel()
+                totals[part, "bias"] += output.numel() if module.bias is not None else 0
+            elif isinstance(module, nn.BatchNorm2d):
+                totals[part, "bn"] += 2 * inputs[0].numel()
+            elif isinstance(module, nn.ReLU):
+                totals[part, "act"] += output.numel()
+            elif isinstance(module, nn.MaxPool2d):
+                totals[part, "pool"] += inputs[0].numel()
+
+        return hook
+
+    hooks = [
+        module.register_forward_hook(watch(part, module))
+        for part, child in network.named_children()
+        for module in child.modules()
+    ]
+    with torch.device("meta"):
+        network(torch.empty(1, 3, *size))
+    for hook in hooks:
+        hook.remove()
+    return totals
+
+
+def giga(totals, part=None, kind=None):
+    chosen = [count for (p, k), count in totals.items() if part in (None, p) and kind in (None, k)]
+    return round(sum(chosen) / 1e9, 4)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "kinds", "parts", "total"),
+    [
+        (ssd(MOBILENET, "depthwise"), (2.0923, 0.0006, 0.0831, 0.0358, 0), (1.5605, 0.4598, 0.1913), 2.2117),
+        (ssd(REGNET, "grouped"), (5.5471, 0.0006, 0.0677, 0.0290, 0), (4.2532, 0.8226, 0.5687), 5.6445),
+        (ssd(RESNET), (26.9278, 0.0006, 0.1217, 0.0502, 0.0042), (21.5237, 4.1655, 1.4153), 27.1045),
+    ],
+    ids=["mobilenet_v2", "regnetx_800mf", "resnet50"],
+)
+def test_ssd_with_fpn(cfg, kinds, parts, total):
+    totals = counted(network_of(cfg))
+    assert tuple(giga(totals, kind=kind) for kind in ("conv", "bias", "bn", "act", "pool")) == kinds
+    assert tuple(giga(totals, part) for part in ("backbone", "neck", "head")) == parts
+    assert giga(totals) == total
+
+
+@pytest.mark.parametrize(("num_classes", "conv", "total"), [(20, 90.2079, 90.3867), (80, 98.6289, 98.8092)])
+def test_ssd512_with_vgg16(num_classes, conv, total):
+    """The published count leaves out the ReLUs of the further levels, which were functions there and not seen."""
+    totals = counted(network_of(vgg(num_classes)))
+    unseen = totals.pop(("neck", "act"))
+    assert (
+        unseen
+        == sum(
+            side**2 * channels
+            for side, channels in [(32, 256), (16, 512), (16, 128), (8, 256), (8, 128), (4, 256), (4, 128), (2, 256)]
+        )
+        + 4 * 128
+        + 256
+    )
+    assert (giga(totals, kind="conv"), giga(totals, kind="bn"), giga(totals, kind="act")) == (conv, 0, 0.0729)
+    assert giga(totals, kind="pool") == 0.0320
+    assert giga(totals) == total
+    if num_classes == 20:
+        assert giga(totals, kind="bias") == 0.0739
+        assert round(giga(totals, "backbone") + giga(totals, "neck"), 3) == 86.877
+        assert round(giga(totals, "head"), 3) == 3.509
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "size", "total"),
+    [(20, (384, 768), 61.2357), (80, (384, 768), 68.8757), (80, (768, 1536), 275.503), (80, (800, 1280), 239.3165)],
+)
+def test_retinanet(num_classes, size, total):
+    totals = counted(network_of(retinanet(num_classes)), size)
+    assert giga(totals) == pytest.approx(total, abs=0.0005 if total == 275.503 else 0)  # published with three decimals
+    if (num_classes, size) == (20, (384, 768)):
+        kinds = tuple(giga(totals, kind=kind) for kind in ("conv", "bias", "bn", "act", "pool"))
+        assert kinds == (61.0143, 0.0170, 0.1306, 0.0690, 0.0047)
+
+
+def test_further_levels_from_the_input():
+    """As later trainings on COCO have it: 80 classes."""
+    on_input = counted(network_of(ssd(RESNET, num_classes=80, add_extra_convs="on_input")))
+    assert round(giga(on_input), 2) == 30.77
+    on_input = counted(network_of(ssd(REGNET, "grouped", num_classes=80, add_extra_convs="on_input")))
+    assert round(giga(on_input), 2) == 6.03
+
+
+@pytest.mark.parametrize(
+    ("cfg", "convolutions", "millions"),
+    [
+        (ssd(MOBILENET, "depthwise"), (51, 15, 24), 2.58),
+        (ssd(REGNET, "grouped"), (53, 15, 24), 8.14),
+        (ssd(RESNET), (53, 9, 12), 29.81),
+        (vgg(20), (15, 10, 14), 27.19),
+    ],
+    ids=["mobilenet_v2", "regnetx_800mf", "resnet50", "vgg16"],
+)
+def test_convolutions_and_parameters(cfg, convolutions, millions):
+    network = network_of(cfg)
+    counts = [
+        sum(isinstance(module, nn.Conv2d) for module in part.modules())
+        for part in (network.backbone, network.neck, network.head)
+    ]
+    assert tuple(counts) == convolutions
+    assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize(("cfg", "anchors"), [(ssd(MOBILENET, "depthwise"), 24560), (vgg(20), 24564)])
+def test_every_anchor_has_its_answer(cfg, anchors):
+    detector_cfg = cfg["head"]["anchor_generator"]
+    generator = OBJECT_REGISTRY.build(detector_cfg)
+    with torch.device("meta"):
+        outputs = network_of(cfg)(torch.empty(1, 3, 512, 512))
+    maps = {stride: outputs[f"bbox_regression_s{stride}"] for stride in generator.strides}
+    assert sum(x.numel() for x in maps.values()) == 4 * anchors
+    sizes = [tuple(x.shape[2:]) for x in maps.values()]
+    assert len(generator.anchors(sizes)) == anchors
+    assert sum(outputs[f"cls_logits_s{stride}"].numel() for stride in generator.strides) == 21 * anchors
