@@ -3,5 +3,6 @@
 from hatlite.metrics.coco_map import COCODetectionMetric
 from hatlite.metrics.group import MetricGroup
 from hatlite.metrics.loss_show import LossShow
+from hatlite.metrics.voc_map import VOCMApMetric
 
-__all__ = ["COCODetectionMetric", "LossShow", "MetricGroup"]
+__all__ = ["COCODetectionMetric", "LossShow", "MetricGroup", "VOCMApMetric"]

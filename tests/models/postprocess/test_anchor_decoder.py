@@ -12,6 +12,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 from hatlite.errors import BuildError
 from hatlite.models.anchors import AnchorGenerator, CellAnchors, DeltaXYWHCoder, SSDAnchorGenerator
 from hatlite.models.postprocess.anchor_decoder import RetinaDecoder, SSDDecoder
+from hatlite.registry import OBJECT_REGISTRY
 
 ANCHORS = CellAnchors((8, 16), [[(8, 8)], [(16, 16), (16, 8)]])
 IDENTITY = torch.eye(3, dtype=torch.float64)
@@ -116,25 +117,46 @@ def of_torchvision(scores, deltas, anchors, size, decoder):
     return boxes[kept], score[kept], label[kept]
 
 
+def ssd_of_torchvision(outputs, generator, classes, size, decoder):
+    """The whole way from outputs to objects, with torchvision's default boxes."""
+    scales = [bound / size for bound in (*generator.min_sizes, generator.max_sizes[-1])]
+    ratios = [[2] if anchors == 4 else [2, 3] for anchors in generator.num_anchors]
+    default_boxes = DefaultBoxGenerator(ratios, scales=scales, steps=list(generator.strides), clip=False)
+    maps = [outputs[f"cls_logits_s{stride}"] for stride in generator.strides]
+    anchors = default_boxes(ImageList(torch.zeros(1, 3, size, size), [(size, size)]), maps)[0]
+    scores = in_rows(outputs, "cls_logits", generator.strides, classes + 1).softmax(dim=1)[:, :classes]
+    deltas = in_rows(outputs, "bbox_regression", generator.strides, 4)
+    return of_torchvision(scores, deltas, anchors, size, decoder)
+
+
+def assert_same(found, expected):
+    boxes, scores, labels = expected
+    assert torch.equal(found.labels, labels)
+    torch.testing.assert_close(found.scores, scores)
+    torch.testing.assert_close(found.boxes, boxes, rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_torchvision_detects_the_same_with_ssd(seed):
     generator, classes = SSDAnchorGenerator(128), 4
     outputs = drawn_outputs(generator, classes + 1, 128, seed)
     decoder = decoder_of(generator=generator, classes=classes, score_thr=0.3)
     found = decoder(outputs, batch_of(128))[0]
-    scales = [size / 128 for size in (*generator.min_sizes, generator.max_sizes[-1])]
-    default_boxes = DefaultBoxGenerator(
-        [[2], *[[2, 3]] * 4, [2]], scales=scales, steps=list(generator.strides), clip=False
-    )
-    maps = [outputs[f"cls_logits_s{stride}"] for stride in generator.strides]
-    anchors = default_boxes(ImageList(torch.zeros(1, 3, 128, 128), [(128, 128)]), maps)[0]
-    scores = in_rows(outputs, "cls_logits", generator.strides, classes + 1).softmax(dim=1)[:, :classes]
-    deltas = in_rows(outputs, "bbox_regression", generator.strides, 4)
-    boxes, score, label = of_torchvision(scores, deltas, anchors, 128, decoder)
     assert len(found) == 200
-    assert torch.equal(found.labels, label)
-    torch.testing.assert_close(found.scores, score)
-    torch.testing.assert_close(found.boxes, boxes, rtol=0, atol=1e-3)
+    assert_same(found, ssd_of_torchvision(outputs, generator, classes, 128, decoder))
+
+
+def test_torchvision_detects_the_same_with_the_weights_of_a_detector(small_ssd):
+    torch.manual_seed(0)
+    detector = OBJECT_REGISTRY.build(small_ssd()).eval()
+    for branch in (*detector.network.head.cls_logits, *detector.network.head.bbox_regression):
+        torch.nn.init.normal_(branch.conv.weight, std=0.3)
+    batch = batch_of(64) | {"img": torch.randn(1, 3, 64, 64)}
+    with torch.no_grad():
+        found, outputs = detector(batch)[0], detector.network(batch["img"])
+    assert len(found) > 20
+    generator = detector.network.head.anchor_generator
+    assert_same(found, ssd_of_torchvision(outputs, generator, 3, 64, detector.post_process))
 
 
 def test_torchvision_detects_the_same_with_retinanet():
@@ -144,7 +166,4 @@ def test_torchvision_detects_the_same_with_retinanet():
     found = decoder(outputs, batch_of(128))[0]
     scores = in_rows(outputs, "cls_logits", generator.strides, classes).sigmoid()
     deltas = in_rows(outputs, "bbox_regression", generator.strides, 4)
-    boxes, score, label = of_torchvision(scores, deltas, generator.anchors([(8, 8), (4, 4)]), 128, decoder)
-    assert torch.equal(found.labels, label)
-    torch.testing.assert_close(found.scores, score)
-    torch.testing.assert_close(found.boxes, boxes, rtol=0, atol=1e-3)
+    assert_same(found, of_torchvision(scores, deltas, generator.anchors([(8, 8), (4, 4)]), 128, decoder))
