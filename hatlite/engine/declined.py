@@ -4,7 +4,6 @@ from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["DECLINED"]
 
-_VOC = "COCODetectionMetric measures every data set, Pascal VOC too; its AP50 comes closest to this one."
 _CLASSES = "labels are class indices of boxes, which the losses read as they are; leave it out."
 
 DECLINED = {
@@ -28,8 +27,6 @@ DECLINED = {
         "torchvision's transforms move no boxes and draw from another generator; register a callable"
         " transform(sample, rng) in a module that custom_imports names."
     ),
-    "VOC07MApMetric": _VOC,
-    "VOCMApMetric": _VOC,
     "collect_loss_by_index": "a detector's losses have names and no places; write collect_loss_by_regex.",
     "data_parallel_trainer": "write distributed_data_parallel_trainer, which has a process for every device.",
 }

@@ -3,6 +3,6 @@
 from hatlite.metrics.coco_map import COCODetectionMetric
 from hatlite.metrics.group import MetricGroup
 from hatlite.metrics.loss_show import LossShow
-from hatlite.metrics.voc_map import VOCMApMetric
+from hatlite.metrics.voc_map import VOC07MApMetric, VOCMApMetric
 
-__all__ = ["COCODetectionMetric", "LossShow", "MetricGroup", "VOCMApMetric"]
+__all__ = ["COCODetectionMetric", "LossShow", "MetricGroup", "VOC07MApMetric", "VOCMApMetric"]

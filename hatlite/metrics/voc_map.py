@@ -17,11 +17,11 @@ from hatlite.metrics.detection_metric import Annotated, DetectionMetric
 from hatlite.registry import OBJECT_REGISTRY
 from hatlite.structures import Detections
 
-__all__ = ["ClassResult", "VOCMApMetric", "average_precision"]
+__all__ = ["ClassResult", "VOC07MApMetric", "VOCMApMetric", "average_precision", "table"]
 
 logger = get_logger(__name__)
 
-AP_MODES = ("11points", "area")
+AP_MODES = ("area", "11points")
 COLUMNS = ("class", "gts", "dets", "recall", "AP")
 
 
@@ -64,7 +64,8 @@ class VOCMApMetric(DetectionMetric):
         ann_file: COCO annotations.
         dataset: Or: a data set with ``annotations()``. With neither, :meth:`bind` must be called before :meth:`update`.
         iou_threshold: 0…1.
-        mode: ``11points`` is VOC 2007's mean over the recalls 0, 0.1 … 1, ``area`` the area below the curve since 2010.
+        mode: ``area`` is the area below the curve, as VOC measures since 2010, ``11points`` the mean over the recalls
+            0, 0.1 … 1 of VOC 2007.
         legacy_widths: Count the sides of a box as ``x2 − x1 + 1``. VOC's own edges are pixels, both of which belong to
             the box; here edges lie between pixels, so that ``x2 − x1`` already is VOC's width. True measures as tools
             do that add the pixel to such edges too.
@@ -81,7 +82,7 @@ class VOCMApMetric(DetectionMetric):
         dataset: Annotated | None = None,
         *,
         iou_threshold: float = 0.5,
-        mode: str = "11points",
+        mode: str = "area",
         legacy_widths: bool = False,
     ) -> None:
         if mode not in AP_MODES:
@@ -168,6 +169,29 @@ class VOCMApMetric(DetectionMetric):
             yield _Found(scores, iou.max(axis=1), starts[img_id] + iou.argmax(axis=1))
 
 
+@OBJECT_REGISTRY.register
+class VOC07MApMetric(VOCMApMetric):
+    """:class:`VOCMApMetric` with the 11 points of VOC 2007.
+
+    Args:
+        ann_file: COCO annotations.
+        dataset: Or: a data set with ``annotations()``. With neither, :meth:`bind` must be called before :meth:`update`.
+        iou_threshold: 0…1.
+        legacy_widths: Count the sides of a box as ``x2 − x1 + 1``, as :class:`VOCMApMetric` says.
+    """
+
+    def __init__(
+        self,
+        ann_file: str | Path | None = None,
+        dataset: Annotated | None = None,
+        *,
+        iou_threshold: float = 0.5,
+        legacy_widths: bool = False,
+    ) -> None:
+        options: dict[str, Any] = {"iou_threshold": iou_threshold, "legacy_widths": legacy_widths}
+        super().__init__(ann_file, dataset, mode="11points", **options)
+
+
 def _judge(
     overlapping: NDArray[np.bool_], best: NDArray[np.int64], passed_over: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -196,14 +220,14 @@ def _iou(boxes: NDArray[np.float64], others: NDArray[np.float64], pixel: float) 
     return shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, np.finfo(float).tiny)
 
 
-def average_precision(recall: NDArray[np.float64], precision: NDArray[np.float64], mode: str = "11points") -> float:
+def average_precision(recall: NDArray[np.float64], precision: NDArray[np.float64], mode: str = "area") -> float:
     """Return the average precision, 0…1, of a curve.
 
     Args:
         recall: (D,), ascending, after each detection.
         precision: (D,), at the same places.
-        mode: ``11points``: the mean of the highest precision from each of the recalls 0, 0.1 … 1 on. ``area``: the area
-            below the curve, in which each precision is the highest from there on.
+        mode: ``area``: the area below the curve, in which each precision is the highest from there on. ``11points``:
+            the mean of the highest precision from each of the recalls 0, 0.1 … 1 on.
     """
     # The largest precision from each place on; beyond the last recall it is 0.
     highest = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)

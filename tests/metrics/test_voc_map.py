@@ -114,7 +114,7 @@ def test_average_precision_of_curves():
     assert average_precision(np.array([]), np.array([])) == 0.0
     recall, precision = np.array([0.1, 0.2, 0.3]), np.array([1.0, 0.5, 2 / 3])
     assert average_precision(recall, precision, "area") == pytest.approx(0.1 + 0.2 * 2 / 3)
-    assert average_precision(recall, precision) == pytest.approx((2 * 1 + 2 * 2 / 3) / 11)
+    assert average_precision(recall, precision, "11points") == pytest.approx((2 * 1 + 2 * 2 / 3) / 11)
 
 
 def literal(objects, detections, mode, pixel=0.0):
@@ -199,15 +199,16 @@ def test_pycocotools_agrees_where_the_definitions_do():
     assert evaluate(truth, *per_image, mode="area")["mAP"] == pytest.approx(metric.compute()["AP50"], abs=0.01)
 
 
-def test_it_is_built_and_bound_like_any_metric():
-    metric = OBJECT_REGISTRY.build({"type": "VOCMApMetric", "mode": "area"})
-    metric.bind(Truth(annotation(1, A)))
+@pytest.mark.parametrize(("kind", "ap"), [("VOCMApMetric", 0.5), ("VOC07MApMetric", 6 / 11)])
+def test_it_is_built_and_bound_like_any_metric(kind, ap):
+    metric = OBJECT_REGISTRY.build({"type": kind, "iou_threshold": 0.6})
+    metric.bind(Truth(annotation(1, A), annotation(1, B)))
     metric.update({"img_id": [1]}, [found((A, 0.9, 0))])
-    assert metric.compute()["mAP"] == 1.0
+    assert metric.compute()["mAP"] == ap
 
 
 def test_refuses_what_it_cannot_measure():
-    with pytest.raises(BuildError, match="mode is '12points'; expected one of 11points, area"):
+    with pytest.raises(BuildError, match="mode is '12points'; expected one of area, 11points"):
         VOCMApMetric(mode="12points")
     with pytest.raises(BuildError, match="iou_threshold is 0; expected a number above 0 and up to 1"):
         VOCMApMetric(iou_threshold=0)
