@@ -3,41 +3,39 @@
 By the rule of mmcv (hatlite/analysis/calops.py).
 """
 
+import functools
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 import hatlite.models  # noqa: F401 registers what the configs here name
+from hatlite import config
 from hatlite.analysis.calops import count
 from hatlite.registry import OBJECT_REGISTRY
 
-
-def ssd(backbone, conv_type="plain", num_classes=20, **neck):
-    return {
-        "type": "SSD",
-        "backbone": backbone,
-        "neck": {"type": "FPN", "conv_type": conv_type, **neck},
-        "head": {
-            "type": "SSDHead",
-            "num_classes": num_classes,
-            "conv_type": conv_type,
-            "anchor_generator": {"type": "SSDAnchorGenerator", "input_size": 512},
-        },
-    }
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs" / "detection" / "ssd"
+MOBILENET, REGNET, RESNET, VGG = (
+    "ssd_mobilenetv2_fpn_512_voc",
+    "ssd_regnetx800mf_fpn_512_voc",
+    "ssd_resnet50_fpn_512_voc",
+    "ssd512_vgg16_voc",
+)
+KINDS = ("convolution", "bias", "batch norm", "activation", "pooling")
 
 
-def vgg(num_classes):
-    anchors = {
-        "type": "SSDAnchorGenerator",
-        "input_size": 512,
-        "strides": [8, 16, 32, 64, 128, 256, 512],
-        "ratios": [[2], [2, 3], [2, 3], [2, 3], [2, 3], [2], [2]],
-        "basesize_ratio_range": (0.15, 0.9),
-    }
-    head = {"type": "SSDHead", "num_classes": num_classes, "anchor_generator": anchors}
-    return {"type": "SSD", "backbone": {"type": "SSDVGG"}, "neck": {"type": "SSDNeck"}, "head": head}
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@functools.cache
+def shipped(name, *overrides):
+    """Return the network of a config, without values."""
+    return network_of(config.load(CONFIGS / f"{name}.py", list(overrides))["model"])
 
 
 def retinanet(num_classes):
@@ -47,10 +45,6 @@ def retinanet(num_classes):
         "neck": {"type": "FPN", "out_strides": [8, 16, 32, 64, 128], "norm": False, "add_extra_convs": "on_input"},
         "head": {"type": "RetinaHead", "num_classes": num_classes, "anchor_generator": {"type": "AnchorGenerator"}},
     }
-
-
-KINDS = ("convolution", "bias", "batch norm", "activation", "pooling")
-MOBILENET, REGNET, RESNET = {"type": "MobileNetV2"}, {"type": "RegNet"}, {"type": "ResNet", "depth": 50}
 
 
 def network_of(cfg):
@@ -71,16 +65,15 @@ def giga(totals, part=None, kind=None):
 
 
 @pytest.mark.parametrize(
-    ("cfg", "kinds", "parts", "total"),
+    ("name", "kinds", "parts", "total"),
     [
-        (ssd(MOBILENET, "depthwise"), (2.0923, 0.0006, 0.0831, 0.0358, 0), (1.5605, 0.4598, 0.1913), 2.2117),
-        (ssd(REGNET, "grouped"), (5.5471, 0.0006, 0.0677, 0.0290, 0), (4.2532, 0.8226, 0.5687), 5.6445),
-        (ssd(RESNET), (26.9278, 0.0006, 0.1217, 0.0502, 0.0042), (21.5237, 4.1655, 1.4153), 27.1045),
+        (MOBILENET, (2.0923, 0.0006, 0.0831, 0.0358, 0), (1.5605, 0.4598, 0.1913), 2.2117),
+        (REGNET, (5.5471, 0.0006, 0.0677, 0.0290, 0), (4.2532, 0.8226, 0.5687), 5.6445),
+        (RESNET, (26.9278, 0.0006, 0.1217, 0.0502, 0.0042), (21.5237, 4.1655, 1.4153), 27.1045),
     ],
-    ids=["mobilenet_v2", "regnetx_800mf", "resnet50"],
 )
-def test_ssd_with_fpn(cfg, kinds, parts, total):
-    totals = counted(network_of(cfg))
+def test_ssd_with_fpn(name, kinds, parts, total):
+    totals = counted(shipped(name))
     assert tuple(giga(totals, kind=kind) for kind in KINDS) == kinds
     assert tuple(giga(totals, part) for part in ("backbone", "neck", "head")) == parts
     assert giga(totals) == total
@@ -89,7 +82,7 @@ def test_ssd_with_fpn(cfg, kinds, parts, total):
 @pytest.mark.parametrize(("num_classes", "conv", "total"), [(20, 90.2079, 90.3867), (80, 98.6289, 98.8092)])
 def test_ssd512_with_vgg16(num_classes, conv, total):
     """The published count leaves out the ReLUs of the further levels, which were functions there and not seen."""
-    totals = counted(network_of(vgg(num_classes)))
+    totals = counted(shipped(VGG, f"model.head.num_classes={num_classes}"))
     maps = [(256, 32), (512, 16), (128, 16), (256, 8), (128, 8), (256, 4), (128, 4), (256, 2), (128, 2), (256, 1)]
     assert totals.pop(("neck", "activation")) == sum(channels * side**2 for channels, side in maps)
     assert giga(totals, kind="convolution") == conv
@@ -117,24 +110,22 @@ def test_retinanet(num_classes, size, total):
 
 def test_further_levels_from_the_input():
     """As later trainings on COCO have it: 80 classes."""
-    on_input = counted(network_of(ssd(RESNET, num_classes=80, add_extra_convs="on_input")))
-    assert round(giga(on_input), 2) == 30.77
-    on_input = counted(network_of(ssd(REGNET, "grouped", num_classes=80, add_extra_convs="on_input")))
-    assert round(giga(on_input), 2) == 6.03
+    changes = ("model.head.num_classes=80", "model.neck.add_extra_convs=on_input")
+    assert round(giga(counted(shipped(RESNET, *changes))), 2) == 30.77
+    assert round(giga(counted(shipped(REGNET, *changes))), 2) == 6.03
 
 
 @pytest.mark.parametrize(
-    ("cfg", "convolutions", "millions"),
+    ("name", "convolutions", "millions"),
     [
-        (ssd(MOBILENET, "depthwise"), (51, 15, 24), 2.58),
-        (ssd(REGNET, "grouped"), (53, 15, 24), 8.14),
-        (ssd(RESNET), (53, 9, 12), 29.81),
-        (vgg(20), (15, 10, 14), 27.19),
+        (MOBILENET, (51, 15, 24), 2.58),
+        (REGNET, (53, 15, 24), 8.14),
+        (RESNET, (53, 9, 12), 29.81),
+        (VGG, (15, 10, 14), 27.19),
     ],
-    ids=["mobilenet_v2", "regnetx_800mf", "resnet50", "vgg16"],
 )
-def test_convolutions_and_parameters(cfg, convolutions, millions):
-    network = network_of(cfg)
+def test_convolutions_and_parameters(name, convolutions, millions):
+    network = shipped(name)
     counts = [
         sum(isinstance(module, nn.Conv2d) for module in part.modules())
         for part in (network.backbone, network.neck, network.head)
@@ -143,14 +134,12 @@ def test_convolutions_and_parameters(cfg, convolutions, millions):
     assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 2) == millions
 
 
-@pytest.mark.parametrize(("cfg", "anchors"), [(ssd(MOBILENET, "depthwise"), 24560), (vgg(20), 24564)])
-def test_every_anchor_has_its_answer(cfg, anchors):
-    detector_cfg = cfg["head"]["anchor_generator"]
-    generator = OBJECT_REGISTRY.build(detector_cfg)
-    with torch.device("meta"):
-        outputs = network_of(cfg)(torch.empty(1, 3, 512, 512))
-    maps = {stride: outputs[f"bbox_regression_s{stride}"] for stride in generator.strides}
+@pytest.mark.parametrize(("name", "anchors"), [(MOBILENET, 24560), (REGNET, 24560), (RESNET, 24560), (VGG, 24564)])
+def test_every_anchor_has_its_answer(name, anchors):
+    network = shipped(name)
+    outputs = network(torch.empty(1, 3, 512, 512, device="meta"))
+    maps = {stride: outputs[f"bbox_regression_s{stride}"] for stride in network.head.out_strides}
     assert sum(x.numel() for x in maps.values()) == 4 * anchors
     sizes = [tuple(x.shape[2:]) for x in maps.values()]
-    assert len(generator.anchors(sizes)) == anchors
-    assert sum(outputs[f"cls_logits_s{stride}"].numel() for stride in generator.strides) == 21 * anchors
+    assert len(network.head.anchor_generator.anchors(sizes)) == anchors
+    assert sum(outputs[f"cls_logits_s{stride}"].numel() for stride in maps) == 21 * anchors
