@@ -15,6 +15,8 @@ import copy
 
 import ssd_mobilenetv2_fpn_512_voc as base
 
+from configs.detection.fcos.fcos_efficientnetb0_bccd import calibrator, trainer
+
 task_name = "ssd_mobilenetv2_fpn_shapes"
 ckpt_dir = f"./tmp_models/{task_name}"
 data_path = "./tmp_data/shapes"
@@ -25,8 +27,8 @@ batch_size = 16
 num_workers = 2
 num_epochs = 5
 qat_epochs = 1
-lr = 2e-2
-qat_lr = 1e-3
+lr = 6e-3
+qat_lr = 3e-4
 stage_checkpoint = "last"
 seed = 0
 march = "bayes-sim"
@@ -59,14 +61,7 @@ val_data_loader = base.loader(
     batch_size=batch_size,
 )
 
-metric = dict(type="COCODetectionMetric")
 qconfig = base.qconfig
-float_trainer = base.trainer(
-    model, data_loader, val_data_loader, lr=lr, num_epochs=num_epochs, warmup_steps=100, metric=metric
-)
-calibration_trainer = base.calibrator(model, val_data_loader, num_steps=20, metric=metric)
-qat_trainer = base.trainer(
-    model, data_loader, val_data_loader, lr=qat_lr, num_epochs=qat_epochs, warmup_steps=10, metric=metric
-)
-for part in (float_trainer, qat_trainer):
-    part["batch_processor"]["grad_accumulation_step"] = 1
+float_trainer = trainer(model, data_loader, val_data_loader, lr=lr, num_epochs=num_epochs, warmup_epochs=1)
+calibration_trainer = calibrator(model, val_data_loader, num_steps=20)
+qat_trainer = trainer(model, data_loader, val_data_loader, lr=qat_lr, num_epochs=qat_epochs, ema_ramp=50.0)

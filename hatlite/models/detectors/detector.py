@@ -104,8 +104,7 @@ class Detector(Quantizable, nn.Module, ABC):
         Raises:
             DataError: The network cannot take an image of this size.
         """
-        height, width = batch["img"].shape[-2:]
-        self.check_size(height, width)
+        self.check_size(*batch["img"].shape[-2:])
         # Under autocast the network computes in half precision; boxes and losses need more bits.
         outputs = {name: value.float() for name, value in self.network(batch["img"]).items()}
         return self.compute_losses(outputs, batch) if self.training else self.detect(outputs, batch)
@@ -132,7 +131,9 @@ class Detector(Quantizable, nn.Module, ABC):
 
         Raises:
             BuildError: The detector was built without targets.
+            DataError: The network cannot take an image of this size.
         """
+        self.check_size(*batch["img"].shape[-2:])  # whoever evaluates calls the network without `forward`
         if self.targets is None:
             needed = ", ".join(self._loss_parts)
             raise BuildError(f"{self._kind}: losses need targets and {needed} in the model; they were left out.")
@@ -160,9 +161,15 @@ class Detector(Quantizable, nn.Module, ABC):
     def detect(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> list[Detections]:
         """Return the objects of every image from the `outputs` of ``network``.
 
+        Args:
+            outputs: Of ``network``.
+            batch: ``img`` (N, 3, H, W), and what post_process needs.
+
         Raises:
             BuildError: The detector was built without post_process.
+            DataError: The network cannot take an image of this size.
         """
+        self.check_size(*batch["img"].shape[-2:])
         if self.post_process is None:
             raise BuildError(f"{self._kind}: detection needs {self.decoder_example} in the model; it was left out.")
         return self.post_process(outputs, batch)

@@ -72,6 +72,12 @@ def test_anchors_of_one_size_take_no_other(small_ssd, small_retinanet, batch_of)
     )
     with pytest.raises(DataError, match=text):
         build(small_ssd())(batch_of([[]], [[]], size=96))
+    detector, batch = build(small_ssd()), batch_of([[]], [[]], size=96)
+    outputs = detector.network(batch["img"])  # it would take them, as evaluation does
+    with pytest.raises(DataError, match="the anchors are made for 64×64"):
+        detector.detect(outputs, batch)
+    with pytest.raises(DataError, match="the anchors are made for 64×64"):
+        detector.compute_losses(outputs, batch)
     assert len(build(small_retinanet()).eval()(batch_of([[]], [[]], size=96))) == 1
     with pytest.raises(DataError, match="RetinaNet: img is 80×80 .* must be multiples of 32"):
         build(small_retinanet())(batch_of([[]], [[]], size=80))
