@@ -9,6 +9,10 @@ python tools/train.py --stage float --config configs/detection/ssd/ssd_mobilenet
 python tools/train.py --stage calibration --config configs/detection/ssd/ssd_mobilenetv2_fpn_shapes.py
 python tools/train.py --stage qat --config configs/detection/ssd/ssd_mobilenetv2_fpn_shapes.py
 python tools/train.py --stage int_infer --config configs/detection/ssd/ssd_mobilenetv2_fpn_shapes.py
+
+Not measured as it stands. With --opts num_epochs=3, 375 steps, on 2026-11-21 on 2 cores of an AMD EPYC (AVX512-VNNI)
+that much other work shared, torch 2.15: mAP 0.1050 float (509 s), 0.1047 calibration (24 s), 0.1123 qat (167 s), 0.1123
+int_infer (21 s); AP50 0.2354, 0.2343, 0.2428, 0.2428. That is a check that all stages run, not a tuned recipe.
 """
 
 import copy
