@@ -16,17 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hatlite.errors import ProgramError
+from hatlite.march import get_march
 from hatlite.ops.integer.certificate import thresholds
-from hatlite.ops.integer.engine_rules import CONV_RULES
-from hatlite.ops.integer.snap import snap
+from hatlite.ops.integer.families import family_of
 from hatlite.program import Conv2d, IntProgram, Port, Requantize, TensorType, Weight
 from hatlite.program.samples import random_inputs, random_program
 
 __all__ = ["EngineCheck", "check_engine", "threshold_program"]
 
 CHANNELS, TAPS = 8, 24
-RANDOM_PROGRAMS = 6
 CLAMPS = {"int8": (-128, 127), "uint8": (0, 255)}
+SMALL_SHIFTS = (0, 1, 2, 9)
+"""Of a march that only shifts: most accumulators are ties at 1, and 0 rounds nothing."""
+ASKED = {"bayes-sim": 6, "tidl": 4}
+"""A march of each arithmetic family, and how many random programs are asked of it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ class EngineCheck:
         return f"{self.engine}: {verdict}; {self.compared:,} integers compared with the reference"
 
 
-def threshold_program(dtype: str, seed: int = 0) -> tuple[IntProgram, NDArray[np.int8]]:
+def threshold_program(
+    dtype: str, seed: int = 0, march: str = "bayes-sim", shift: int | None = None
+) -> tuple[IntProgram, NDArray[np.int8]]:
     """Return a pointwise convolution and the (1, L, 1, TAPS) image that puts it on all thresholds of its channels.
 
     All weights but one are 127, the last is 1, so that pixels can make any accumulator.
@@ -65,22 +70,25 @@ def threshold_program(dtype: str, seed: int = 0) -> tuple[IntProgram, NDArray[np
     Args:
         dtype: ``int8`` or ``uint8``, the type of the result.
         seed: Of the scales and biases.
+        march: Whose arithmetic it has.
+        shift: Of all channels, on a march that only shifts; None draws what channels have.
     """
     rng = np.random.default_rng(seed)
-    clamp = CLAMPS[dtype]
-    ideal = 2.0 ** rng.uniform(-10, -7, CHANNELS)
+    clamp, arithmetic = CLAMPS[dtype], get_march(march).arithmetic
+    family = family_of(arithmetic)
+    ideal = 2.0 ** (rng.uniform(-10, -7, CHANNELS) if shift is None else np.full(CHANNELS, -shift))
     bias = np.rint(rng.normal(size=CHANNELS) * 20 / ideal)
-    found = snap(ideal, 1.0, 1.0, clamp, CONV_RULES, bias=bias * ideal)
+    found = family.snap(ideal, 1.0, 1.0, clamp, family.conv_rules, bias=bias * ideal)
     bias = np.rint(bias * ideal / found.weight_scale).astype(np.int64)
     steps = thresholds(found.multiplier, found.shift, clamp) - bias[:, None]
     image = _pixels(np.concatenate([steps.ravel(), steps.ravel() - 1]))
     values = np.full((CHANNELS, 1, 1, TAPS), 127)
     values[..., -1] = 1
-    rule = Requantize(found.multiplier, found.shift, *clamp)
+    rule = Requantize(found.multiplier, found.shift, *clamp, bias_bits=arithmetic.bias_bits)
     op = Conv2d(name="thresholds", inputs=("x",), output="y", weight=Weight(values), bias=bias, requantize=rule)
     types = {"x": TensorType(image.shape[1:], "int8", 1.0), "y": TensorType((*image.shape[1:3], CHANNELS), dtype, 1.0)}
     ports = (Port("img", "x", "int8", 1.0),), (Port("out", "y", dtype, 1.0),)
-    return IntProgram("thresholds", "bayes-sim", *ports, (op,), types), image
+    return IntProgram("thresholds", march, *ports, (op,), types), image
 
 
 def _pixels(wanted: NDArray[np.int64]) -> NDArray[np.int8]:
@@ -121,7 +129,11 @@ def check_engine(engine: str, module: str) -> EngineCheck:
 
 
 def _questions() -> list[tuple[IntProgram, dict[str, Any]]]:
-    drawn = [random_program(seed) for seed in range(RANDOM_PROGRAMS)]
-    asked = [(program, random_inputs(program, seed, batch=2)) for seed, program in enumerate(drawn)]
-    named = [*((program, {"img": image}) for program, image in map(threshold_program, CLAMPS)), *asked]
-    return [(program, {port.value: inputs[port.name] for port in program.inputs}) for program, inputs in named]
+    asked: list[tuple[IntProgram, dict[str, Any]]] = []
+    for dtype in CLAMPS:
+        steps = [threshold_program(dtype), *(threshold_program(dtype, 0, "tidl", shift) for shift in SMALL_SHIFTS)]
+        asked += [(program, {"img": image}) for program, image in steps]
+    for march, count in ASKED.items():
+        drawn = [random_program(seed, march=march) for seed in range(count)]
+        asked += [(program, random_inputs(program, seed, batch=2)) for seed, program in enumerate(drawn)]
+    return [(program, {port.value: inputs[port.name] for port in program.inputs}) for program, inputs in asked]

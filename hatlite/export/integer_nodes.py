@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from hatlite.export.onnx_graph import OnnxGraph
 from hatlite.export.proof import Convolution
 from hatlite.ops.integer.engine_rules import zero_point
+from hatlite.ops.integer.fixed_point import half_of
 from hatlite.program import Requantize
 from hatlite.qparams import int_range, int_type
 
@@ -64,7 +65,7 @@ def requantize(graph: OnnxGraph, terms: Sequence[Term], rule: Requantize, dtype:
         dtype: Of the result in the program.
     """
     shift = _column(rule.shift)
-    constant = (np.int64(1) << (shift - 1)) - (np.int64(rule.quant_min) << shift)
+    constant = half_of(shift) - (np.int64(rule.quant_min) << shift)
     peak = np.abs(constant)
     for term in terms:
         constant = constant - _column(term.multiplier) * term.zero

@@ -66,7 +66,7 @@ def _requantize(site: Site, multiplier: torch.Tensor, shift: torch.Tensor, march
         rounding=march.arithmetic.rounding,
         quant_min=site.quant_min,
         quant_max=site.quant_max,
-        bias_bits=march.arithmetic.bias_bits,
+        bias_bits=march.arithmetic.bias_bits_behind(site.inputs[0].dtype),
     )
 
 

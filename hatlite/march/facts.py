@@ -10,8 +10,11 @@ from hatlite.qparams import INT_TYPES
 
 __all__ = ["Arithmetic", "March", "OpLimits"]
 
-FAMILIES = ("multiplier_shift",)  # "shift_only" (power-of-two scales, multiplier 1) joins with its first march
+FAMILIES = ("multiplier_shift", "shift_only")
 ROUNDINGS = ("half_up",)
+WEIGHT_ROUNDINGS = ("half_even", "half_away")
+WEIGHT_SCALES = ("channel", "tensor", "depthwise")
+SCALE_GRIDS = ("float32", "pow2")
 
 
 @dataclass(frozen=True)
@@ -20,16 +23,25 @@ class Arithmetic:
 
     Attributes:
         family: ``multiplier_shift``: any positive scale, requantised by an odd multiplier M and a right shift s.
+            ``shift_only``: scales are powers of two, M is 1 (or a shift to the left where s is 0).
         activation_dtypes: Types that a value between operators can have.
         output_dtypes: Types in which a value can leave the accelerator; ``int32`` is the raw accumulator.
         weight_dtype: Type of weights.
-        weight_max: Largest absolute weight; the range is symmetric.
+        weight_min: Smallest weight.
+        weight_max: Largest weight.
+        weight_rounding: What happens to a weight or bias halfway between two integers.
+        weight_scales: What may share one weight scale, the default first: each ``channel`` has its own; the whole
+            ``tensor`` has one; ``depthwise`` convolutions have one per channel, others one per tensor.
+        scale_grids: Numbers that scales may be, the default first.
         multiplier_bits: 2^(bits−1) < M < 2^bits, M odd. With M ≥ 2·quant_max + 3 no unsaturated result is ever a tie
-            at 8 bits, so that every way to round a half is the same function.
-        max_shift: s lies in 1…max_shift.
-        add_multiplier_bits: Bits of the two multipliers of an add; the larger one uses all of them.
+            at 8 bits, so that every way to round a half is the same function. Of ``shift_only``: M < 2^bits.
+        min_shift: Smallest s.
+        max_shift: s lies in min_shift…max_shift.
+        add_multiplier_bits: Bits of the two multipliers of an add; the larger one uses all of them, unless they are
+            powers of two.
         rounding: What happens to an exact half.
-        bias_bits: Width of the signed bias.
+        bias_bits: Width of the signed bias behind 8-bit activations.
+        wide_bias_bits: Width of the signed bias behind 16-bit activations.
         accumulator_bits: Width of the signed accumulator behind 8-bit activations.
         wide_accumulator_bits: Width of the accumulator behind 16-bit activations.
     """
@@ -38,25 +50,51 @@ class Arithmetic:
     activation_dtypes: tuple[str, ...] = ("int8", "uint8", "int16")
     output_dtypes: tuple[str, ...] = ("int8", "uint8", "int16", "int32")
     weight_dtype: str = "int8"
+    weight_min: int = -127
     weight_max: int = 127
+    weight_rounding: str = "half_even"
+    weight_scales: tuple[str, ...] = ("channel",)
+    scale_grids: tuple[str, ...] = ("float32", "pow2")
     multiplier_bits: int = 15
+    min_shift: int = 1
     max_shift: int = 46
     add_multiplier_bits: int = 20
     rounding: str = "half_up"
     bias_bits: int = 32
+    wide_bias_bits: int = 32
     accumulator_bits: int = 32
     wide_accumulator_bits: int = 64
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise MarchError(f"Arithmetic: family is {self.family!r}; expected one of {', '.join(FAMILIES)}.")
-        if self.rounding not in ROUNDINGS:
-            raise MarchError(f"Arithmetic: rounding is {self.rounding!r}; expected one of {', '.join(ROUNDINGS)}.")
+        for name, known in (
+            ("family", FAMILIES),
+            ("rounding", ROUNDINGS),
+            ("weight_rounding", WEIGHT_ROUNDINGS),
+            ("weight_scales", WEIGHT_SCALES),
+            ("scale_grids", SCALE_GRIDS),
+        ):
+            given = getattr(self, name)
+            for value in given if isinstance(given, tuple) else (given,):
+                if value not in known:
+                    raise MarchError(f"Arithmetic: {name} is {value!r}; expected one of {', '.join(known)}.")
         for dtype in (*self.activation_dtypes, *self.output_dtypes, self.weight_dtype):
             if dtype not in INT_TYPES:
                 raise MarchError(
                     f"Arithmetic: dtype {dtype!r} does not exist; expected some of {', '.join(INT_TYPES)}."
                 )
+
+    @property
+    def powers_of_two(self) -> bool:
+        """Whether every scale must be a power of two."""
+        return self.scale_grids == ("pow2",)
+
+    def steps(self, quant_max: int) -> int:
+        """Return how many steps a range has above 0: where ranges are powers of two, their upper end itself saturates."""
+        return quant_max + 1 if self.powers_of_two else quant_max
+
+    def bias_bits_behind(self, dtype: str) -> int:
+        """Return the width of the bias of a layer that reads values of `dtype`."""
+        return self.bias_bits if INT_TYPES[dtype].bytes == 1 else self.wide_bias_bits
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The marches that exist, by name."""
 
 from hatlite.errors import MarchError
-from hatlite.march.facts import March
+from hatlite.march.facts import Arithmetic, March
 from hatlite.registry import nearest
 
 __all__ = ["MARCHES", "get_march", "register_march"]
@@ -17,7 +17,29 @@ BAYES_SIM = March(
     op_overhead_cycles=512,
 )
 
-MARCHES: dict[str, March] = {BAYES_SIM.name: BAYES_SIM}
+TIDL = March(
+    name="tidl",  # arithmetic of TIDL in its mode of power-of-two scales; a simulated machine of the 8 TOPS class, ours
+    clock_hz=1e9,
+    mac_array=(1, 64, 64),  # 4,096 MACs a cycle: 8.19 TOPS
+    int16_cycles_per_mac=4,
+    vector_lanes=64,
+    sram_bytes=8 * 2**20,
+    dram_bytes_per_second=14.9e9,
+    op_overhead_cycles=512,
+    arithmetic=Arithmetic(
+        family="shift_only",
+        weight_min=-128,
+        weight_rounding="half_away",
+        weight_scales=("tensor", "depthwise"),
+        scale_grids=("pow2",),
+        multiplier_bits=13,
+        min_shift=0,
+        max_shift=31,
+        bias_bits=16,
+    ),
+)
+
+MARCHES: dict[str, March] = {march.name: march for march in (BAYES_SIM, TIDL)}
 
 
 def register_march(march: March) -> March:

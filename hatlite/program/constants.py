@@ -13,7 +13,6 @@ __all__ = ["ENCODINGS", "GRANULARITIES", "UNKNOWN_SOURCE", "Requantize", "Source
 ENCODINGS = ("dense",)  # "codebook" (codes and steps) joins with the first march that has it
 GRANULARITIES = ("per_axis",)  # one scale per output channel
 ROUNDINGS = ("half_up",)
-WEIGHT_MAX = 127  # symmetric: −128 is not used
 
 
 def constant(values: Any, dtype: str, what: str) -> NDArray[Any]:
@@ -55,7 +54,7 @@ class Weight:
     """Weights of a convolution or linear operator.
 
     Attributes:
-        values: (O, kh, kw, I / groups) int8, each −127…127.
+        values: (O, kh, kw, I / groups) int8.
         scale: (O,) float64, real value of one step per output channel; for reports and export, no kernel reads it.
         encoding: How the values are stored, one of :data:`ENCODINGS`.
         granularity: What shares one scale, one of :data:`GRANULARITIES`.
@@ -76,8 +75,6 @@ class Weight:
         values = constant(self.values, "int8", "weight")
         if values.ndim != 4 or 0 in values.shape:
             raise ProgramError(f"weight has shape {values.shape}; expected (O, kh, kw, I / groups).")
-        if values.min() < -WEIGHT_MAX:
-            raise ProgramError(f"weight holds {values.min()}; expected {-WEIGHT_MAX}…{WEIGHT_MAX}.")
         object.__setattr__(self, "values", values)
         if self.scale is not None:
             object.__setattr__(self, "scale", _scales(self.scale, len(values)))
@@ -93,6 +90,8 @@ def _scales(scale: Any, channels: int) -> NDArray[np.float64]:
 @dataclass(frozen=True, eq=False)
 class Requantize:
     """How an accumulator becomes an activation: ``clamp((acc · multiplier + 2^(shift−1)) >> shift)``.
+
+    A shift of 0 adds nothing.
 
     Attributes:
         multiplier: (1,) or (C,) int64: one for all output channels or one each.

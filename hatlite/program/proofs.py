@@ -1,8 +1,9 @@
 """What is proven of one operator: which ways to compute it give the defined integers for every possible input.
 
 A *rule* is a way to round (:mod:`hatlite.ops.integer.engine_rules`); ``int64`` is the definition and ``float64`` its
-floating-point twin, ``floor(acc · M · 2^−s + ½)``, which is exact below 2^53. ``any`` stands for all of them where an
-operator only selects among integers. Legend: C output channels.
+floating-point twin, ``floor(acc · M · 2^−s + ½)``, which is exact below 2^53; where an operator only shifts, float32
+computes the same below 2^24: ``float32_floor``. ``any`` stands for all of them where an operator only selects among
+integers. Legend: C output channels.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -14,7 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hatlite.ops.integer.certificate import agrees, agrees_on_pairs, counterexample
-from hatlite.ops.integer.engine_rules import ADD_RULES, BYTES, CONV_RULES, FLOAT32_EXACT, AddRule, ConvRule
+from hatlite.ops.integer.engine_rules import (
+    ADD_RULES,
+    BYTES,
+    CONV_RULES,
+    FLOAT32_EXACT,
+    FLOAT32_FLOOR,
+    AddRule,
+    ConvRule,
+)
+from hatlite.ops.integer.fixed_point import half_of
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program.bounds import accumulator_peak, accumulator_range, add_peak
 from hatlite.program.constants import Requantize
@@ -196,7 +206,10 @@ def _questions(op: Operator, inputs: Types, output: TensorType) -> Iterator[tupl
         for rule in CONV_RULES:
             yield rule.name, partial(_unrounded, rule, accumulator, inputs, channels)
         return
-    yield "float64", partial(_in_float64, rounding, accumulator, channels)
+    yield "float64", partial(_in_float, "float64", FLOAT64_EXACT, rounding, accumulator, channels)
+    if _only_shifts(op, rounding):
+        name = FLOAT32_FLOOR.name
+        yield name, partial(_in_float, name, FLOAT32_EXACT, rounding, accumulator, channels)
     if isinstance(op, Add):
         for sums in ADD_RULES:
             yield sums.name, partial(_on_pairs, op, sums, inputs, output)
@@ -229,10 +242,17 @@ def _unrounded(rule: ConvRule, accumulator: Accumulator, inputs: Types, channels
     return _proof(rule.name, "exact", held, channels, LARGE if carried else WIDE)
 
 
-def _in_float64(rounding: Requantize, accumulator: Accumulator, channels: int) -> Proof:
+def _only_shifts(op: Any, rounding: Requantize) -> bool:
+    multipliers = np.abs(op.multipliers if isinstance(op, Add) else rounding.multiplier)
+    return bool((multipliers & (multipliers - 1) == 0).all())
+
+
+def _in_float(name: str, limit: int, rounding: Requantize, accumulator: Accumulator, channels: int) -> Proof:
+    """``floor(acc · M · 2^−s + ½)`` is exact while both terms, in units of 2^−s or of halves, stay below `limit`."""
     multiplier, shift = (values.astype(object) for values in (rounding.multiplier, rounding.shift))
-    needed = accumulator.peak.astype(object) * multiplier + 2 ** (shift - 1)
-    return _proof("float64", "exact", needed < FLOAT64_EXACT, channels, LARGE)
+    units = 1 + (shift == 0)  # what is not shifted is still added to a half
+    needed = (accumulator.peak.astype(object) * multiplier + half_of(rounding.shift)) * units
+    return _proof(name, "exact", needed < limit, channels, LARGE)
 
 
 def _obstacle(rule: ConvRule | AddRule, op: Any, inputs: Types, output: TensorType) -> Refusal | None:

@@ -13,6 +13,7 @@ from hatlite.errors import QuantizationError
 from hatlite.march import Arithmetic
 from hatlite.ops.integer.fixed_point import check_headroom
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
+from hatlite.program.arithmetic_rules import requantize_fits, scales_on_grid, weights_in_range
 from hatlite.program.bounds import accumulator_peak, add_peak, register_bits
 from hatlite.program.ops import (
     OPERATORS,
@@ -178,38 +179,6 @@ def scale_length(op: Operator, inputs: Types, output: TensorType, arithmetic: Ar
         yield f"{op.output!r} has {np.size(output.scale)} scales for {output.shape[2]} channels"
 
 
-def requantize_fits(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
-    """Multipliers and shifts are those of the march, one for all channels or one each."""
-    rule = getattr(op, "requantize", None)
-    if rule is None:
-        return
-    if rule.multiplier.size not in (1, output.shape[2]):
-        yield f"has {rule.multiplier.size} multipliers; expected 1 or {output.shape[2]}"
-    if rule.rounding != arithmetic.rounding or rule.bias_bits != arithmetic.bias_bits:
-        yield (
-            f"rounds {rule.rounding} with a bias of {rule.bias_bits} bits; "
-            f"the march rounds {arithmetic.rounding} with {arithmetic.bias_bits}"
-        )
-    if rule.shift.min() < 1 or rule.shift.max() > arithmetic.max_shift:
-        yield f"shift reaches from {rule.shift.min()} to {rule.shift.max()}; expected 1…{arithmetic.max_shift}"
-    yield from _add_multipliers(op, arithmetic) if isinstance(op, Add) else _odd_multipliers(rule, arithmetic)
-
-
-def _add_multipliers(op: Add, arithmetic: Arithmetic) -> Iterator[str]:
-    limit = 2**arithmetic.add_multiplier_bits
-    if op.requantize.multiplier.tolist() != [1]:
-        yield f"requantises with multiplier {op.requantize.multiplier.tolist()}; expected [1], as Ma and Mb scale"
-    if len(op.multipliers) != 2 or not all(isinstance(m, int) and 0 <= m < limit for m in op.multipliers):
-        yield f"multipliers are {op.multipliers}; expected two whole numbers of 0…{limit - 1}"
-
-
-def _odd_multipliers(rule: Any, arithmetic: Arithmetic) -> Iterator[str]:
-    low, high = 2 ** (arithmetic.multiplier_bits - 1), 2**arithmetic.multiplier_bits
-    wrong = rule.multiplier[(rule.multiplier <= low) | (rule.multiplier >= high) | (rule.multiplier % 2 == 0)]
-    if wrong.size:
-        yield f"multiplier {wrong[0]} is not an odd number between {low} and {high}"
-
-
 def accumulators_fit(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
     """No accumulator can overflow, whatever the input; exact, from the actual weights."""
     if not isinstance(op, (Conv2d, Linear)):
@@ -257,7 +226,9 @@ OPERATOR_RULES: tuple[Rule, ...] = (
     weights_fit,
     shapes_agree,
     scale_length,
+    scales_on_grid,
     output_dtype,
+    weights_in_range,
     requantize_fits,
     accumulators_fit,
     headroom,

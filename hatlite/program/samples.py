@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hatlite.ops.integer.fixed_point import quantize_add_multipliers, quantize_multiplier
+from hatlite.march import Arithmetic, get_march
+from hatlite.ops.integer.families import family_of
 from hatlite.program.bounds import accumulator_peak
 from hatlite.program.constants import Requantize, Source, Weight
 from hatlite.program.ops import (
@@ -41,7 +42,9 @@ RARELY = 1 / 8
 CHANNELS = 6  # divisible by 2 and 3, so that groups can be drawn
 
 
-def random_program(seed: int, *, length: int = 8, side: int = 13, kinds: Sequence[str] = ()) -> IntProgram:
+def random_program(
+    seed: int, *, length: int = 8, side: int = 13, kinds: Sequence[str] = (), march: str = "bayes-sim"
+) -> IntProgram:
     """Return a valid program of about `length` operators with the outputs ``features`` and ``raw`` (int32).
 
     Args:
@@ -49,8 +52,9 @@ def random_program(seed: int, *, length: int = 8, side: int = 13, kinds: Sequenc
         length: Number of operators before the two at the end.
         side: Largest height and width of the input, in pixels.
         kinds: Operators to draw from; none means all.
+        march: Whose arithmetic it has.
     """
-    draw = _Drawing(np.random.default_rng(seed), side)
+    draw = _Drawing(np.random.default_rng(seed), side, get_march(march).arithmetic)
     for kind in draw.rng.choice(list(kinds or DRAWS), size=length):
         DRAWS[kind](draw)
     features = draw.last
@@ -58,7 +62,7 @@ def random_program(seed: int, *, length: int = 8, side: int = 13, kinds: Sequenc
     outputs = (draw.port("features", features), draw.port("raw", raw))
     ports = (draw.port("img", "img"),)
     metadata = {"seed": seed}
-    return IntProgram("random", "bayes-sim", ports, outputs, tuple(draw.ops), draw.values, metadata)
+    return IntProgram("random", march, ports, outputs, tuple(draw.ops), draw.values, metadata)
 
 
 def random_inputs(program: IntProgram, seed: int, batch: int = 1) -> dict[str, NDArray[Any]]:
@@ -76,8 +80,8 @@ def random_inputs(program: IntProgram, seed: int, batch: int = 1) -> dict[str, N
 class _Drawing:
     """A program in the making; each method appends one operator that reads the last value."""
 
-    def __init__(self, rng: np.random.Generator, side: int) -> None:
-        self.rng = rng
+    def __init__(self, rng: np.random.Generator, side: int, arithmetic: Arithmetic) -> None:
+        self.rng, self.arithmetic, self.family = rng, arithmetic, family_of(arithmetic)
         height, width = (int(n) for n in rng.integers(3, side + 1, 2))
         self.values = {"img": TensorType((height, width, CHANNELS), str(rng.choice(["int8", "uint8"])), SCALE)}
         self.ops: list[Operator] = []
@@ -104,17 +108,21 @@ class _Drawing:
         name = self.name(kind)
         return {"name": name, "inputs": inputs or (self.last,), "output": name, "source": Source(name, "samples.py")}
 
-    def requantize(self, peak: Any, dtype: str) -> Requantize:
-        """A rule under which the larger results saturate and the smaller do not."""
+    def requantize(self, peak: Any, dtype: str, each: bool = False) -> Requantize:
+        """A rule under which the larger results saturate and the smaller do not; of `each` channel where that is had."""
         low, high = int_range(dtype)
         gain = self.rng.uniform(0.5, 8, np.shape(peak)) * high / np.maximum(peak, 1000)  # a dead channel has no peak
-        return Requantize(*quantize_multiplier(gain), 0 if self.rng.random() < 1 / 4 else low, high)
+        if not each and "channel" not in self.arithmetic.weight_scales:
+            gain = gain[:1]
+        constants = self.family.quantize_multiplier(gain)
+        quant_min = 0 if self.rng.random() < 1 / 4 else low
+        return Requantize(*constants, quant_min, high, bias_bits=self.arithmetic.bias_bits_behind(self.type.dtype))
 
     def dtype(self) -> str:
         return str(self.rng.choice(["int8", "uint8", "uint8", "int16"]))
 
     def weights(self, *shape: int) -> dict[str, Any]:
-        values = self.rng.integers(-127, 128, shape)
+        values = self.rng.integers(self.arithmetic.weight_min, self.arithmetic.weight_max + 1, shape)
         bias = self.rng.integers(-5000, 5001, shape[0])
         dead = self.rng.integers(shape[0])
         values[dead] = bias[dead] = 0
@@ -142,7 +150,7 @@ class _Drawing:
             return self.append(cls(**fields, requantize=None, activation_min=0), "int32", np.full(CHANNELS, SCALE))
         dtype = self.dtype()
         peak = accumulator_peak(cls(**fields, requantize=None), self.type.dtype)
-        return self.append(cls(**fields, requantize=self.requantize(peak, dtype)), dtype)
+        return self.append(cls(**fields, requantize=self.requantize(peak, dtype, groups == channels > 1)), dtype)
 
     def average(self) -> str:
         """A global average pool: a depthwise convolution by 1 with a window as large as the picture."""
@@ -157,9 +165,10 @@ class _Drawing:
         """The last value and another of its shape, or itself."""
         partners = [name for name, value in self.values.items() if value.shape == self.type.shape]
         partner = str(self.rng.choice(partners))
-        multiplier_a, multiplier_b, shift = quantize_add_multipliers(*self.rng.uniform(0.01, 3, 2))
+        multiplier_a, multiplier_b, shift = self.family.quantize_add_multipliers(*self.rng.uniform(0.01, 3, 2))
         dtype = self.dtype()
-        rule = Requantize(np.array([1]), np.array([shift]), *int_range(dtype))
+        bias_bits = self.arithmetic.bias_bits_behind(self.type.dtype)
+        rule = Requantize(np.array([1]), np.array([shift]), *int_range(dtype), bias_bits=bias_bits)
         fields = self.common(name, self.last, partner)
         return self.append(kind(**fields, multipliers=(multiplier_a, multiplier_b), requantize=rule), dtype)
 

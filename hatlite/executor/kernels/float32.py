@@ -4,7 +4,8 @@ A float32 holds every integer up to 2^24, so a sum whose terms' absolute values 
 Each layer is checked with its real weights; one that could exceed 2^24 is divided into parts that cannot
 (:mod:`hatlite.executor.kernels.partial_sums`) or runs in float64 (up to 2^53). This excludes algorithms that multiply
 transformed values, see :mod:`hatlite.executor.kernels.convolve`. Requantising works in float32 where the certificate of
-the rule ``float32`` holds in every channel, in float64 while ``|acc| · M + 2^(s−1) < 2^53``, else in int64.
+the rule ``float32`` holds in every channel, or as floor(acc · M · 2^−s + ½): in float32 while ``|acc| · M + 2^(s−1) <
+2^24``, as where scales are powers of two, in float64 while it is below 2^53; else in int64.
 
 Values are (N, C, H, W) float32 in channels_last memory; raw accumulators are float64.
 """
@@ -24,6 +25,7 @@ from hatlite.executor.kernels.partial_sums import BYTES_OF, Part, combine, parts
 from hatlite.executor.kernels.stepwise import Stepwise
 from hatlite.ops.exact import exact_float32
 from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
+from hatlite.ops.integer.fixed_point import half_of
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program import (
     Add,
@@ -63,13 +65,22 @@ def _exact_dtype(peak: int) -> torch.dtype:
     return torch.float32 if peak < FLOAT32_EXACT else torch.float64
 
 
+def _floors_in(limit: int, rule: Requantize, peak: int) -> bool:
+    """Whether floor(acc · M · 2^−s + ½) is exact in a float that holds integers below `limit`."""
+    units = 1 + int((rule.shift == 0).any())  # what is not shifted is still added to a half
+    return (peak * int(rule.multiplier.max()) + int(half_of(rule.shift).max())) * units < limit
+
+
 def _requantizer(rule: Requantize, peak: int) -> Kernel:
     """Return ``acc → clamp((acc · M + 2^(s−1)) >> s)`` for accumulators up to `peak`; `acc` may be overwritten."""
-    headroom = peak * int(rule.multiplier.max()) + 2 ** (int(rule.shift.max()) - 1)
-    if headroom >= FLOAT64_EXACT:
-        return _integer_requantizer(rule)
-    # M · 2^−s is exact, and with every product below 2^53 so is acc · M · 2^−s + 1/2: floor is the right shift.
+    # M · 2^−s is exact, and with every product below 2^24 or 2^53 so is acc · M · 2^−s + 1/2: floor is the right shift.
     factor = torch.as_tensor(np.ldexp(rule.multiplier.astype(np.float64), -rule.shift))
+    if _floors_in(FLOAT32_EXACT, rule, peak):
+        column = factor.float().view(1, -1, 1, 1)
+        low, high = rule.quant_min, rule.quant_max
+        return lambda acc: torch.mul(acc.float(), column).add_(0.5).floor_().clamp_(low, high)
+    if not _floors_in(FLOAT64_EXACT, rule, peak):
+        return _integer_requantizer(rule)
 
     def apply(acc: torch.Tensor) -> torch.Tensor:
         pixels = acc.permute(0, 2, 3, 1).contiguous()  # as it lies in memory
@@ -85,7 +96,7 @@ def _requantizer(rule: Requantize, peak: int) -> Kernel:
 def _integer_requantizer(rule: Requantize) -> Kernel:
     multiplier = torch.as_tensor(rule.multiplier.copy()).view(1, -1, 1, 1)
     shift = torch.as_tensor(rule.shift.copy()).view(1, -1, 1, 1)
-    half = torch.ones_like(shift) << (shift - 1)
+    half = (torch.ones_like(shift) << shift) >> 1
 
     def apply(acc: torch.Tensor) -> torch.Tensor:
         rounded = (acc.long() * multiplier + half) >> shift
@@ -165,8 +176,8 @@ def _add(op: Add, program: IntProgram) -> Kernel:
         rule = op.requantize
         first, second = (math.ldexp(m, -int(rule.shift[0])) for m in op.signed_multipliers)
         return lambda a, b: torch.mul(a, first).add_(b, alpha=second).round_().clamp_(rule.quant_min, rule.quant_max)
-    finish = _requantizer(op.requantize, peak)
-    return lambda a, b: finish(a.double().mul_(multiplier_a).add_(b, alpha=multiplier_b))
+    finish, dtype = _requantizer(op.requantize, peak), _exact_dtype(peak)
+    return lambda a, b: finish(torch.mul(a.to(dtype), multiplier_a).add_(b, alpha=multiplier_b))
 
 
 def _mul(op: Mul, program: IntProgram) -> Kernel:

@@ -22,6 +22,7 @@ from hatlite.executor.kernels.stepwise import Stepwise
 from hatlite.ops.exact import exact_float32
 from hatlite.ops.integer.certificate import agrees
 from hatlite.ops.integer.engine_rules import BYTES, CONV_RULES, FLOAT32_EXACT, ZERO_POINT, zero_point
+from hatlite.ops.integer.fixed_point import half_of
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program import (
     Add,
@@ -228,7 +229,7 @@ def _all_pairs_agree(op: Add, types: tuple) -> bool:
     got = kernel(*(side.contiguous(memory_format=NHWC) for side in (first, second))).long() - zero_point(out)
     values = [side.long() - zero_point(kind.dtype) for side, kind in zip((first, second), (a, b), strict=True)]
     shift = int(op.requantize.shift[0])
-    total = values[0] * op.multipliers[0] + values[1] * op.multipliers[1] + (1 << (shift - 1))
+    total = values[0] * op.multipliers[0] + values[1] * op.multipliers[1] + int(half_of(shift))
     return bool(((total >> shift).clamp(op.requantize.quant_min, op.requantize.quant_max) == got).all())
 
 

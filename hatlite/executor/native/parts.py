@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hatlite.executor.native.layout import Kind, Rounds, Step, Stores
 from hatlite.ops.integer.certificate import agrees
 from hatlite.ops.integer.engine_rules import BYTES, CONV_RULES, zero_point
-from hatlite.ops.integer.fixed_point import requantize
+from hatlite.ops.integer.fixed_point import half_of, requantize
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
 from hatlite.program import (
     Add,
@@ -93,7 +93,7 @@ def _rounding(part: Part, rule: Requantize, reach: tuple[Any, Any], order: Calla
         step.low, step.high = clamp
     part.point("factor", order(factor), np.float32)
     part.point("multiplier", order(multiplier), np.int64)
-    part.point("shift", np.maximum(order(shift), 1), np.int64)
+    part.point("shift", order(shift), np.int64)
 
 
 def _place_window(step: Step, op: Operator, x: TensorType) -> None:
@@ -161,7 +161,7 @@ def fuse_addition(step: Step, op: Add, *, first: int) -> None:
     multipliers, rule = op.signed_multipliers, op.requantize
     step.multiplier_x, step.multiplier_other = multipliers[first], multipliers[1 - first]
     step.add_shift = int(rule.shift[0])
-    step.add_half = 1 << (step.add_shift - 1)
+    step.add_half = int(half_of(step.add_shift))
     step.add_low, step.add_high = rule.quant_min, rule.quant_max
 
 
@@ -171,7 +171,7 @@ def _all_bytes(op: Operator, program: IntProgram) -> bool:
 
 def _add(op: Add, program: IntProgram) -> Part | None:
     shift = int(op.requantize.shift[0])
-    peak = add_peak(op, *(program.values[name].dtype for name in op.inputs)) + (1 << (shift - 1))
+    peak = add_peak(op, *(program.values[name].dtype for name in op.inputs)) + int(half_of(shift))
     if not _all_bytes(op, program) or peak >= INT32:
         return None
     step = Step(kind=Kind.ADDITION)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hatlite.ops.integer.engine_rules import FLOAT32_EXACT, AddRule, Channels, ConvRule
-from hatlite.ops.integer.fixed_point import requantize
+from hatlite.ops.integer.fixed_point import half_of, requantize
 
 __all__ = ["agrees", "agrees_on_pairs", "counterexample", "thresholds"]
 
@@ -26,8 +26,8 @@ def thresholds(multiplier: ArrayLike, shift: ArrayLike, clamp: Pair) -> NDArray[
         clamp: (quant_min, quant_max).
     """
     m, s = (np.asarray(values, dtype=np.int64).reshape(-1, 1) for values in (multiplier, shift))
-    doubled = 2 * np.arange(clamp[0] + 1, clamp[1] + 1, dtype=np.int64) - 1
-    return -((-doubled << (s - 1)) // m)
+    levels = np.arange(clamp[0] + 1, clamp[1] + 1, dtype=np.int64)
+    return -((half_of(s) - (levels << s)) // m)
 
 
 def agrees(

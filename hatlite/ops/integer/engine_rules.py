@@ -17,6 +17,7 @@ __all__ = [
     "BYTES",
     "CONV_RULES",
     "FLOAT32_EXACT",
+    "FLOAT32_FLOOR",
     "ZERO_POINT",
     "AddRule",
     "Channels",
@@ -93,6 +94,10 @@ def _float32(acc: NDArray[np.int64], channels: Channels) -> NDArray[np.float32]:
     return np.rint(acc.astype(np.float32) * channels.m)
 
 
+def _float32_floor(acc: NDArray[np.int64], channels: Channels) -> NDArray[np.float32]:
+    return np.floor(acc.astype(np.float32) * channels.m + np.float32(0.5))
+
+
 def _onednn(acc: NDArray[np.int64], channels: Channels) -> NDArray[np.float32]:
     zero_point = np.float32(ZERO_POINT if channels.signed else 0)
     bias = (channels.bias * channels.m.astype(np.float64)).astype(np.float32)
@@ -105,6 +110,10 @@ CONV_RULES = (ConvRule("float32", _float32), ConvRule("onednn", _onednn, needs_r
 fp32(fp32(Sx · Sw) / Sy). ``onednn``: ``rint(fp32(fp32(fp32(acc − b) · m) + fp32(b · m)) + z) − z``, its fused int8
 convolution, which adds the bias b after scaling and the zero point z (128 for signed results, else 0) before rounding.
 The most wanted first: a search takes the multiplier that satisfies the longest run of them."""
+
+FLOAT32_FLOOR = ConvRule("float32_floor", _float32_floor)
+"""``floor(fp32(acc) · m + ½)``: the definition in float32, exact where m is a power of two. Scaling loses nothing then,
+and a sum that float32 must round is 2^23 or more, where every clamp of up to 16 bits saturates, or |acc| is beyond 2^24."""
 
 
 def _separate(a: Ints, b: Ints, ma: np.float32, mb: np.float32) -> NDArray[np.float32]:
