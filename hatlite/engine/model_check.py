@@ -33,7 +33,8 @@ def check_model_of(run: Run, shape: Sequence[int] | None = None) -> ModelCheck:
     key, model = build_deployed(run)
     size = shape if shape is not None else _example_shape(run)
     example = torch.randint(-128, 128, (1, *size[1:]), generator=torch.Generator().manual_seed(0)) / 128
-    qconfig = OBJECT_REGISTRY.build(run.config.get("qconfig", {"type": "QConfig"}), path="['qconfig']")
+    given = run.config.get("qconfig", {"type": "QConfig"})
+    qconfig = OBJECT_REGISTRY.build(given, path="['qconfig']", march=march.name)
     found = check_network(getattr(model, "network", model), qconfig, example, march)
     placed = (replace(row, config=_config_place(run, key, row.module)) for row in found.operators)
     return replace(found, operators=tuple(placed))

@@ -48,7 +48,7 @@ def qconfig_of(run: Run) -> QConfig:
         ConfigError: They contradict one another.
     """
     given = run.config.get("qconfig", {"type": "QConfig"})
-    qconfig = OBJECT_REGISTRY.build(given, path="['qconfig']")
+    qconfig = OBJECT_REGISTRY.build(given, path="['qconfig']", march=run.config["march"])
     mode = run_qat_mode(run.config)
     if mode is not None and given.get("bn", QAT_MODES[mode]) != QAT_MODES[mode]:
         raise ConfigError(

@@ -1,6 +1,7 @@
 """The order of lowering: read the sites, apply one rule each, name inputs and outputs, verify."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def lower(
         metadata: Plain values to carry along (classes, task, …).
 
     Raises:
-        QuantizationError: A site has no scale yet.
+        QuantizationError: A site has no scale yet, or the graph was prepared for another arithmetic.
         ProgramError: The program breaks a rule of the march; names the operator and its source line.
     """
     return verify(assemble(graph, march, name=name, metadata=metadata))
@@ -53,8 +54,9 @@ def assemble(
         metadata: Plain values to carry along.
 
     Raises:
-        QuantizationError: A site has no scale yet.
+        QuantizationError: A site has no scale yet, or the graph was prepared for another arithmetic.
     """
+    _check_arithmetic(graph, march)
     graph.integer_mode()
     sites: dict[str, Site] = dict(graph.sites.items())
     values = {site.name: _tensor_type(site) for site in sites.values()}
@@ -71,6 +73,15 @@ def assemble(
         values=values,
         metadata=dict(metadata or {}),
     )
+
+
+def _check_arithmetic(graph: FakeQuantGraph, march: March) -> None:
+    own, theirs = next(iter(graph.sites.values())).arithmetic, march.arithmetic
+    if replace(own, weight_scales=theirs.weight_scales) != theirs:
+        raise QuantizationError(
+            f"The network was prepared for another arithmetic ({own.family}) than that of the march {march.name!r}"
+            f" ({theirs.family}); prepare and calibrate it with QConfig(march={march.name!r})."
+        )
 
 
 def _lower_site(site: Site, march: March) -> Operator:

@@ -111,7 +111,7 @@ def _avg_pool(site: AvgPoolSite, march: March) -> Operator:
     channels = site.shape[0]
     scale = _numpy(site.weight_scale).repeat(channels)
     return Conv2d(
-        weight=Weight(values=np.ones((channels, *site.kernel, 1), np.int8), scale=scale),
+        weight=Weight(values=np.full((channels, *site.kernel, 1), site.weight), scale=scale),
         bias=np.zeros(channels, np.int32),
         requantize=_requantize(site, site.multiplier, site.shift, march),
         stride=site.stride,

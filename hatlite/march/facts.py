@@ -42,6 +42,7 @@ class Arithmetic:
         rounding: What happens to an exact half.
         bias_bits: Width of the signed bias behind 8-bit activations.
         wide_bias_bits: Width of the signed bias behind 16-bit activations.
+        bias_makes_room: Whether weight scales are large enough for the bias; else it saturates.
         accumulator_bits: Width of the signed accumulator behind 8-bit activations.
         wide_accumulator_bits: Width of the accumulator behind 16-bit activations.
     """
@@ -62,6 +63,7 @@ class Arithmetic:
     rounding: str = "half_up"
     bias_bits: int = 32
     wide_bias_bits: int = 32
+    bias_makes_room: bool = True
     accumulator_bits: int = 32
     wide_accumulator_bits: int = 64
 
@@ -89,7 +91,7 @@ class Arithmetic:
         return self.scale_grids == ("pow2",)
 
     def steps(self, quant_max: int) -> int:
-        """Return how many steps a range has above 0: where ranges are powers of two, their upper end itself saturates."""
+        """Return the steps of a range above 0: where ranges are powers of two, their upper end itself saturates."""
         return quant_max + 1 if self.powers_of_two else quant_max
 
     def bias_bits_behind(self, dtype: str) -> int:

@@ -36,6 +36,7 @@ TIDL = March(
         min_shift=0,
         max_shift=31,
         bias_bits=16,
+        bias_makes_room=False,
     ),
 )
 

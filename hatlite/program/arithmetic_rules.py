@@ -34,9 +34,9 @@ def weights_in_range(op: Operator, inputs: Types, output: TensorType, arithmetic
     values = op.weight.values
     if values.min() < low or values.max() > high:
         yield f"weights reach from {values.min()} to {values.max()}; the march has {low}…{high}"
-    bits = arithmetic.bias_bits_behind(inputs[0].dtype)
+    bits, dtype = arithmetic.bias_bits_behind(inputs[0].dtype), inputs[0].dtype
     if op.bias.min() < -(2 ** (bits - 1)) or op.bias.max() >= 2 ** (bits - 1):
-        yield f"biases reach from {op.bias.min()} to {op.bias.max()}; behind {inputs[0].dtype} the march has {bits} bits"
+        yield f"biases reach from {op.bias.min()} to {op.bias.max()}; behind {dtype} the march has {bits} bits"
 
 
 def requantize_fits(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
@@ -57,8 +57,8 @@ def requantize_fits(op: Operator, inputs: Types, output: TensorType, arithmetic:
         yield f"shift reaches from {rule.shift.min()} to {rule.shift.max()}; expected {lowest}…{highest}"
         return
     yield from _one_for_the_layer(op, rule, arithmetic)
-    yield from _add_multipliers(op, arithmetic) if isinstance(op, Add) else MULTIPLIERS[arithmetic.family](
-        rule, arithmetic
+    yield from (
+        _add_multipliers(op, arithmetic) if isinstance(op, Add) else MULTIPLIERS[arithmetic.family](rule, arithmetic)
     )
 
 

@@ -109,7 +109,7 @@ class _Drawing:
         return {"name": name, "inputs": inputs or (self.last,), "output": name, "source": Source(name, "samples.py")}
 
     def requantize(self, peak: Any, dtype: str, each: bool = False) -> Requantize:
-        """A rule under which the larger results saturate and the smaller do not; of `each` channel where that is had."""
+        """A rule under which the larger results saturate and the smaller do not; `each`: channel by channel."""
         low, high = int_range(dtype)
         gain = self.rng.uniform(0.5, 8, np.shape(peak)) * high / np.maximum(peak, 1000)  # a dead channel has no peak
         if not each and "channel" not in self.arithmetic.weight_scales:

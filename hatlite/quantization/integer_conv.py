@@ -5,6 +5,7 @@ two, so that a training step costs about what conv + batch norm + ReLU cost. ``M
 Sx · Sw / Sy; rounding passes the gradient, saturation stops it (Jacob et al. 2018, arXiv:1712.05877).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +14,9 @@ from torch.nn import functional as F
 
 from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
 from hatlite.quantization.straight_through import learn_scale
+from hatlite.quantization.weight_scales import BIAS_LIMIT
 
-__all__ = ["BIAS_LIMIT", "BIAS_MAX", "WEIGHT_MAX", "ConvConstants", "fold", "integer_conv"]
-
-WEIGHT_MAX = 127
-BIAS_MAX = 2**22
-"""A weight scale keeps its bias below this, so that bias and products share the accumulator."""
-BIAS_LIMIT = 2 * BIAS_MAX
-"""Where a bias saturates when training moves it on between two refreshes of the scales."""
+__all__ = ["ConvConstants", "fold", "integer_conv"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +33,10 @@ class ConvConstants:
         quant_max: Upper clamp.
         input_magnitude: Largest absolute value of an input.
         geometry: stride, padding, dilation, groups.
+        weight_range: Smallest and largest weight, beyond which it saturates.
+        bias_range: The same for the bias.
+        round_weight: How weights and biases are rounded; makes a new tensor.
+        half_even: How a float32 multiplier rounds an exact half: to the even neighbour, else up.
     """
 
     mean: torch.Tensor
@@ -48,6 +48,15 @@ class ConvConstants:
     quant_max: int
     input_magnitude: int
     geometry: tuple[Any, Any, Any, int]
+    weight_range: tuple[int, int] = (-127, 127)
+    bias_range: tuple[int, int] = (-BIAS_LIMIT, BIAS_LIMIT)
+    round_weight: Callable[[torch.Tensor], torch.Tensor] = torch.round
+    half_even: bool = True
+
+    @property
+    def weight_magnitude(self) -> int:
+        """Largest absolute weight."""
+        return max(map(abs, self.weight_range))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +90,8 @@ def fold(constants: ConvConstants, weight: Any, bias: Any = None, gamma: Any = N
     if beta is not None:
         unrounded_bias.add_(beta.double() * constants.beta_unit)
     return _Folded(
-        weight=torch.round(unrounded_weight).clamp_(-WEIGHT_MAX, WEIGHT_MAX),
-        bias=torch.round(unrounded_bias).clamp_(-BIAS_LIMIT, BIAS_LIMIT),
+        weight=constants.round_weight(unrounded_weight).clamp_(*constants.weight_range),
+        bias=constants.round_weight(unrounded_bias).clamp_(*constants.bias_range),
         unit=unit,
         unrounded_weight=unrounded_weight,
         unrounded_bias=unrounded_bias,
@@ -93,10 +102,10 @@ def _centred(constants: ConvConstants, bias: torch.Tensor | None) -> torch.Tenso
     return -constants.mean if bias is None else bias.double() - constants.mean
 
 
-def _is_exact_in_float32(folded: _Folded, magnitude: int) -> bool:
+def _is_exact_in_float32(folded: _Folded, constants: ConvConstants) -> bool:
     """Return whether Σ|w| · max|x| + |b| stays below 2^24 in every channel; from sizes alone where that suffices."""
-    taps = folded.weight[0].numel()
-    if taps * WEIGHT_MAX * magnitude + BIAS_LIMIT < FLOAT32_EXACT:
+    taps, magnitude = folded.weight[0].numel(), constants.input_magnitude
+    if taps * constants.weight_magnitude * magnitude + max(map(abs, constants.bias_range)) < FLOAT32_EXACT:
         return True
     sums = folded.weight.abs().sum(dim=(1, 2, 3)).double()
     return bool((sums * magnitude + folded.bias.abs()).max() < FLOAT32_EXACT)
@@ -113,7 +122,7 @@ class _IntegerConv(torch.autograd.Function):
         ctx: Any, constants: ConvConstants, learn: bool, x: torch.Tensor, *parameters: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         folded = fold(constants, *parameters)
-        dtype = torch.float32 if _is_exact_in_float32(folded, constants.input_magnitude) else torch.float64
+        dtype = torch.float32 if _is_exact_in_float32(folded, constants) else torch.float64
         acc = F.conv2d(x.to(dtype), folded.weight.to(dtype), folded.bias.to(dtype), *constants.geometry)
         ctx.constants, ctx.folded = constants, folded
         y, unclamped = _finish(constants, acc, learn)
@@ -151,12 +160,13 @@ def _finish(constants: ConvConstants, acc: torch.Tensor, learn: bool) -> tuple[t
     if m is None:
         return (acc, acc.new_empty(0)) if constants.quant_min is None else (acc.clamp_min(constants.quant_min), acc)
     m = m.reshape(1, -1, 1, 1)
-    if m.dtype == torch.float32 and acc.dtype == torch.float32:
+    narrow = m.dtype == torch.float32 and acc.dtype == torch.float32
+    if narrow and constants.half_even:
         unclamped = acc.mul_(m)
         return torch.round(unclamped).clamp_(constants.quant_min, constants.quant_max), unclamped
-    wide = acc.to(torch.float64, copy=acc.dtype != torch.float64).mul_(m)
-    unrounded = wide.float() if learn else None
-    rounded = wide.add_(0.5).floor_()
+    scaled = acc.to(acc.dtype if narrow else torch.float64).mul_(m)
+    unrounded = scaled.to(torch.float32, copy=True) if learn else None
+    rounded = scaled.add_(0.5).floor_()
     y = rounded.clamp(constants.quant_min, constants.quant_max).float()
     return y, rounded.float() if unrounded is None else unrounded
 
@@ -176,8 +186,9 @@ def _unfold(
     """Return the gradients of weight, bias, gamma and beta from those of the integers."""
     weight, bias, gamma = parameters
     inside = torch.ops.aten.hardtanh_backward
-    grad_weight = inside(grad_weight, folded.unrounded_weight, -WEIGHT_MAX - 0.5, WEIGHT_MAX + 0.5)
-    grad_bias = inside(grad_bias.double(), folded.unrounded_bias, -BIAS_LIMIT - 0.5, BIAS_LIMIT + 0.5)
+    (low, high), (lowest, highest) = constants.weight_range, constants.bias_range
+    grad_weight = inside(grad_weight, folded.unrounded_weight, low - 0.5, high + 0.5)
+    grad_bias = inside(grad_bias.double(), folded.unrounded_bias, lowest - 0.5, highest + 0.5)
     grad_gamma, by_bias = None, grad_bias * constants.bias_unit
     if gamma is not None:
         by_weight = torch.linalg.vecdot(grad_weight.flatten(1), weight.flatten(1)).double()

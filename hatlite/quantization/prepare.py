@@ -1,6 +1,7 @@
 """A float network becomes a fake-quant graph: capture, fuse, make a site of every call."""
 
 import copy
+import math
 from collections.abc import Callable
 
 import torch
@@ -147,13 +148,15 @@ def _make_site(item: FusedCall, sites: dict[str, Site], wanted: str | None, stan
         "relu": item.relu,
         "fixed": rule.fixed_scale if rule.fixed and dtype != "int32" else None,
         "learn": rule.learn,
-        "scale_grid": stand_ins.qconfig.scale_grid,
+        "scale_grid": stand_ins.qconfig.grid,
+        "arithmetic": stand_ins.qconfig.arithmetic,
         "bits": rule.bits if dtype == "int8" else None,
     }
     for kind, make in SITE_RULES.items():
         if isinstance(call.module, kind):
             site = _settle_dtype(make(item, settings))
             _check_fixed(item, site, rule)
+            _check_power(item, site)
             return site
     known = ", ".join(sorted(kind.__name__ for kind in (*SITE_RULES, nn.Identity, DeQuantStub)))
     name = type(call.module).__name__
@@ -166,6 +169,15 @@ def _check_fixed(item: FusedCall, site: Site, rule: ActivationRule) -> None:
         own = "the raw accumulator, with one scale per channel" if site.dtype == "int32" else "the scale of its input"
         reason = f"a rule of the qconfig fixes its scale, but it has {own}"
         raise refusal(item, reason, "narrow the pattern of that rule")
+
+
+def _check_power(item: FusedCall, site: Site) -> None:
+    """A scale that config or stub give is one that the march has."""
+    given = site.fixed(site.arithmetic.steps(site.quant_max)) if site.fixed is not None else None
+    if given is not None and site.arithmetic.powers_of_two and math.frexp(given)[0] != 0.5:
+        near = 2.0 ** math.frexp(given)[1]
+        remedy = f"give {near:g} or {near / 2:g}, or leave it to calibration"
+        raise refusal(item, f"its scale is fixed at {given:g}, and the march has powers of two only", remedy)
 
 
 def _settle_dtype(site: Site) -> Site:

@@ -1,11 +1,12 @@
 """What is quantised how."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from hatlite.errors import QuantizationError
+from hatlite.march import Arithmetic, get_march
 from hatlite.quantization.observer import observer
 from hatlite.quantization.scale_grid import check_grid
 from hatlite.registry import OBJECT_REGISTRY, nearest
@@ -55,9 +56,9 @@ class ActivationRule:
         """Whether the config gives the scale."""
         return self.scale is not None or self.absmax is not None
 
-    def fixed_scale(self, quant_max: int) -> float | None:
-        """Return the real value of one step that the config gives to a type with `quant_max`; None if it gives none."""
-        return self.scale if self.absmax is None else self.absmax / quant_max
+    def fixed_scale(self, steps: int) -> float | None:
+        """Return the real value of one step that the config gives, of `steps` up to absmax; None if it gives none."""
+        return self.scale if self.absmax is None else self.absmax / steps
 
     def _check_bits(self) -> None:
         if self.bits is None:
@@ -97,7 +98,7 @@ def _is_float32_above_0(value: Any) -> bool:
 @OBJECT_REGISTRY.register
 @dataclass(frozen=True)
 class QConfig:
-    """Quantisation of a whole network. Weights are int8 per output channel, by their largest magnitude.
+    """Quantisation of a whole network. Weights are int8, by their largest magnitude.
 
     Attributes:
         activation: Rule of every activation, ``dict(dtype="int8", observer="mse")``; keys of :class:`ActivationRule`
@@ -107,17 +108,22 @@ class QConfig:
             ``{"type:Conv2d": dict(learn=True)}``. One that matches no operation is an error before the first batch; a
             batch norm or ReLU behind a convolution belongs to it.
         scale_grid: ``float32`` or ``pow2``: what scales of activations, and of weights before they are snapped, may be.
-            ``pow2`` takes the next power of two upwards.
+            ``pow2`` takes the next power of two upwards. None takes what the march has.
+        weight_scales: What shares one weight scale: ``channel``, ``tensor``, or ``depthwise``, which is ``tensor`` but
+            for depthwise convolutions. None takes what the march has.
         bn: ``freeze`` keeps the running statistics of batch norms as float training left them; ``train`` lets the first
             part of qat move them, at the price of a second convolution in front of each.
         bn_freeze_epoch: Epochs of qat after which ``bn="train"`` freezes; None never does.
+        march: Whose arithmetic it is; a run gives that of its config.
     """
 
     activation: Mapping[str, Any] = field(default_factory=dict)
     rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    scale_grid: str = "float32"
+    scale_grid: str | None = None
+    weight_scales: str | None = None
     bn: str = "freeze"
     bn_freeze_epoch: int | None = None
+    march: str = "bayes-sim"
 
     def __post_init__(self) -> None:
         for key in ("scale", "absmax"):
@@ -128,7 +134,7 @@ class QConfig:
                 )
         for mapping in ({}, *self.rules.values()):
             self._rule(mapping)
-        check_grid(self.scale_grid)
+        self._check_march()
         if self.bn not in _BATCH_NORM:
             raise QuantizationError(
                 f"config['qconfig']['bn'] is {self.bn!r}; expected {' or '.join(map(repr, _BATCH_NORM))}."
@@ -138,6 +144,29 @@ class QConfig:
                 f"config['qconfig']['bn_freeze_epoch'] is {self.bn_freeze_epoch} with bn={self.bn!r}; expected 1 or"
                 " more epochs and bn='train', or leave it out."
             )
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """The arithmetic of the march, with the one choice of what shares weight scales."""
+        facts = get_march(self.march).arithmetic
+        return facts if self.weight_scales is None else replace(facts, weight_scales=(self.weight_scales,))
+
+    @property
+    def grid(self) -> str:
+        """Numbers that scales may be, a key of :data:`~hatlite.quantization.scale_grid.SCALE_GRIDS`."""
+        return self.scale_grid or self.arithmetic.scale_grids[0]
+
+    def _check_march(self) -> None:
+        if self.scale_grid is not None:
+            check_grid(self.scale_grid)
+        facts = get_march(self.march).arithmetic
+        for key, known in (("scale_grid", facts.scale_grids), ("weight_scales", facts.weight_scales)):
+            given = getattr(self, key)
+            if given is not None and given not in known:
+                raise QuantizationError(
+                    f"config['qconfig'][{key!r}] is {given!r}; the march {self.march!r} has"
+                    f" {' and '.join(map(repr, known))}. Leave {key} out to take {known[0]!r}."
+                )
 
     def _rule(self, mapping: Mapping[str, Any]) -> ActivationRule:
         merged = {**self.activation, **mapping}

@@ -49,4 +49,6 @@ class StandIns:
             inputs=(),
             dtype="int8",
             observer=observer(self.qconfig.of(call.path, type(call.module)).observer),
+            scale_grid=self.qconfig.grid,
+            arithmetic=self.qconfig.arithmetic,
         )

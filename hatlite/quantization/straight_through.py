@@ -55,23 +55,32 @@ class _Requantize(torch.autograd.Function):
     """``clamp((Σ xᵢ·Mᵢ + 2^(s−1)) >> s, low, high)`` with mᵢ = Mᵢ·2^−s.
 
     In float64 it is written as ``floor(Σ xᵢ·mᵢ + ½)``: a product has at most 39 bits (53 for int16 inputs) and mᵢ is Mᵢ
-    with another exponent, so products, sums and floor are exact. In float32 it is ``rint(Σ xᵢ·mᵢ)``, which a
-    certificate must allow. The second result is ``Σ xᵢ·mᵢ`` for :func:`learn_scale`; unless `learn`, it may be rounded.
+    with another exponent, so products, sums and floor are exact. In float32 it is ``rint(Σ xᵢ·mᵢ)`` if `half_even`,
+    else the same floor; a certificate must allow either. The second result is ``Σ xᵢ·mᵢ`` for :func:`learn_scale`;
+    unless `learn`, it may be rounded.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, low: int, high: int, dtype: torch.dtype, learn: bool, factors: tuple, *values: torch.Tensor
+        ctx: Any,
+        low: int,
+        high: int,
+        tail: tuple[torch.dtype, bool],
+        learn: bool,
+        factors: tuple,
+        *values: torch.Tensor,
     ) -> Any:
+        dtype, half_even = tail
         total = values[0].to(dtype) * factors[0]
         for value, factor in zip(values[1:], factors[1:], strict=True):
             total.add_(value.to(dtype), alpha=factor)
-        if dtype == torch.float32:
+        if half_even:
             rounded = torch.round(total)
         else:
-            unrounded = total.float() if learn else None
+            unrounded = total.to(torch.float32, copy=True) if learn else None
             rounded = total.add_(0.5).floor_()
             total = rounded.float() if unrounded is None else unrounded
+            rounded = rounded.clamp(low, high)  # not in place: in float32 they are one tensor
         ctx.low, ctx.high, ctx.factors = low, high, factors
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(total)
@@ -93,6 +102,7 @@ def requantize(
     factors: tuple[float, ...],
     *values: torch.Tensor,
     dtype: torch.dtype = torch.float64,
+    half_even: bool = True,
     log_scale: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Bring integers to the scale of the output.
@@ -103,12 +113,14 @@ def requantize(
         factors: M·2^−s of each value.
         values: One accumulator, or two activations to add: integer-valued floats, (N, C, H, W) or (N, C).
         dtype: float64 is exact always, float32 where a certificate says so.
+        half_even: How float32 rounds an exact half; float64 rounds it up.
         log_scale: Parameter of a learned scale, see :func:`learn_scale`; None for one that is not learned.
 
     Returns:
         Integer-valued float32 of the shape of the first value.
     """
-    y, unrounded = _Requantize.apply(low, high, dtype, log_scale is not None, factors, *values)
+    tail = dtype, half_even and dtype == torch.float32
+    y, unrounded = _Requantize.apply(low, high, tail, log_scale is not None, factors, *values)
     return y if log_scale is None else learn_scale(low, high, log_scale, y, unrounded)
 
 

@@ -1,9 +1,10 @@
 """Arithmetic families: how scales become multipliers and shifts, for a march that names one of them.
 
-Both families round by the one definition of :mod:`hatlite.ops.integer.fixed_point`. They differ in what the constants of
-a layer may be, hence in how these are found and in how a float engine can round alike.
+Both families round by the one definition of :mod:`hatlite.ops.integer.fixed_point`. They differ in what the constants
+of a layer may be, hence in how these are found and in how a float engine can round alike.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -23,6 +24,9 @@ from hatlite.ops.integer.snap import Addition, AddSnap, MulSnap, Snap, snap, sna
 
 __all__ = ["Family", "MultiplierShift", "ShiftOnly", "family_of"]
 
+AVERAGE_BITS = 64
+"""How much finer than its input the sum of an average is at least, on marches that cannot divide."""
+
 Pair = tuple[int, int]
 Ints = NDArray[np.int64]
 
@@ -36,15 +40,23 @@ class Family(ABC):
     Attributes:
         conv_rules: How float engines may round an accumulator, the most wanted first: what a search asks for.
         half_even: Whether the first of them takes exact halves to the even neighbour; else up.
-        largest_gain: No result has more steps than this per step of its input.
+        largest_gain: No result that is free to choose has more steps than this per step of its input.
+        keeps_steps: Whether no such result has finer steps than its accumulator, which holds nothing between them.
+        finest_multiplier: No weight scale of an 8-bit result is finer than this times Sy / Sx.
     """
 
     conv_rules: tuple[ConvRule, ...]
     half_even: bool
-    largest_gain: float
+    largest_gain: float = math.inf
+    keeps_steps: bool = False
+    finest_multiplier: float = 0.0
 
     def __init__(self, arithmetic: Arithmetic) -> None:
         self.arithmetic = arithmetic
+
+    @abstractmethod
+    def average_weight(self, taps: int) -> tuple[int, float]:
+        """Return the integer weight of an average over `taps` pixels, and what one step of it stands for."""
 
     @abstractmethod
     def quantize_multiplier(self, real_multiplier: ArrayLike) -> tuple[Ints, Ints]:
@@ -66,7 +78,7 @@ class Family(ABC):
         bias: ArrayLike = 0.0,
         reach: ArrayLike = np.inf,
     ) -> Snap:
-        """Return multipliers and weight scales near `weight_scale`; arguments as :func:`hatlite.ops.integer.snap.snap`."""
+        """Return constants near `weight_scale`; arguments as :func:`hatlite.ops.integer.snap.snap`."""
 
     @abstractmethod
     def snap_add(self, scales: tuple[float, float], scale_out: float, addition: Addition, candidates: int) -> AddSnap:
@@ -89,7 +101,11 @@ class MultiplierShift(Family):
 
     conv_rules = CONV_RULES
     half_even = True
-    largest_gain = 2.0**12  # a scale that is finer still finds no multiplier, where calibration saw next to nothing
+    largest_gain = 2.0**12  # finer scales find no multiplier, where calibration saw next to nothing: a dead ReLU
+    finest_multiplier = 2.0**-12  # finer steps of a weight are lost in rounding, and float32 could not be proven
+
+    def average_weight(self, taps: int) -> tuple[int, float]:
+        return 1, 1 / taps
 
     def quantize_multiplier(self, real_multiplier: ArrayLike) -> tuple[Ints, Ints]:
         return quantize_multiplier(real_multiplier, self.arithmetic.multiplier_bits)
@@ -107,7 +123,17 @@ class ShiftOnly(Family):
 
     conv_rules = (FLOAT32_FLOOR,)
     half_even = False
-    largest_gain = 1.0  # a finer result would hold nothing that its accumulator does not
+    keeps_steps = True
+
+    def average_weight(self, taps: int) -> tuple[int, float]:
+        """Return 64…127: six bits behind the leading one of 1 / taps."""
+        exponent = (taps - 1).bit_length()  # 2^exponent is the next power of two from taps upwards
+        weight = (2 * AVERAGE_BITS * 2**exponent + taps) // (2 * taps)
+        return (
+            (weight, 2.0**-exponent / AVERAGE_BITS)
+            if weight < 2 * AVERAGE_BITS
+            else (AVERAGE_BITS, 2.0 ** (1 - exponent) / AVERAGE_BITS)
+        )
 
     def quantize_multiplier(self, real_multiplier: ArrayLike) -> tuple[Ints, Ints]:
         return quantize_shift(real_multiplier, self.arithmetic.multiplier_bits - 1, self.arithmetic.max_shift)

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from hatlite.errors import QuantizationError
+from hatlite.march import Arithmetic
+from hatlite.ops.integer.families import family_of
 from hatlite.qparams import int_range
 from hatlite.quantization.observer import Observer
 from hatlite.quantization.scale_grid import on_grid
@@ -32,10 +34,12 @@ class Site(nn.Module):
         dtype: Integer type of the result.
         observer: Range statistics of the result; None for sites that have no scale of their own.
         relu: Clamp the result at 0 from below.
-        fixed: quant_max → scale that the config gives, or None where it gives none; None leaves it to the observer.
+        fixed: Steps of the range → scale that the config gives, or None where it gives none; None leaves it to the
+            observer.
         learn: Whether qat is asked to learn the scale.
         scale_grid: Numbers that the scale may be (:mod:`hatlite.quantization.scale_grid`).
         bits: Of the result, where they are fewer than its type has.
+        arithmetic: Of the march.
 
     Attributes:
         scale: float64 scalar buffer that holds a float32 value, real = scale · q; NaN until calibrated.
@@ -64,6 +68,7 @@ class Site(nn.Module):
         learn: bool = False,
         scale_grid: str = "float32",
         bits: int | None = None,
+        arithmetic: Arithmetic | None = None,
     ) -> None:
         super().__init__()
         self.name, self.path, self.line = name, path, line
@@ -75,6 +80,8 @@ class Site(nn.Module):
         self.learn = learn
         self.scale_grid = scale_grid
         self.bits = bits
+        self.arithmetic = arithmetic or Arithmetic()
+        self.family = family_of(self.arithmetic)
         self.shape: tuple[int, ...] = ()
         self.group: tuple[Site, ...] = ()
         for buffer, persistent in (("scale", True), ("asked_scale", False)):
@@ -150,8 +157,9 @@ class Site(nn.Module):
         """Take down what config or observer ask for, and forget what was learned."""
         if self.observer is None:
             return
-        fixed = None if self.fixed is None else self.fixed(self.quant_max)
-        asked = self.observer.absmax(self.quant_max) / self.quant_max if fixed is None else fixed
+        steps = self.arithmetic.steps(self.quant_max)
+        fixed = None if self.fixed is None else self.fixed(steps)
+        asked = self.observer.absmax(self.quant_max) / steps if fixed is None else fixed
         self.asked_scale.fill_(float(torch.tensor(asked, dtype=torch.float32)))
         if self.log_scale is not None:
             nn.init.zeros_(self.log_scale)

@@ -6,24 +6,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hatlite.quantization.integer_conv import (
-    BIAS_MAX,
-    WEIGHT_MAX,
-    ConvConstants,
-    fold,
-    integer_conv,
-)
+from hatlite.quantization.integer_conv import ConvConstants, fold, integer_conv
 from hatlite.quantization.scale_grid import on_grid
 from hatlite.quantization.sites.batch_statistics import BatchStatistics
 from hatlite.quantization.sites.rounding import RoundingSite
+from hatlite.quantization.weight_scales import WEIGHT_ROUNDINGS, bias_range, weight_scales
 
 __all__ = ["ConvSite"]
-
-MIN_WEIGHT_SCALE = 2.0**-40
-"""Floor for a channel of a raw output that batch norm has killed: its accumulator is 0 whatever the scale."""
-FINEST_MULTIPLIER = 2.0**-12
-"""No weight scale of an 8-bit result is finer than this times Sy / Sx: a step of a weight then counts for 2^-12 of a
-result's step per step of the input. Finer ones would be lost in its rounding, and float32 could not be proven."""
 
 
 class ConvSite(RoundingSite):
@@ -174,6 +163,10 @@ class ConvSite(RoundingSite):
             quant_max=self.quant_max,
             input_magnitude=max(-source.quant_min, source.quant_max),
             geometry=self.geometry,
+            weight_range=(self.arithmetic.weight_min, self.arithmetic.weight_max),
+            bias_range=bias_range(self.arithmetic, source.dtype),
+            round_weight=WEIGHT_ROUNDINGS[self.arithmetic.weight_rounding],
+            half_even=self.family.half_even,
         )
 
     @torch.no_grad()
@@ -187,14 +180,12 @@ class ConvSite(RoundingSite):
         """Take weight scales, multipliers and shifts from the current weights."""
         self.inputs[0].require_calibrated()
         weight, bias = (part.double() for part in self.folded())
-        scale = torch.maximum(
-            weight.abs().flatten(1).amax(1) / WEIGHT_MAX, bias.abs() / (self.inputs[0].scale * BIAS_MAX)
-        ).clamp_min(MIN_WEIGHT_SCALE)
+        scale = self._ideal_weight_scales(weight, bias)
         if not self.raw:
             self.require_calibrated()
             if self.rules():
-                scale = scale.clamp_min(FINEST_MULTIPLIER * float(self.scale / self.inputs[0].scale))
-        scale = on_grid(scale, self.scale_grid)
+                finest = self.family.finest_multiplier * float(self.scale / self.inputs[0].scale)
+                scale = on_grid(scale.clamp_min(finest), self.scale_grid)
         self.ideal_weight_scale.copy_(scale)
         if self.raw:
             self.weight_scale.copy_(scale)
@@ -204,6 +195,15 @@ class ConvSite(RoundingSite):
         found = self.snapped(scale, bias=bias, reach=weight.abs().flatten(1).sum(1) * largest)
         self.store(found)
         self.weight_scale.copy_(torch.from_numpy(found.weight_scale))
+
+    def _ideal_weight_scales(self, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        depthwise = weight.shape[1] == 1 and self.geometry[3] > 1
+        return weight_scales(weight, bias, float(self.inputs[0].scale), self.arithmetic, self.scale_grid, depthwise)
+
+    @torch.no_grad()
+    def step(self) -> float:
+        weight, bias = (part.double() for part in self.folded())
+        return float(self.inputs[0].scale * self._ideal_weight_scales(weight, bias).max())
 
     def ideal_ratio(self) -> torch.Tensor:
         return self.weight_scale / self.ideal_weight_scale

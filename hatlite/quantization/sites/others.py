@@ -72,7 +72,8 @@ class RescaleSite(RoundingSite):
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
         acc = self.accumulate(inputs[0])
-        return requantize(self.quant_min, self.quant_max, factors, acc, dtype=dtype, log_scale=self.learned)
+        clamp, half_even = (self.quant_min, self.quant_max), self.family.half_even
+        return requantize(*clamp, factors, acc, dtype=dtype, half_even=half_even, log_scale=self.learned)
 
     def _factors(self) -> tuple[tuple[float, ...], torch.dtype]:
         return (math.ldexp(int(self.multiplier), -int(self.shift)),), self.tail_dtype()
@@ -107,7 +108,10 @@ class BilinearSite(RescaleSite):
 
 
 class AvgPoolSite(RescaleSite):
-    """Mean of each window: a depthwise convolution with weights 1, requantised by Sx / (Sy · taps). Padding counts.
+    """Mean of each window: a depthwise convolution with one weight, requantised. Padding counts.
+
+    The weight is 1, requantised by Sx / (Sy · taps), where the march multiplies; where it only shifts, 1 / taps as an
+    integer times a power of two.
 
     Args:
         kernel_size: (height, width); None takes the whole picture, of the size that the network was prepared with.
@@ -116,7 +120,7 @@ class AvgPoolSite(RescaleSite):
         site: What :class:`Site` takes.
 
     Attributes:
-        weight_scale: (1,) float64 buffer: what the weight 1 stands for, 1 / taps before it was snapped.
+        weight_scale: (1,) float64 buffer: what one step of the weight stands for, snapped.
     """
 
     weight_scale: torch.Tensor
@@ -131,6 +135,17 @@ class AvgPoolSite(RescaleSite):
         """(height, width) of the window."""
         return self.kernel_size or self.inputs[0].shape[1:]  # type: ignore[return-value]
 
+    @property
+    def weight(self) -> int:
+        """The integer that every pixel of a window is multiplied by."""
+        return self.family.average_weight(math.prod(self.kernel))[0]
+
+    def _ideal(self) -> float:
+        return self.family.average_weight(math.prod(self.kernel))[1]
+
+    def step(self) -> float:
+        return self.unit() * self._ideal()
+
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
         kernel = self.kernel_size or inputs[0].shape[2:]
         return self.observe(F.avg_pool2d(inputs[0], kernel, self.stride, self.padding))
@@ -139,7 +154,7 @@ class AvgPoolSite(RescaleSite):
         return super().tail_dtype() if self._exact_in_float32() else torch.float64
 
     def _exact_in_float32(self) -> bool:
-        return math.prod(self.kernel) * int_type(self.inputs[0].dtype).magnitude < FLOAT32_EXACT
+        return self.weight * math.prod(self.kernel) * int_type(self.inputs[0].dtype).magnitude < FLOAT32_EXACT
 
     def accumulate(self, q: torch.Tensor) -> torch.Tensor:
         if self.kernel_size is None and q.shape[2:] != self.kernel:
@@ -149,17 +164,17 @@ class AvgPoolSite(RescaleSite):
                 " network with example inputs of the size that it will run on."
             )
         exact = q if self._exact_in_float32() else q.double()
-        return F.avg_pool2d(exact, self.kernel, self.stride, self.padding, divisor_override=1)
+        return F.avg_pool2d(exact, self.kernel, self.stride, self.padding, divisor_override=1).mul_(self.weight)
 
     @torch.no_grad()
     def refresh(self) -> None:
         self.require_calibrated()
-        found = self.snapped(torch.tensor([1 / math.prod(self.kernel)], dtype=torch.float64))
+        found = self.snapped(torch.tensor([self._ideal()], dtype=torch.float64))
         self.store(found)
         self.weight_scale.copy_(torch.from_numpy(found.weight_scale))
 
     def ideal_ratio(self) -> torch.Tensor:
-        return self.weight_scale * math.prod(self.kernel)
+        return self.weight_scale / self._ideal()
 
 
 class PassingSite(Site):

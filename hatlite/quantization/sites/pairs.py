@@ -5,7 +5,7 @@ import math
 import torch
 
 from hatlite.ops.integer.engine_rules import ADD_RULES, FLOAT32_EXACT, ConvRule
-from hatlite.ops.integer.snap import ADD_CANDIDATES, Addition, AddSnap, MulSnap, snap_add, snap_mul
+from hatlite.ops.integer.snap import ADD_CANDIDATES, Addition, AddSnap, MulSnap
 from hatlite.qparams import int_type
 from hatlite.quantization.sites.rounding import RoundingSite
 from hatlite.quantization.straight_through import requantize
@@ -34,7 +34,8 @@ class AddSite(RoundingSite):
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
-        return requantize(self.quant_min, self.quant_max, factors, *inputs, dtype=dtype, log_scale=self.learned)
+        clamp, half_even = (self.quant_min, self.quant_max), self.family.half_even
+        return requantize(*clamp, factors, *inputs, dtype=dtype, half_even=half_even, log_scale=self.learned)
 
     def _factors(self) -> tuple[tuple[float, ...], torch.dtype]:
         signed = (sign * m for sign, m in zip(self.SIGNS, self.multiplier.tolist(), strict=True))
@@ -57,6 +58,9 @@ class AddSite(RoundingSite):
     def unit(self) -> float:
         return max(float(site.scale) for site in self.inputs)
 
+    def step(self) -> float:
+        return min(float(site.scale) for site in self.inputs)
+
     def addition(self) -> Addition:
         """Return the integer facts that its certificate is about."""
         eight_bits = all(int_type(dtype).bytes == 1 for dtype in (self.dtype, *(site.dtype for site in self.inputs)))
@@ -70,7 +74,7 @@ class AddSite(RoundingSite):
 
     def _snap(self, candidates: int) -> AddSnap:
         first, second = (float(site.scale) for site in self.inputs)
-        return snap_add((first, second), float(self.scale), self.addition(), candidates)
+        return self.family.snap_add((first, second), float(self.scale), self.addition(), candidates)
 
 
 class SubSite(AddSite):
@@ -100,7 +104,8 @@ class MulSite(RoundingSite):
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
         a, b = inputs if self._exact_in_float32() else (q.double() for q in inputs)
-        return requantize(self.quant_min, self.quant_max, factors, a * b, dtype=dtype, log_scale=self.learned)
+        clamp, half_even = (self.quant_min, self.quant_max), self.family.half_even
+        return requantize(*clamp, factors, a * b, dtype=dtype, half_even=half_even, log_scale=self.learned)
 
     def unit(self) -> float:
         return math.prod(float(site.scale) for site in self.inputs)
@@ -131,4 +136,4 @@ class MulSite(RoundingSite):
     def _snap(self, candidates: int) -> MulSnap:
         first, second = (float(site.scale) for site in self.inputs)
         clamp = (self.quant_min, self.quant_max)
-        return snap_mul((first, second), float(self.scale), clamp, self.rules(), candidates)
+        return self.family.snap_mul((first, second), float(self.scale), clamp, self.rules(), candidates)

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import torch
 
-from hatlite.ops.integer.engine_rules import CONV_RULES, ConvRule
-from hatlite.ops.integer.snap import Snap, snap
+from hatlite.ops.integer.engine_rules import ConvRule
+from hatlite.ops.integer.snap import Snap
 from hatlite.qparams import int_type
 from hatlite.quantization.sites.base import Site
 
@@ -14,9 +14,6 @@ __all__ = ["RoundingSite"]
 
 T = TypeVar("T")
 
-LARGEST_GAIN = 2.0**12
-"""No result has more steps than this per step of its input: where calibration saw next to nothing, for example a ReLU
-that was never positive, its scale would otherwise be too fine for any multiplier."""
 BITS_WITHOUT_TIES = 8
 """Up to here every way to round a half is one function, so that rules of float engines can be proven."""
 
@@ -52,15 +49,20 @@ class RoundingSite(Site):
         """Return the largest real value that one step of an input stands for in the result; 0 where weights decide."""
         return 0.0
 
+    def step(self) -> float:
+        """Return the real value of one step of the accumulator, the largest of all channels."""
+        return self.unit()
+
     def finest_scale(self) -> float:
-        """Return the finest scale that multipliers can reach."""
-        return float(torch.tensor(self.unit() / LARGEST_GAIN, dtype=torch.float32))
+        """Return the finest scale that multipliers can reach, or that is worth reaching."""
+        finest = self.step() if self.family.keeps_steps else self.unit() / self.family.largest_gain
+        return float(torch.tensor(finest, dtype=torch.float32))
 
     def rules(self) -> tuple[ConvRule, ...]:
         """Return the rules worth proving for this result."""
         if int_type(self.dtype).bytes * 8 > BITS_WITHOUT_TIES:
             return ()
-        return CONV_RULES
+        return self.family.conv_rules
 
     def tail_dtype(self) -> torch.dtype:
         """Return the float type in which the tail is exact."""
@@ -87,4 +89,5 @@ class RoundingSite(Site):
         arrays = {name: value.detach().cpu().numpy() for name, value in real.items()}
         clamp = (self.quant_min, self.quant_max)
         ideal = weight_scale.detach().cpu().numpy()
-        return snap(ideal, float(self.inputs[0].scale), float(self.scale), clamp, self.rules(), **arrays)
+        scale_in, scale_out = float(self.inputs[0].scale), float(self.scale)
+        return self.family.snap(ideal, scale_in, scale_out, clamp, self.rules(), **arrays)
