@@ -9,12 +9,11 @@ from onnx_runs import everywhere
 from torch import nn
 
 from hatlite.lowering import lower
-from hatlite.march import get_march
+from hatlite.march import MARCHES, March
 from hatlite.nn import DeQuantStub, QuantStub
 from hatlite.program import IntProgram, dumps, loads
 from hatlite.quantization import FakeQuantGraph, QConfig, prepare
 
-MARCH = get_march("bayes-sim")
 SIZE = (11, 14)
 
 
@@ -51,9 +50,15 @@ def calibrated(
     return graph
 
 
+def march_of(graph: FakeQuantGraph) -> March:
+    """Return the march that the graph was prepared for."""
+    family = graph.sites["quant"].arithmetic.family
+    return next(march for march in MARCHES.values() if march.arithmetic.family == family)
+
+
 def lowered(graph: FakeQuantGraph) -> IntProgram:
     """Lower, and go through the bytes of a file."""
-    return loads(dumps(lower(graph, MARCH)))
+    return loads(dumps(lower(graph, march_of(graph))))
 
 
 def differing(graph: FakeQuantGraph, img: torch.Tensor) -> int:

@@ -43,9 +43,8 @@ from hatlite.qparams import int_type
 __all__ = ["CYCLES", "LayerCost", "layer_cost"]
 
 BILINEAR_TAPS = 9  # the 3 × 3 window [1 2 1] ⊗ [1 2 1]
-MULTIPLIER_BYTES = 2  # 15 bits
-SHIFT_BYTES = 1  # 1…46
-BIAS_BYTES = 4
+MULTIPLIER_BYTES = {"multiplier_shift": 2, "shift_only": 0}  # 15 bits; none where the march only shifts
+SHIFT_BYTES = 1  # 0…46
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def layer_cost(op: Operator, program: IntProgram, march: March) -> LayerCost:
         raise ProgramError(f"{op.name} ({op.source}): no cost is known for {type(op).__name__}, only for {known}.")
     inputs = [program.values[name] for name in op.inputs]
     output = program.values[op.output]
-    loaded, stored = sum(map(_bytes, inputs)) + _constant_bytes(op, output), _bytes(output)
+    loaded, stored = sum(map(_bytes, inputs)) + _constant_bytes(op, inputs[0], output, march), _bytes(output)
     compute = CYCLES[type(op)](op, inputs[0], output, march)
     memory = math.ceil((loaded + stored) * march.clock_hz / march.dram_bytes_per_second)
     total = march.op_overhead_cycles + max(compute, memory)
@@ -126,15 +125,16 @@ def _bytes(value: TensorType) -> int:
     return math.prod(value.shape) * int_type(value.dtype).bytes
 
 
-def _constant_bytes(op: Operator, output: TensorType) -> int:
+def _constant_bytes(op: Operator, value: TensorType, output: TensorType, march: March) -> int:
     total = 0
+    arithmetic = march.arithmetic
     if isinstance(op, (Conv2d, Linear)):
-        total += op.weight.values.nbytes + len(op.bias) * BIAS_BYTES
+        total += op.weight.values.nbytes + len(op.bias) * arithmetic.bias_bits_behind(value.dtype) // 8
     if isinstance(op, Lut):
         total += len(op.table) * int_type(output.dtype).bytes
     requantize: Requantize | None = getattr(op, "requantize", None)
     if requantize is not None:
-        total += len(requantize.multiplier) * (MULTIPLIER_BYTES + SHIFT_BYTES)
+        total += len(requantize.multiplier) * (MULTIPLIER_BYTES[arithmetic.family] + SHIFT_BYTES)
     return total
 
 

@@ -77,7 +77,7 @@ def assemble(
 
 def _check_arithmetic(graph: FakeQuantGraph, march: March) -> None:
     own, theirs = next(iter(graph.sites.values())).arithmetic, march.arithmetic
-    if replace(own, weight_scales=theirs.weight_scales) != theirs:
+    if replace(own, weight_scales=theirs.weight_scales, large_biases=theirs.large_biases) != theirs:
         raise QuantizationError(
             f"The network was prepared for another arithmetic ({own.family}) than that of the march {march.name!r}"
             f" ({theirs.family}); prepare and calibrate it with QConfig(march={march.name!r})."

@@ -15,6 +15,7 @@ ROUNDINGS = ("half_up",)
 WEIGHT_ROUNDINGS = ("half_even", "half_away")
 WEIGHT_SCALES = ("channel", "tensor", "depthwise")
 SCALE_GRIDS = ("float32", "pow2")
+LARGE_BIASES = ("reduce_weight_scale", "saturate")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Arithmetic:
         rounding: What happens to an exact half.
         bias_bits: Width of the signed bias behind 8-bit activations.
         wide_bias_bits: Width of the signed bias behind 16-bit activations.
-        bias_makes_room: Whether weight scales are large enough for the bias; else it saturates.
+        large_biases: What happens to a bias that its bits do not hold, the default first: ``reduce_weight_scale`` takes
+            larger steps of weights, so that it fits; ``saturate`` cuts it off.
         accumulator_bits: Width of the signed accumulator behind 8-bit activations.
         wide_accumulator_bits: Width of the accumulator behind 16-bit activations.
     """
@@ -63,7 +65,7 @@ class Arithmetic:
     rounding: str = "half_up"
     bias_bits: int = 32
     wide_bias_bits: int = 32
-    bias_makes_room: bool = True
+    large_biases: tuple[str, ...] = ("reduce_weight_scale",)
     accumulator_bits: int = 32
     wide_accumulator_bits: int = 64
 
@@ -74,6 +76,7 @@ class Arithmetic:
             ("weight_rounding", WEIGHT_ROUNDINGS),
             ("weight_scales", WEIGHT_SCALES),
             ("scale_grids", SCALE_GRIDS),
+            ("large_biases", LARGE_BIASES),
         ):
             given = getattr(self, name)
             for value in given if isinstance(given, tuple) else (given,):

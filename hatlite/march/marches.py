@@ -36,7 +36,7 @@ TIDL = March(
         min_shift=0,
         max_shift=31,
         bias_bits=16,
-        bias_makes_room=False,
+        large_biases=("saturate", "reduce_weight_scale"),
     ),
 )
 

@@ -111,6 +111,8 @@ class QConfig:
             ``pow2`` takes the next power of two upwards. None takes what the march has.
         weight_scales: What shares one weight scale: ``channel``, ``tensor``, or ``depthwise``, which is ``tensor`` but
             for depthwise convolutions. None takes what the march has.
+        large_bias: What happens to a bias that the bits of the march do not hold: ``reduce_weight_scale`` or
+            ``saturate``. None takes what the march does.
         bn: ``freeze`` keeps the running statistics of batch norms as float training left them; ``train`` lets the first
             part of qat move them, at the price of a second convolution in front of each.
         bn_freeze_epoch: Epochs of qat after which ``bn="train"`` freezes; None never does.
@@ -121,6 +123,7 @@ class QConfig:
     rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scale_grid: str | None = None
     weight_scales: str | None = None
+    large_bias: str | None = None
     bn: str = "freeze"
     bn_freeze_epoch: int | None = None
     march: str = "bayes-sim"
@@ -147,9 +150,10 @@ class QConfig:
 
     @property
     def arithmetic(self) -> Arithmetic:
-        """The arithmetic of the march, with the one choice of what shares weight scales."""
-        facts = get_march(self.march).arithmetic
-        return facts if self.weight_scales is None else replace(facts, weight_scales=(self.weight_scales,))
+        """The arithmetic of the march, with what is chosen here alone where it leaves a choice."""
+        chosen = {"weight_scales": self.weight_scales, "large_biases": self.large_bias}
+        given = {name: (value,) for name, value in chosen.items() if value is not None}
+        return replace(get_march(self.march).arithmetic, **given)
 
     @property
     def grid(self) -> str:
@@ -160,7 +164,11 @@ class QConfig:
         if self.scale_grid is not None:
             check_grid(self.scale_grid)
         facts = get_march(self.march).arithmetic
-        for key, known in (("scale_grid", facts.scale_grids), ("weight_scales", facts.weight_scales)):
+        for key, known in (
+            ("scale_grid", facts.scale_grids),
+            ("weight_scales", facts.weight_scales),
+            ("large_bias", facts.large_biases),
+        ):
             given = getattr(self, key)
             if given is not None and given not in known:
                 raise QuantizationError(

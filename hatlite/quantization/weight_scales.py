@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 
 from hatlite.march import Arithmetic
+from hatlite.qparams import QParams
 from hatlite.quantization.scale_grid import on_grid
 
 __all__ = ["BIAS_LIMIT", "BIAS_MAX", "WEIGHT_ROUNDINGS", "bias_range", "weight_scales"]
@@ -20,21 +21,28 @@ SMALLEST_SHARE = 2.0**-8
 
 
 def weight_scales(
-    weight: torch.Tensor, bias: torch.Tensor, scale_in: float, arithmetic: Arithmetic, grid: str, depthwise: bool
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    input_type: QParams,
+    arithmetic: Arithmetic,
+    *,
+    grid: str,
+    depthwise: bool,
 ) -> torch.Tensor:
     """Return (O,) float64 Sw, numbers of `grid`.
 
     Args:
         weight: (O, I / groups, h, w) float64, real, batch norm folded in.
         bias: (O,) float64, real.
-        scale_in: Sx.
-        arithmetic: Its first ``weight_scales`` says what shares one.
+        input_type: Sx and dtype of the input.
+        arithmetic: Its first ``weight_scales`` says what shares one, its first ``large_biases`` what a bias may ask.
         grid: A key of :data:`~hatlite.quantization.scale_grid.SCALE_GRIDS`.
         depthwise: Whether each output channel reads one input channel.
     """
     scale = weight.abs().flatten(1).amax(1) / arithmetic.steps(arithmetic.weight_max)
-    if arithmetic.bias_makes_room:
-        scale = torch.maximum(scale, bias.abs() / (scale_in * BIAS_MAX))
+    if _makes_room(arithmetic):
+        largest = min(BIAS_MAX, 2 ** (arithmetic.bias_bits_behind(input_type.dtype) - 1) - 1)
+        scale = torch.maximum(scale, bias.abs() / (input_type.scale * largest))
     sharing, whole = arithmetic.weight_scales[0], scale.amax().expand_as(scale)
     if sharing == "depthwise" and depthwise:
         scale = torch.maximum(scale, whole * SMALLEST_SHARE)
@@ -45,10 +53,14 @@ def weight_scales(
 
 def bias_range(arithmetic: Arithmetic, dtype: str) -> tuple[int, int]:
     """Return the smallest and the largest bias of a layer that reads values of `dtype`."""
-    if arithmetic.bias_makes_room:
-        return -BIAS_LIMIT, BIAS_LIMIT
     limit = 2 ** (arithmetic.bias_bits_behind(dtype) - 1)
+    if _makes_room(arithmetic) and limit > BIAS_LIMIT:
+        return -BIAS_LIMIT, BIAS_LIMIT
     return -limit, limit - 1
+
+
+def _makes_room(arithmetic: Arithmetic) -> bool:
+    return arithmetic.large_biases[0] == "reduce_weight_scale"
 
 
 def _half_away(values: torch.Tensor) -> torch.Tensor:

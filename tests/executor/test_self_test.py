@@ -36,6 +36,24 @@ def test_a_multiplier_off_by_one_in_the_last_place_is_found(monkeypatch):
     assert str(check).startswith("one_ulp: not usable, ") and "of them differ" in str(check)
 
 
+def test_halves_to_the_even_neighbour_are_found(monkeypatch):
+    """What every float engine does unless it is told otherwise; only marches of powers of two can tell."""
+
+    class Even(float32.Engine):
+        def __init__(self, program):
+            super().__init__(program)
+            if program.march == "tidl" and program.name == "thresholds":
+                (op,) = program.ops
+                exact = self._kernels[op.name]
+                half = 2.0 ** -(int(op.requantize.shift[0]) + 1)
+                self._kernels[op.name] = lambda x: (
+                    exact(x) if half > 0.25 else exact(x).sub_((exact(x) % 2 == 1).float())
+                )
+
+    check = refused(monkeypatch, "even", Even)
+    assert not check.usable and check.problem is None and check.differing > 0
+
+
 def test_an_engine_that_raises_says_why(monkeypatch):
     class Broken(float32.Engine):
         def compute(self, op, inputs, dying=()):

@@ -17,6 +17,7 @@ from hatlite.executor import Executor, dequantize_outputs
 from hatlite.export import exact_outputs, integer_nodes, to_onnx
 from hatlite.export.golden import RULES
 from hatlite.export.onnx_model import FORMS
+from hatlite.march import MARCHES
 from hatlite.ops.integer.fixed_point import dequantize
 from hatlite.program import (
     OPERATORS,
@@ -49,11 +50,11 @@ def test_golden_equals_the_executor_on_the_proof_network(proof_programs, dtype, 
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 12))
-@example(13279, 1, 11)  # channels of a single pixel become the pixels of a sum
-def test_all_engines_equal_the_definition_value_by_value(seed, batch, length):
+@given(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 12), st.sampled_from([*MARCHES]))
+@example(13279, 1, 11, "bayes-sim")  # channels of a single pixel become the pixels of a sum
+def test_all_engines_equal_the_definition_value_by_value(seed, batch, length, march):
     """Programs drawn from all operators: the reference, the other engines, the golden form optimised and not."""
-    program = random_program(seed, length=length)
+    program = random_program(seed, length=length, march=march)
     found = everywhere(program, random_inputs(program, seed, batch))
     expected = found.pop("reference")
     for values in found.values():
@@ -61,10 +62,15 @@ def test_all_engines_equal_the_definition_value_by_value(seed, batch, length):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 12), st.sampled_from([(), MOVES, (*MOVES, "conv2d")]))
-def test_optimisers_that_see_no_value_but_the_outputs_change_nothing(seed, length, kinds):
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 12),
+    st.sampled_from([(), MOVES, (*MOVES, "conv2d")]),
+    st.sampled_from([*MARCHES]),
+)
+def test_optimisers_that_see_no_value_but_the_outputs_change_nothing(seed, length, kinds, march):
     """What is an output cannot be fused away, so a program whose values all are is another one."""
-    program = random_program(seed, length=length, kinds=kinds)
+    program = random_program(seed, length=length, kinds=kinds, march=march)
     inputs = random_inputs(program, seed, 2)
     expected = Executor(program, "reference").run(inputs)
     for level in LEVELS:
@@ -72,10 +78,15 @@ def test_optimisers_that_see_no_value_but_the_outputs_change_nothing(seed, lengt
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 8), st.sampled_from([(), MOVES, (*MOVES, "conv2d")]))
-def test_qdq_keeps_its_promise_on_drawn_programs(seed, length, kinds):
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 8),
+    st.sampled_from([(), MOVES, (*MOVES, "conv2d")]),
+    st.sampled_from([*MARCHES]),
+)
+def test_qdq_keeps_its_promise_on_drawn_programs(seed, length, kinds, march):
     """Of all values, and where values only move also when the last one alone is asked for."""
-    program = random_program(seed, length=length, kinds=kinds)
+    program = random_program(seed, length=length, kinds=kinds, march=march)
     inputs = random_inputs(program, seed, 2)
     for asked in (with_all_values(program), program):
         promised = exact_outputs(asked, "qdq")

@@ -8,6 +8,7 @@ from operator_networks import SIZE, assert_exact, calibrated, conv, lowered
 from torch import nn
 
 from hatlite.errors import QuantizationError
+from hatlite.march import MARCHES
 from hatlite.ops.integer.engine_rules import CONV_RULES
 from hatlite.program import Conv2d
 from hatlite.quantization import QConfig, scale_moves
@@ -20,16 +21,26 @@ POOLS = {
 }
 
 
+@pytest.mark.parametrize("march", MARCHES)
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("before", [(), (nn.ReLU(),)])
-def test_every_value_is_equal(pool: str, before: tuple) -> None:
-    assert_exact(calibrated(lambda: nn.Sequential(conv(3, 4, *before), POOLS[pool](), nn.Conv2d(4, 3, 1))))
+def test_every_value_is_equal(march: str, pool: str, before: tuple) -> None:
+    make = lambda: nn.Sequential(conv(3, 4, *before), POOLS[pool](), nn.Conv2d(4, 3, 1))  # noqa: E731
+    assert_exact(calibrated(make, qconfig=QConfig(march=march)))
 
 
+@pytest.mark.parametrize("march", MARCHES)
 @pytest.mark.parametrize("pool", ["padded", "global"])
-def test_every_value_is_equal_in_int16(pool: str) -> None:
+def test_every_value_is_equal_in_int16(march: str, pool: str) -> None:
     make = lambda: nn.Sequential(conv(3, 4), POOLS[pool](), nn.Conv2d(4, 3, 1))  # noqa: E731
-    assert_exact(calibrated(make, qconfig=QConfig(activation=dict(dtype="int16"))))
+    assert_exact(calibrated(make, qconfig=QConfig(activation=dict(dtype="int16"), march=march)))
+
+
+def test_where_nothing_is_multiplied_it_has_the_weight_that_stands_for_a_share() -> None:
+    graph = calibrated(lambda: nn.Sequential(conv(3, 4, nn.ReLU()), POOLS["padded"]()), qconfig=QConfig(march="tidl"))
+    op = lowered(graph).ops[-1]
+    assert (op.weight.values == 68).all(), "64 · 16 / 15 = 68.3"
+    assert (op.weight.scale == 2.0**-10).all()
 
 
 def test_it_is_a_convolution_with_weights_of_one() -> None:

@@ -10,13 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import ProofNetwork, images
+from operator_networks import march_of
 from torch import nn
 
 from hatlite.errors import QuantizationError
 from hatlite.executor import Executor, dequantize_outputs
 from hatlite.lowering import lower
 from hatlite.lowering.lower import LOWERING_RULES
-from hatlite.march import get_march
+from hatlite.march import MARCHES, get_march
 from hatlite.nn import DeQuantStub, QuantStub
 from hatlite.program import save
 from hatlite.quantization import FakeQuantGraph, QConfig, prepare
@@ -41,34 +42,42 @@ def as_input(img: torch.Tensor) -> np.ndarray:
 def differing(graph: FakeQuantGraph, img: torch.Tensor, engine: str = "reference") -> int:
     with torch.no_grad():
         expected = graph.integers(img)
-    got = Executor(lower(graph, MARCH), engine).run({"img": as_input(img)}, keep="all")
+    got = Executor(lower(graph, march_of(graph)), engine).run({"img": as_input(img)}, keep="all")
     assert set(got) == set(expected)
     return sum(int((got[name] != q.permute(0, 2, 3, 1).numpy()).sum()) for name, q in expected.items())
 
 
+@pytest.mark.parametrize("march", MARCHES)
 @pytest.mark.parametrize("engine", ["reference", "float32"])
 @pytest.mark.parametrize("dtype", ["int8", "int16"])
 @pytest.mark.parametrize("full_scale", [False, True])
-def test_every_value_is_equal(engine: str, dtype: str, full_scale: bool) -> None:
-    graph = calibrated(qconfig=QConfig(activation=dict(dtype=dtype)))
+def test_every_value_is_equal(march: str, engine: str, dtype: str, full_scale: bool) -> None:
+    graph = calibrated(qconfig=QConfig(activation=dict(dtype=dtype), march=march))
     assert differing(graph, images(3, *SIZE, seed=9, full_scale=full_scale), engine) == 0
 
 
 @settings(max_examples=12)
-@given(st.integers(0, 10**6), st.sampled_from(["min_max", "percentile", "mse"]), st.integers(1, 3))
-def test_every_value_is_equal_for_drawn_networks(seed: int, observer: str, batch: int) -> None:
-    graph = calibrated(seed, QConfig(activation=dict(observer=observer)))
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["min_max", "percentile", "mse"]),
+    st.integers(1, 3),
+    st.sampled_from([*MARCHES]),
+)
+def test_every_value_is_equal_for_drawn_networks(seed: int, observer: str, batch: int, march: str) -> None:
+    graph = calibrated(seed, QConfig(activation=dict(observer=observer), march=march))
     assert differing(graph, images(batch, *SIZE, seed=seed + 1, full_scale=seed % 2 == 0)) == 0
 
 
-def test_train_mode_computes_the_same_bits_as_eval_mode() -> None:
-    graph, img = calibrated(), images(3, *SIZE, seed=4)
+@pytest.mark.parametrize("march", MARCHES)
+def test_train_mode_computes_the_same_bits_as_eval_mode(march: str) -> None:
+    graph, img = calibrated(qconfig=QConfig(march=march)), images(3, *SIZE, seed=4)
     in_eval, in_train = graph.eval().integers(img), graph.train().integers(img)
     assert all(torch.equal(in_eval[name], in_train[name]) for name in in_eval)
 
 
-def test_training_steps_and_refresh_keep_equality() -> None:
-    graph, img = calibrated(), images(2, *SIZE, seed=5)
+@pytest.mark.parametrize("march", MARCHES)
+def test_training_steps_and_refresh_keep_equality(march: str) -> None:
+    graph, img = calibrated(qconfig=QConfig(march=march)), images(2, *SIZE, seed=5)
     optimizer = torch.optim.SGD(graph.parameters(), lr=1e-3)
     before = graph.integers(img)["head_tower"].clone()
     for _ in range(2):
@@ -135,6 +144,17 @@ def test_before_calibration_nothing_is_lowered() -> None:
     graph = prepare(ProofNetwork(), QConfig(), images(1, *SIZE))
     with pytest.raises(QuantizationError, match=r"backbone.stem \(tests/networks.py:\d+\) has no scale yet: run"):
         lower(graph, MARCH)
+
+
+def test_a_graph_of_another_arithmetic_is_refused() -> None:
+    text = (
+        r"prepared for another arithmetic \(shift_only\) than that of the march 'bayes-sim' \(multiplier_shift\);"
+        r" prepare and calibrate it with QConfig\(march='bayes-sim'\)"
+    )
+    with pytest.raises(QuantizationError, match=text):
+        lower(calibrated(qconfig=QConfig(march="tidl")), MARCH)
+    depthwise = calibrated(qconfig=QConfig(march="tidl", weight_scales="depthwise"))
+    assert len(lower(depthwise, get_march("tidl")).ops) > 40
 
 
 def test_a_site_without_a_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from networks import images
 from operator_networks import SIZE, calibrated, conv, differing, train_a_little
 from torch import nn
 
+from hatlite.march import MARCHES, get_march
 from hatlite.nn import Add, Concat, Exp, Interpolate, Mul, Sub
 from hatlite.quantization import QConfig
 from hatlite.quantization.sites import LUT_FUNCTIONS
@@ -99,22 +101,33 @@ class RandomNetwork(nn.Module):
         return {"last": values[-1], "middle": values[len(values) // 2]}
 
 
-QCONFIGS = st.builds(
-    QConfig,
-    activation=st.fixed_dictionaries(
-        {"observer": st.sampled_from(["min_max", "percentile", "mse"]), "learn": st.booleans()}
-    ),
-    rules=st.sampled_from(
-        [{}, {"inner.stem.*": dict(scale=0.05)}, {"type:Conv2d": dict(learn=True), "quant": dict(absmax=2)}]
-    ),
-    scale_grid=st.sampled_from(["float32", "pow2"]),
-    bn=st.sampled_from(["freeze", "train"]),
+RULES: tuple[dict, ...] = (
+    {},
+    {"inner.stem.*": dict(scale=2**-4)},
+    {"type:Conv2d": dict(learn=True), "quant": dict(absmax=2)},
 )
 
 
+@st.composite
+def qconfigs(draw: st.DrawFn, march: str) -> QConfig:
+    arithmetic = get_march(march).arithmetic
+    observer = st.sampled_from(["min_max", "percentile", "mse"])
+    return QConfig(
+        activation={"observer": draw(observer), "learn": draw(st.booleans())},
+        rules=draw(st.sampled_from(RULES)),
+        scale_grid=draw(st.sampled_from(arithmetic.scale_grids)),
+        weight_scales=draw(st.sampled_from(arithmetic.weight_scales)),
+        large_bias=draw(st.sampled_from(arithmetic.large_biases)),
+        bn=draw(st.sampled_from(["freeze", "train"])),
+        march=march,
+    )
+
+
+@pytest.mark.parametrize("march", MARCHES)
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), QCONFIGS)
-def test_every_value_is_equal(seed: int, qconfig: QConfig) -> None:
+@given(st.integers(0, 10**6), st.data())
+def test_every_value_is_equal(march: str, seed: int, data: st.DataObject) -> None:
+    qconfig = data.draw(qconfigs(march))
     graph = calibrated(lambda: RandomNetwork(seed), seed, qconfig)
     assert differing(graph, images(2, *SIZE, seed=seed, full_scale=seed % 2 == 0)) == 0
     train_a_little(graph, images(2, *SIZE, seed=seed + 1))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hatlite.executor import Executor, check_engines
 from hatlite.export.proof import as_convolution, certified, is_convolution
 from hatlite.ops.integer.certificate import thresholds
-from hatlite.ops.integer.engine_rules import CONV_RULES, Channels
-from hatlite.ops.integer.fixed_point import requantize
+from hatlite.ops.integer.engine_rules import CONV_RULES, FLOAT32_FLOOR, Channels
+from hatlite.ops.integer.fixed_point import half_of, requantize
 from hatlite.program import Add, Conv2d, IntProgram, Port, Requantize, TensorType, Weight
 from hatlite.program.proofs import accumulator_of, proofs_of
 from hatlite.program.samples import random_inputs, random_program
@@ -159,3 +159,20 @@ def test_selection_and_tables_are_exact_for_all():
                 kinds[op.kind] = proofs["any"].method
     selection = dict.fromkeys(("max_pool2d", "resize_nearest", "concat", "pad", "slice", "depth_to_space"), "selection")
     assert kinds == {**selection, "lut": "256 entries"}
+
+
+@settings(max_examples=25, derandomize=True, deadline=None)
+@given(SEEDS)
+def test_where_only_shifts_happen_a_floor_in_float32_is_the_definition(seed):
+    """Every accumulator near a threshold and near the ends; an addition as the sum that its multipliers make."""
+    program = random_program(seed, march="tidl")
+    for op, inputs, _, proofs in asked(program):
+        if getattr(op, "requantize", None) is None:
+            continue
+        acc, proof = accumulator_of(op, inputs), proofs[FLOAT32_FLOOR.name]
+        gain = op.requantize.multiplier.max()
+        assert proof.proven.all() or acc.peak.max() * gain + half_of(op.requantize.shift).max() >= 2**23
+        for channel in np.flatnonzero(proof.proven):
+            low, high = (int(np.resize(side, channel + 1)[channel]) for side in (acc.low, acc.high))
+            drawn = np.r_[low, np.random.default_rng(seed).integers(low, high + 1, 200), high]
+            np.testing.assert_array_equal(*rounded(FLOAT32_FLOOR, op, drawn, channel, 0))

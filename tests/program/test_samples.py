@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from hatlite.march import MARCHES
 from hatlite.program import OPERATORS, dumps, verify
 from hatlite.program.samples import random_inputs, random_program
 
@@ -8,8 +10,9 @@ def test_the_same_seed_gives_the_same_program():
     assert dumps(random_program(3)) == dumps(random_program(3)) != dumps(random_program(4))
 
 
-def test_samples_are_valid_and_use_every_operator_and_dtype():
-    programs = [verify(random_program(seed)) for seed in range(20)]
+@pytest.mark.parametrize("march", MARCHES)
+def test_samples_are_valid_and_use_every_operator_and_dtype(march):
+    programs = [verify(random_program(seed, march=march)) for seed in range(20)]
     assert {op.kind for program in programs for op in program.ops} == set(OPERATORS)
     dtypes = {value.dtype for program in programs for value in program.values.values()}
     assert dtypes == {"int8", "uint8", "int16", "int32"}

@@ -44,6 +44,34 @@ def test_every_value_is_equal_and_every_scale_is_the_given_one(fixed: dict[str, 
     assert differing(graph, images(2, *SIZE, seed=seed, full_scale=seed % 2 == 0)) == 0
 
 
+@pytest.mark.parametrize(
+    ("rules", "text"),
+    [
+        (
+            {"inner.add": dict(scale=0.05)},
+            r"inner.add \(.*\): its scale is fixed at 0.05, and the march has powers of two",
+        ),
+        (
+            {"inner.first.0": dict(absmax=3)},
+            "fixed at 0.0117188, .* give 0.015625 or 0.0078125, or leave it to calibration",
+        ),
+    ],
+)
+def test_a_scale_that_the_march_does_not_have_is_refused(rules: dict, text: str) -> None:
+    with pytest.raises(CaptureError, match=text):
+        calibrated(Mixed, qconfig=QConfig(rules=rules, march="tidl"))
+    with pytest.raises(CaptureError, match="quant .*: its scale is fixed at 0.01, .* give 0.015625 or 0.0078125"):
+        calibrated(Mixed, qconfig=QConfig(march="tidl"), scale=0.01)
+
+
+def test_powers_of_two_are_taken_by_a_march_that_has_no_others() -> None:
+    rules = {"inner.add": dict(scale=2**-5), "inner.first.*": dict(absmax=4.0)}
+    graph = calibrated(Mixed, qconfig=QConfig(rules=rules, march="tidl"))
+    assert float(graph.sites["inner_add"].scale) == 2**-5
+    assert float(graph.sites["inner_first_0"].scale) == 4.0 / 256, "the last of 256 steps saturates"
+    assert_exact(graph)
+
+
 def test_training_and_refreshing_leave_it_where_it_is() -> None:
     rules = {"inner.add": dict(scale=0.1), "inner.first.*": dict(absmax=3.0)}
     graph = calibrated(Mixed, qconfig=QConfig(activation=dict(learn=True), rules=rules))

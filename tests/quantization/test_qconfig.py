@@ -5,7 +5,7 @@ import math
 import pytest
 from torch import nn
 
-from hatlite.errors import QuantizationError
+from hatlite.errors import MarchError, QuantizationError
 from hatlite.nn import Add
 from hatlite.quantization import QConfig
 from hatlite.registry import OBJECT_REGISTRY
@@ -16,6 +16,19 @@ def test_the_first_matching_rule_wins_over_the_default() -> None:
     qconfig = QConfig(activation=dict(observer="percentile"), rules=rules)
     assert (qconfig.of("head.cls").dtype, qconfig.of("head.cls").observer) == ("int16", "percentile")
     assert (qconfig.of("neck.add").dtype, qconfig.of("neck.add").observer) == ("int8", "mse")
+
+
+def test_scales_are_those_of_the_march() -> None:
+    assert (QConfig().grid, QConfig(march="tidl").grid) == ("float32", "pow2")
+    assert QConfig(march="tidl", weight_scales="depthwise").arithmetic.weight_scales == ("depthwise",)
+    with pytest.raises(QuantizationError, match=r"\['scale_grid'\] is 'float32'; the march 'tidl' has 'pow2'. Leave"):
+        QConfig(scale_grid="float32", march="tidl")
+    with pytest.raises(
+        QuantizationError, match="'depthwise'; the march 'bayes-sim' has 'channel'. Leave weight_scales"
+    ):
+        QConfig(weight_scales="depthwise")
+    with pytest.raises(MarchError, match="march is 'tidy', which is not registered"):
+        QConfig(march="tidy")
 
 
 def test_a_rule_that_matches_nothing_is_an_error() -> None:

@@ -112,8 +112,8 @@ convolution, which adds the bias b after scaling and the zero point z (128 for s
 The most wanted first: a search takes the multiplier that satisfies the longest run of them."""
 
 FLOAT32_FLOOR = ConvRule("float32_floor", _float32_floor)
-"""``floor(fp32(acc) · m + ½)``: the definition in float32, where m is a power of two and |acc| at most 2^24. Scaling
-loses nothing then, and a sum that float32 must round lies beyond every clamp of up to 16 bits."""
+"""``floor(fp32(acc) · m + ½)``: the definition in float32, where m is a power of two other than 2^−25 and |acc| at most
+2^24. Scaling loses nothing then, and a sum that float32 must round lies beyond every clamp of up to 16 bits."""
 
 
 def _separate(a: Ints, b: Ints, ma: np.float32, mb: np.float32) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from hatlite.march import Arithmetic
 from hatlite.ops.integer.certificate import agrees
 from hatlite.ops.integer.engine_rules import CONV_RULES, FLOAT32_EXACT, FLOAT32_FLOOR, ConvRule
 from hatlite.ops.integer.fixed_point import (
+    half_of,
     quantize_add_multipliers,
     quantize_add_shifts,
     quantize_multiplier,
@@ -113,9 +114,9 @@ class MultiplierShift(Family):
     def quantize_add_multipliers(self, ratio_a: float, ratio_b: float) -> tuple[int, int, int]:
         return quantize_add_multipliers(ratio_a, ratio_b, self.arithmetic.add_multiplier_bits)
 
-    snap = staticmethod(snap)  # type: ignore[assignment]
-    snap_add = staticmethod(snap_add)  # type: ignore[assignment]
-    snap_mul = staticmethod(snap_mul)  # type: ignore[assignment]
+    snap = staticmethod(snap)
+    snap_add = staticmethod(snap_add)
+    snap_mul = staticmethod(snap_mul)
 
 
 class ShiftOnly(Family):
@@ -160,7 +161,7 @@ class ShiftOnly(Family):
     def snap_add(self, scales: tuple[float, float], scale_out: float, addition: Addition, candidates: int) -> AddSnap:
         first, second, shift = self.quantize_add_multipliers(*(scale / scale_out for scale in scales))
         peaks = (max(map(abs, ends)) for ends in addition.ranges)
-        exact = sum(m * peak for m, peak in zip((first, second), peaks, strict=True)) < FLOAT32_EXACT
+        exact = sum(m * peak for m, peak in zip((first, second), peaks, strict=True)) + half_of(shift) < FLOAT32_EXACT
         return AddSnap(scale_out, (first, second), shift, 2 * exact)  # with and without a fused multiply-add
 
     def snap_mul(

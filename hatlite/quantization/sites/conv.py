@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from hatlite.qparams import QParams
 from hatlite.quantization.integer_conv import ConvConstants, fold, integer_conv
 from hatlite.quantization.scale_grid import on_grid
 from hatlite.quantization.sites.batch_statistics import BatchStatistics
@@ -198,7 +199,9 @@ class ConvSite(RoundingSite):
 
     def _ideal_weight_scales(self, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         depthwise = weight.shape[1] == 1 and self.geometry[3] > 1
-        return weight_scales(weight, bias, float(self.inputs[0].scale), self.arithmetic, self.scale_grid, depthwise)
+        source = self.inputs[0]
+        kind = QParams(float(source.scale), source.dtype)
+        return weight_scales(weight, bias, kind, self.arithmetic, grid=self.scale_grid, depthwise=depthwise)
 
     @torch.no_grad()
     def step(self) -> float:

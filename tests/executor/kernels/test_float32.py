@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from hatlite.executor import Executor
 from hatlite.executor.kernels import float32
+from hatlite.march import MARCHES
 from hatlite.program import Conv2d, IntProgram, Port, Requantize, Rescale, TensorType, Weight
 from hatlite.program.samples import random_inputs, random_program
 
@@ -15,9 +16,9 @@ def both_engines(program, inputs):
 
 
 @settings(max_examples=40, derandomize=True)
-@given(seed=st.integers(0, 2**31), batch=st.sampled_from([1, 3]))
-def test_every_value_equals_the_reference(seed, batch):
-    program = random_program(seed)
+@given(seed=st.integers(0, 2**31), batch=st.sampled_from([1, 3]), march=st.sampled_from([*MARCHES]))
+def test_every_value_equals_the_reference(seed, batch, march):
+    program = random_program(seed, march=march)
     reference, fast = both_engines(program, random_inputs(program, seed, batch))
     assert set(reference) == set(fast) == set(program.values)
     for name in reference:

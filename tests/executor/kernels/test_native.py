@@ -15,6 +15,7 @@ from hatlite.executor import Executor
 from hatlite.executor.native.library import load_library
 from hatlite.executor.native.parts import RULE
 from hatlite.executor.self_test import threshold_program
+from hatlite.march import MARCHES
 from hatlite.ops.integer.certificate import agrees
 from hatlite.program import Add, Conv2d, IntProgram, MaxPool2d, Port, Requantize, Sub, TensorType, Weight
 from hatlite.program.samples import random_inputs, random_program
@@ -111,9 +112,9 @@ def test_additions_inside_convolutions(data):
 
 
 @settings(max_examples=40, derandomize=True, deadline=None)
-@given(seed=st.integers(0, 2**31), batch=st.sampled_from([1, 3]))
-def test_random_programs_of_all_operators(seed, batch):
-    program = random_program(seed)
+@given(seed=st.integers(0, 2**31), batch=st.sampled_from([1, 3]), march=st.sampled_from([*MARCHES]))
+def test_random_programs_of_all_operators(seed, batch, march):
+    program = random_program(seed, march=march)
     equal(program, random_inputs(program, seed, batch))
 
 
@@ -122,6 +123,16 @@ def test_random_programs_of_all_operators(seed, batch):
 def test_all_thresholds_of_a_proven_layer_are_rounded_as_defined(dtype, seed):
     program, image = threshold_program(dtype, seed)
     assert Executor(program, "native").kernels == {"thresholds": "native"}
+    equal(program, {"img": image})
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize("shift", range(10))
+def test_ties_of_a_march_that_shifts_go_up(dtype, shift):
+    program, image = threshold_program(dtype, march="tidl", shift=shift)
+    assert Executor(program, "native").kernels == {"thresholds": "native, 64-bit rounding" if shift else "native"}, (
+        "what is not shifted has no ties"
+    )
     equal(program, {"img": image})
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hatlite.executor import Executor
 from hatlite.executor.kernels import onednn
 from hatlite.executor.self_test import threshold_program
+from hatlite.march import MARCHES
 from hatlite.ops.integer.certificate import agrees
 from hatlite.ops.integer.engine_rules import ADD_RULES, CONV_RULES, zero_point
 from hatlite.ops.integer.snap import Addition, snap, snap_add
@@ -28,9 +29,9 @@ def equal(program, inputs):
 
 
 @settings(max_examples=40, derandomize=True)
-@given(seed=st.integers(0, 2**31), batch=st.sampled_from([1, 3]))
-def test_every_value_equals_the_reference(seed, batch):
-    program = random_program(seed)
+@given(seed=st.integers(0, 2**31), batch=st.sampled_from([1, 3]), march=st.sampled_from([*MARCHES]))
+def test_every_value_equals_the_reference(seed, batch, march):
+    program = random_program(seed, march=march)
     equal(program, random_inputs(program, seed, batch))
 
 

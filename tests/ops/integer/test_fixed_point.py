@@ -10,9 +10,12 @@ from hatlite.errors import QuantizationError
 from hatlite.ops.integer.fixed_point import (
     check_headroom,
     dequantize,
+    half_of,
     quantize,
     quantize_add_multipliers,
+    quantize_add_shifts,
     quantize_multiplier,
+    quantize_shift,
     requantize,
 )
 
@@ -29,6 +32,19 @@ def test_halves_go_up_by_hand():
     # −4/2 … 4/2 with the exact halves −1.5, −0.5, 0.5, 1.5
     acc = np.array([[-4], [-3], [-2], [-1], [0], [1], [2], [3], [4]])
     assert requantize(acc, 1, 1, -128, 127).ravel().tolist() == [-2, -1, -1, 0, 0, 1, 1, 2, 2]
+
+
+def test_a_shift_of_zero_rounds_nothing():
+    acc = np.array([[-200], [-3], [0], [3], [200]])
+    assert requantize(acc, 1, 0, -128, 127).ravel().tolist() == [-128, -3, 0, 3, 127]
+    assert requantize(acc, 4, 0, -128, 127).ravel().tolist() == [-128, -12, 0, 12, 127], "a shift to the left"
+    assert half_of(np.array([0, 1, 2, 9])).tolist() == [0, 1, 2, 256]
+
+
+@given(accumulators, st.integers(0, 31))
+def test_shifting_alone_is_rounding_of_the_exact_quotient(acc, shift):
+    expected = min(max(half_up(Fraction(acc, 2**shift)), -128), 127)
+    assert requantize(np.array([acc]), 1, shift, -128, 127).tolist() == [expected]
 
 
 def test_channels_have_their_own_rule_and_clamp():
@@ -139,6 +155,38 @@ def test_the_larger_add_multiplier_uses_all_bits(ratio_a, ratio_b):
     assert 1 <= shift <= 46
     for ratio, multiplier in ((ratio_a, a), (ratio_b, b)):
         assert abs(Fraction(ratio) * 2**shift - multiplier) <= Fraction(1, 2)
+
+
+def test_shifts_by_hand():
+    multiplier, shift = quantize_shift([1.0, 0.5, 0.3, 2.0**-31, 1e-12, 8.0, 5.0], 3, 31)
+    assert multiplier.tolist() == [1, 1, 1, 1, 1, 8, 8]
+    assert shift.tolist() == [0, 1, 1, 31, 31, 0, 0], "the next power of two upwards, and none below 2^-31"
+    with pytest.raises(
+        QuantizationError, match="a result has 16 steps for one of its accumulator, more than a shift to"
+    ):
+        quantize_shift(16.0, 3, 31)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ((1.0, 1.0), (1, 1, 0)),
+        ((1.0, 0.25), (4, 1, 2)),
+        ((0.25, 0.125), (2, 1, 3)),
+        ((4.0, 2.0), (4, 2, 0)),  # both coarser than the sum
+        ((0.5, 2.0), (1, 4, 1)),
+        ((1.0, 2.0**-19), (2**19, 1, 19)),
+        ((1.0, 2.0**-20), (2**19, 0, 19)),  # too fine to count
+        ((2.0**-40, 2.0**-41), (0, 0, 31)),
+    ],
+)
+def test_add_shifts_by_hand(ratios, expected):
+    assert quantize_add_shifts(*ratios, 20, 31) == expected
+
+
+def test_a_sum_far_finer_than_its_inputs_is_refused():
+    with pytest.raises(QuantizationError, match="a real multiplier is 1.04858e\\+06, too large"):
+        quantize_add_shifts(2.0**20, 1.0, 20, 31)
 
 
 def test_quantize_by_hand():

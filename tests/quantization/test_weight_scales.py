@@ -1,0 +1,84 @@
+"""What one step of a weight stands for on each march, and how weights are rounded there."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import images
+from operator_networks import SIZE, calibrated, conv
+from torch import nn
+
+from hatlite.march import get_march
+from hatlite.qparams import QParams
+from hatlite.quantization import QConfig
+from hatlite.quantization.weight_scales import WEIGHT_ROUNDINGS, bias_range, weight_scales
+
+WEIGHT = torch.tensor([0.3, -0.5, 0.001], dtype=torch.float64).reshape(3, 1, 1, 1)
+BIAS = torch.tensor([0.0, 100.0, 0.0], dtype=torch.float64)
+
+
+def scales(sharing: str, depthwise: bool = True, **choices: str) -> list[float]:
+    arithmetic = QConfig(march="tidl", weight_scales=sharing, **choices).arithmetic
+    return weight_scales(WEIGHT, BIAS, QParams(1.0, "int8"), arithmetic, grid="pow2", depthwise=depthwise).tolist()
+
+
+def test_one_for_the_tensor_or_one_for_each_channel_of_a_depthwise_convolution() -> None:
+    assert scales("tensor") == scales("depthwise", depthwise=False) == [2.0**-8] * 3, "0.5 is 128 steps"
+    assert scales("depthwise") == [2.0**-8, 2.0**-8, 2.0**-16], "none is finer than 1/256 of the largest"
+
+
+def test_a_bias_makes_room_for_itself_or_saturates() -> None:
+    room = QConfig(march="tidl", large_bias="reduce_weight_scale", weight_scales="depthwise").arithmetic
+    bayes, tidl = get_march("bayes-sim").arithmetic, get_march("tidl").arithmetic
+    scale = weight_scales(WEIGHT, BIAS * 1000, QParams(1.0, "int8"), bayes, grid="float32", depthwise=False)
+    assert float(scale[1]) == pytest.approx(1e5 / 2**22)
+    roomy = scales("tensor", large_bias="reduce_weight_scale")
+    assert roomy == [2.0**-8] * 3, "100 is 25,600 steps"
+    many = weight_scales(WEIGHT, BIAS * 4, QParams(1.0, "int8"), room, grid="pow2", depthwise=True).tolist()
+    assert many == [2.0**-8, 2.0**-6, 2.0**-14], "400 is 25,600 steps of 1/64"
+    assert bias_range(bayes, "int8") == (-(2**23), 2**23)
+    assert (bias_range(tidl, "uint8"), bias_range(tidl, "int16")) == ((-32768, 32767), (-(2**31), 2**31 - 1))
+    assert (bias_range(room, "uint8"), bias_range(room, "int16")) == ((-32768, 32767), (-(2**23), 2**23))
+
+
+def test_halves_go_away_from_zero_or_to_the_even_neighbour() -> None:
+    values = torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 0.49999997, -0.49999997, 2.25])
+    before = values.clone()
+    assert WEIGHT_ROUNDINGS["half_away"](values).tolist() == [-3, -2, -1, 1, 2, 3, 0, 0, 2]
+    assert WEIGHT_ROUNDINGS["half_even"](values).tolist() == [-2, -2, 0, 0, 2, 2, 0, 0, 2]
+    assert torch.equal(values, before)
+
+
+@given(st.floats(-(2.0**15), 2.0**15, width=32))
+def test_half_away_is_the_nearest_integer(value: float) -> None:
+    got = float(WEIGHT_ROUNDINGS["half_away"](torch.tensor(value)))
+    assert abs(got - value) <= 0.5 and got == int(got)
+    assert abs(got - value) < 0.5 or abs(got) > abs(value)
+
+
+def test_the_integers_of_a_convolution_by_hand() -> None:
+    graph = calibrated(lambda: nn.Conv2d(3, 2, 1), qconfig=QConfig(march="tidl"))
+    site = graph.sites["inner"]
+    with torch.no_grad():
+        site.layer.weight.copy_(torch.tensor([[1.0, -1.0, 0.5], [1.5 / 128, -2.5 / 128, 0.0]]).reshape(2, 3, 1, 1))
+        site.layer.bias.copy_(torch.tensor([2.5 / 128**2, -100.0]))
+    graph.refresh()
+    weight, bias = site.integers()
+    assert site.weight_scale.tolist() == [1 / 128] * 2
+    assert weight.flatten().tolist() == [127, -128, 64, 2, -3, 0], "1 saturates; halves go away from 0"
+    assert bias.tolist() == [3, -32768], "a bias saturates at 16 bits"
+
+
+def test_a_network_keeps_its_accuracy_within_what_steps_of_powers_of_two_cost() -> None:
+    """Mean error of the result over its range. The biases of this one are too large for 16 bits of fine steps."""
+    make = lambda: nn.Sequential(conv(3, 8, nn.ReLU()), conv(8, 8, nn.ReLU()), conv(8, 4))  # noqa: E731
+    error = {}
+    for choice in ("saturate", "reduce_weight_scale"):
+        graph = calibrated(make, 3, QConfig(activation=dict(observer="min_max"), march="tidl", large_bias=choice))
+        img = images(2, *SIZE, seed=3)
+        with torch.no_grad():
+            got = graph(img)["y"]
+            graph.calibrate_mode()
+            wanted = graph(img)["y"]
+        error[choice] = float((got - wanted).abs().mean() / wanted.abs().max())
+    assert error["reduce_weight_scale"] < 1 / 32 < 1 / 8 < error["saturate"]
