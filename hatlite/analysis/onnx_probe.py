@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hatlite.export.proof import Convolution, as_convolution, certified, is_convolution
+from hatlite.march import Arithmetic, get_march
 from hatlite.ops.integer.certificate import thresholds
-from hatlite.ops.integer.engine_rules import BYTES, CONV_RULES
-from hatlite.ops.integer.snap import snap
+from hatlite.ops.integer.engine_rules import BYTES
+from hatlite.ops.integer.families import family_of
 from hatlite.program import (
     Add,
     Conv2d,
@@ -92,7 +93,8 @@ def make_probe(program: IntProgram) -> Probe:
     differs at all, it differs there. An addition, a difference or a product of two bytes gets all 65,536 pairs, a table
     its 256 entries. The full-scale sums, rounded and raw, find processors whose 8-bit products saturate in 16 bits.
     """
-    questions = [*_questions(program), *_full_scale()]
+    arithmetic = get_march(program.march).arithmetic
+    questions = [*_questions(program, arithmetic), *_full_scale(arithmetic)]
     values = {name: kind for question in questions for name, kind in question.types().items()}
     arrays = {name: x for question in questions for name, x in zip(question.op.inputs, question.inputs, strict=True)}
     asked = {question.op.output: question.asked for question in questions}
@@ -101,13 +103,13 @@ def make_probe(program: IntProgram) -> Probe:
     return Probe(IntProgram(f"{program.name} probe", program.march, *ports, ops, values), arrays, asked)
 
 
-def _questions(program: IntProgram) -> Iterator[_Question]:
+def _questions(program: IntProgram, arithmetic: Arithmetic) -> Iterator[_Question]:
     for op in program.ops:
         inputs, y = [program.values[name] for name in op.inputs], program.values[op.output]
         if is_convolution(op, inputs[0]):
             conv = as_convolution(op, inputs[0])
             if certified(conv, inputs[0], y):
-                yield _thresholds(op, conv, inputs[0], y)
+                yield _thresholds(op, conv, inputs[0], y, arithmetic)
         elif isinstance(op, (Add, Mul)) and all(x.dtype in BYTES for x in inputs):
             yield _pairs(op, inputs, y)
         elif isinstance(op, Lut):
@@ -143,15 +145,18 @@ def _pairs(op: Add | Mul, inputs: list[TensorType], y: TensorType) -> _Question:
     return _Question("pairs of", _alone(op, requantize=rule), (a, b), scales, y.dtype, channels)
 
 
-def _thresholds(op: Operator, conv: Convolution, x: TensorType, y: TensorType) -> _Question:
+def _thresholds(op: Operator, conv: Convolution, x: TensorType, y: TensorType, arithmetic: Arithmetic) -> _Question:
+    """Of a march with short biases, the levels that a bias reaches; where channels must share a shift, depthwise."""
     rule = conv.requantize
     assert rule is not None
     multiplier, shift = conv.rounding()
     low, high = (bound[:, None] for bound in conv.reach(x.dtype))
     levels = thresholds(multiplier, shift, (rule.quant_min, rule.quant_max))
     asked = np.concatenate([levels, levels - 1, np.clip(0, low, high)], axis=1)  # a dead channel reaches no level
-    reached = (asked >= low) & (asked <= high)
+    limit = 2 ** (rule.bias_bits - 1)
+    reached = (asked >= np.maximum(low, -limit)) & (asked <= np.minimum(high, limit - 1))
     channel = np.nonzero(reached)[0]
+    groups = 1 if "channel" in arithmetic.weight_scales else len(channel)
     probe = Conv2d(
         name=op.name,
         inputs=(f"{op.name}/0",),
@@ -159,24 +164,27 @@ def _thresholds(op: Operator, conv: Convolution, x: TensorType, y: TensorType) -
         source=op.source,
         weight=Weight(np.zeros((len(channel), 1, 1, 1), np.int8), None if conv.scale is None else conv.scale[channel]),
         bias=asked[reached],
-        requantize=Requantize(multiplier[channel], shift[channel], rule.quant_min, rule.quant_max),
+        requantize=dataclasses.replace(rule, multiplier=multiplier[channel], shift=shift[channel]),
+        groups=groups,
     )
-    return _Question("thresholds of", probe, (_largest(x.dtype, 1, 1),), (x.scale, y.scale), y.dtype, len(channel))
+    image = _largest(x.dtype, 1, groups)
+    return _Question("thresholds of", probe, (image,), (x.scale, y.scale), y.dtype, len(channel))
 
 
 def _largest(dtype: str, side: int, channels: int) -> NDArray[Any]:
     return np.full((1, side, side, channels), int_type(dtype).quant_max, dtype)
 
 
-def _full_scale() -> Iterator[_Question]:
+def _full_scale(arithmetic: Arithmetic) -> Iterator[_Question]:
     """Two 3×3 convolutions whose weights are ±127, all of one sign, of the other, and in turns: rounded, and raw."""
-    clamp = int_range("int8")
+    clamp, family = int_range("int8"), family_of(arithmetic)
     for name, channels, dtype in zip(FULL_SCALE, (ROUNDED, RAW), ("int8", "int32"), strict=True):
         weight = np.full((3, 3, 3, channels), LARGEST_WEIGHT, np.int8)
         weight[1] = -LARGEST_WEIGHT
         weight[2, :, :, ::2] = -LARGEST_WEIGHT
         peak = int(weight[0].astype(np.int64).sum()) * int_type("uint8").quant_max
-        found = snap([clamp[1] / peak], 1.0, 1.0, clamp, CONV_RULES[:1])
+        found = family.snap([clamp[1] / peak], 1.0, 1.0, clamp, family.conv_rules[:1])
+        rounding = Requantize(found.multiplier, found.shift, *clamp, bias_bits=arithmetic.bias_bits)
         op = Conv2d(
             name=name,
             inputs=(f"{name}/0",),
@@ -184,7 +192,7 @@ def _full_scale() -> Iterator[_Question]:
             source=Source("probe"),
             weight=Weight(weight, np.repeat(found.weight_scale, 3)),
             bias=np.zeros(3, np.int32),
-            requantize=Requantize(found.multiplier, found.shift, *clamp) if dtype == "int8" else None,
+            requantize=rounding if dtype == "int8" else None,
             padding=(1, 1),
         )
         yield _Question("thresholds of", op, (_largest("uint8", SIDE, channels),), (1.0, 1.0), dtype, 3)

@@ -9,6 +9,7 @@ __all__ = ["RULES", "certificate_markdown", "certificate_table"]
 RULES = {
     "int64": "the definition; the device and the reference engine",
     "float64": "floor(acc · M · 2^−s + ½); the float32 and CUDA engines round so",
+    "float32_floor": "the same in float32, where scales are powers of two; the training graph and these engines",
     "float32": "rint(fp32(acc) · m); the training graph and ONNX Runtime's QLinearConv",
     "float32_fused": "the same for a sum, with a fused multiply-add",
     "onednn": "oneDNN's fused int8 convolution and sum",

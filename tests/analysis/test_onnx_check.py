@@ -16,6 +16,7 @@ from hatlite.errors import ProgramError
 from hatlite.executor import Executor
 from hatlite.export import golden, integer_nodes, qdq, to_onnx
 from hatlite.export.proof import as_convolution, certified, is_convolution
+from hatlite.march import MARCHES
 from hatlite.models.backbones.mbconv import MBConv
 from hatlite.nn import Concat
 from hatlite.nn import Sub as Difference
@@ -221,16 +222,19 @@ class Everything(nn.Module):
         return {"features": b, "y": self.last(self.concat(b, self.pad(a)))}
 
 
+@pytest.mark.parametrize("march", MARCHES)
 @pytest.mark.parametrize("dtype", ["int8", "int16"])
 @pytest.mark.parametrize("activation", ["relu", "swish"])
-def test_networks_of_all_operators_are_equal(activation, dtype):
+def test_networks_of_all_operators_are_equal(activation, dtype, march):
     rules = {"*.last.0": dict(dtype=dtype), "*.stem.0": dict(dtype=dtype)}
-    program = lowered(calibrated(lambda: Everything(activation), qconfig=QConfig(rules=rules)))
+    program = lowered(calibrated(lambda: Everything(activation), qconfig=QConfig(rules=rules, march=march)))
     kinds = {op.kind for op in program.ops}
     assert kinds >= {"conv2d", "lut", "mul", "add", "sub", "pad", "concat"}
     report = verify_onnx(to_onnx(program), program, [random_inputs(program, 0, 1), random_inputs(program, 1, 2)])
     assert report.passed and all(row.promised for row in report.outputs)
-    assert {row.asked for row in report.outputs} == {"", *ASKED}
+    assert {row.asked for row in report.outputs} >= {"", "pairs of", "entries of"}
+    if march == "bayes-sim":
+        assert {row.asked for row in report.outputs} == {"", *ASKED}
     assert verify_onnx(to_onnx(program, "qdq"), program, [random_inputs(program, 0, 1)]).passed
 
 

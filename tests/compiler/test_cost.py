@@ -10,7 +10,8 @@ from single_op_programs import MARCH, SOURCE, VECTOR_OPS, conv, program
 
 from hatlite.compiler import CYCLES, layer_cost
 from hatlite.errors import ProgramError
-from hatlite.program import OPERATORS, Conv2d, Linear, Operator, Weight
+from hatlite.march import get_march
+from hatlite.program import OPERATORS, Conv2d, Linear, Operator, Requantize, Weight
 
 
 def test_a_convolution_by_hand() -> None:
@@ -44,6 +45,16 @@ def test_the_array_fills_in_steps(op: Conv2d, into: Any, out: Any, dtype: str, c
 def test_the_vector_unit_takes_a_tap_per_lane(op: Operator, out: tuple[int, int, int], cycles: int) -> None:
     cost = layer_cost(op, program(op, (8, 8, 4), out), MARCH)  # 256 output values: one cycle per tap
     assert (cost.macs, cost.compute_cycles) == (0, cycles)
+
+
+def test_a_march_that_only_shifts_loads_no_multipliers_and_shorter_biases() -> None:
+    op = conv(requantize=Requantize([1], [7], -128, 127, bias_bits=16))
+    tidl = get_march("tidl")
+    cost = layer_cost(op, program(op, (16, 16, 16), (16, 16, 32)), tidl)
+    assert cost.loaded_bytes == 16 * 16 * 16 + 32 * 9 * 16 + 32 * 2 + 1 == 8769
+    assert cost.compute_cycles == 256 * 9, "an array of 64 × 64 channels fills a sixteenth"
+    wide = layer_cost(op, program(op, (16, 16, 16), (16, 16, 32), "int16"), tidl)
+    assert wide.compute_cycles == 4 * cost.compute_cycles
 
 
 def test_a_linear_layer_by_hand() -> None:

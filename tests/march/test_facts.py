@@ -17,6 +17,17 @@ def test_bayes_sim_is_of_the_10_tops_class():
     assert get_march("bayes-sim").tops == pytest.approx(10.24)
 
 
+def test_tidl_is_of_the_8_tops_class():
+    assert get_march("tidl").tops == pytest.approx(8.192)
+
+
+def test_a_range_of_powers_of_two_has_one_step_more():
+    bayes, tidl = (get_march(name).arithmetic for name in ("bayes-sim", "tidl"))
+    assert (bayes.steps(127), tidl.steps(127), tidl.steps(255)) == (127, 128, 256)
+    assert (bayes.powers_of_two, tidl.powers_of_two) == (False, True)
+    assert (tidl.bias_bits_behind("uint8"), tidl.bias_bits_behind("int16")) == (16, 32)
+
+
 def test_multipliers_cannot_tie_at_8_bits():
     arithmetic = Arithmetic()
     assert 2 ** (arithmetic.multiplier_bits - 1) + 1 >= 2 * 255 + 3
@@ -38,6 +49,10 @@ def test_mac_array_has_three_sides():
     [
         ({"family": "posit"}, "family is 'posit'; expected one of multiplier_shift"),
         ({"rounding": "stochastic"}, "rounding is 'stochastic'; expected one of half_up"),
+        ({"weight_rounding": "down"}, "weight_rounding is 'down'; expected one of half_even, half_away"),
+        ({"weight_scales": ("row",)}, "weight_scales is 'row'; expected one of channel, tensor, depthwise"),
+        ({"scale_grids": ("pow3",)}, "scale_grids is 'pow3'; expected one of float32, pow2"),
+        ({"large_biases": ("wrap",)}, "large_biases is 'wrap'; expected one of reduce_weight_scale, saturate"),
         ({"activation_dtypes": ("fp8",)}, "dtype 'fp8' does not exist; expected some of int8"),
     ],
 )

@@ -80,6 +80,11 @@ def test_fcos_runs_without_data_and_without_a_checkpoint(tool: Tool) -> None:
     )
 
 
+def test_fcos_runs_on_a_march_that_only_shifts(tool: Tool) -> None:
+    code, said = tool("--config", B0, "--input-shape", "1,3,128,128", "--opts", "march=tidl")
+    assert code == 0 and said.startswith("All operators run on tidl at 1×3×128×128: 197 conv2d, 42 add"), said
+
+
 def test_what_exceeds_a_smaller_march_is_told_with_the_line_of_the_config(tool: Tool, tmp_path: Path) -> None:
     limits = dataclasses.replace(get_march("bayes-sim").limits, channels=1000)
     MARCHES["narrow"] = dataclasses.replace(get_march("bayes-sim"), name="narrow", limits=limits)
