@@ -16,7 +16,9 @@ def parser() -> ToolParser:
     parser = ToolParser(__doc__)
     parser.add_config()
     parser.add_argument("--program", help="a .hbir file; default: the run's")
-    parser.add_argument("--form", choices=("golden", "qdq"), default="golden", help="golden: 0 differing outputs")
+    parser.add_argument(
+        "--form", choices=("golden", "qdq", "clip"), default="golden", help="golden: 0 differing outputs"
+    )
     parser.add_argument("--real", action="store_true", help="float32 ends instead of integers")
     parser.add_argument("--float", action="store_true", help="export the network of the float stage; not verified")
     parser.add_argument("--out", help="file to write; default: <task>-<form>.onnx in the run's folder")

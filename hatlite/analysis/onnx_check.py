@@ -25,6 +25,7 @@ Level = onnxruntime.GraphOptimizationLevel
 OPTIONS = {
     "golden": {"default": Level.ORT_ENABLE_ALL, "unoptimised": Level.ORT_DISABLE_ALL},
     "qdq": {"default": Level.ORT_ENABLE_ALL},
+    "clip": {"default": Level.ORT_ENABLE_ALL},
 }
 """Form → session options to check; QDQ is exact only where ONNX Runtime fuses it."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hatlite.export.ends import INTEGER_ENDS
 from hatlite.export.integer_nodes import STORAGE, Term, convolve, product, requantize
 from hatlite.export.moves import MOVES, edge_pad, lookup, nearest_resize
 from hatlite.export.onnx_graph import OnnxGraph
@@ -30,8 +31,9 @@ from hatlite.program import (
 )
 from hatlite.qparams import int_range
 
-__all__ = ["OPSET", "RULES", "STORAGE"]
+__all__ = ["ENDS", "OPSET", "RULES", "STORAGE"]
 
+ENDS = INTEGER_ENDS
 OPSET = 18  # Pad with axes
 
 

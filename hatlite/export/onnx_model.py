@@ -16,17 +16,15 @@ from onnx import ModelProto, ValueInfoProto, checker, helper
 
 from hatlite import __version__
 from hatlite.errors import ProgramError
-from hatlite.export import golden, qdq
+from hatlite.export import clip, golden, qdq
 from hatlite.export.onnx_graph import OnnxGraph
-from hatlite.ops.integer.engine_rules import zero_point
 from hatlite.program import IntProgram, Port, verify
-from hatlite.qparams import int_range
 from hatlite.registry import nearest
 
 __all__ = ["FORMS", "to_onnx"]
 
-FORMS = {"golden": golden, "qdq": qdq}
-"""Form → module with OPSET, STORAGE and RULES."""
+FORMS = {"golden": golden, "qdq": qdq, "clip": clip}
+"""Form → module with OPSET, STORAGE, ENDS, RULES and, where not every program has the form, check."""
 
 IR_VERSIONS = {18: 8, 21: 10}
 """Opset → oldest version of the file format that has it, so that older runtimes read the file."""
@@ -41,7 +39,9 @@ def to_onnx(program: IntProgram, form: str = "golden", *, real: bool = False) ->
             elsewhere: 0 differing outputs are promised, with every option of ONNX Runtime. ``qdq`` is QuantizeLinear
             and DequantizeLinear around real operators, for runtimes that fuse them: equal integers are promised, with
             ONNX Runtime's default options, for the outputs that :func:`~hatlite.export.exact_outputs` names; behind
-            additions, differences, products and int16 or int32 results float32 rounds in its own way.
+            additions, differences, products and int16 or int32 results float32 rounds in its own way. ``clip`` is the
+            float network with the weights of the integer one and a Clip at each range, for runtimes that quantise by
+            themselves; marches of powers of two have it.
         real: Float ends instead of integers.
 
     Returns:
@@ -54,11 +54,14 @@ def to_onnx(program: IntProgram, form: str = "golden", *, real: bool = False) ->
     if form not in FORMS:
         raise ProgramError(f"ONNX form is {form!r}; expected one of {', '.join(FORMS)}.{nearest(form, list(FORMS))}")
     verify(program)
+    if hasattr(FORMS[form], "check"):
+        FORMS[form].check(program)
     graph = OnnxGraph(_port_names(program))
-    storage, rules = FORMS[form].STORAGE, FORMS[form].RULES
+    storage, rules, ends = FORMS[form].STORAGE, FORMS[form].RULES, FORMS[form].ENDS
     tensors: dict[str, str] = {}
     for port in program.inputs:
-        tensors[port.value] = _enter(graph, port, storage[port.dtype], real)
+        graph.enter(f"input/{port.name}", "input")
+        tensors[port.value] = ends.enter(graph, port, storage[port.dtype], real)
     for op in program.ops:
         if type(op) not in rules:
             known = ", ".join(kind.__name__ for kind in rules)
@@ -66,7 +69,8 @@ def to_onnx(program: IntProgram, form: str = "golden", *, real: bool = False) ->
         graph.enter(op.name, str(op.source))
         tensors[op.output] = rules[type(op)](graph, op, program, *(tensors[name] for name in op.inputs))
     for port in program.outputs:
-        _leave(graph, port, tensors[port.value], real)
+        graph.enter(f"output/{port.name}", "output")
+        ends.leave(graph, port, tensors[port.value], real)
     ports = ([_described(port, program, real) for port in side] for side in (program.inputs, program.outputs))
     return _model(graph.finish(program.name, *ports), FORMS[form].OPSET, _metadata(program, form))
 
@@ -77,33 +81,6 @@ def _port_names(program: IntProgram) -> list[str]:
         if names.count(name) > 1:
             raise ProgramError(f"{program.name}: {name!r} is an input and an output; ONNX needs two names.")
     return names
-
-
-def _enter(graph: OnnxGraph, port: Port, storage: type[np.generic], real: bool) -> str:
-    """Append what turns the input of the graph into the tensor that operators read."""
-    graph.enter(f"input/{port.name}", "input")
-    zero = zero_point(port.dtype)
-    if real:
-        steps = graph.node("Div", graph.cast(port.name, np.float64), np.float64(port.scale))
-        whole = graph.node("Floor", graph.node("Add", steps, np.float64(0.5)))
-        q = graph.node("Clip", whole, *(np.float64(limit) for limit in int_range(port.dtype)))
-        return graph.cast(graph.node("Add", q, np.float64(zero)) if zero else q, storage)
-    if zero:
-        return graph.cast(graph.node("Add", graph.cast(port.name, np.int32), np.int32(zero)), storage)
-    return port.name if np.dtype(storage) == port.dtype else graph.cast(port.name, storage)
-
-
-def _leave(graph: OnnxGraph, port: Port, tensor: str, real: bool) -> None:
-    """Append what turns a tensor into the output of the graph."""
-    graph.enter(f"output/{port.name}", "output")
-    number, zero = np.float32 if real else np.int32, zero_point(port.dtype)
-    q = graph.cast(tensor, number)
-    q = graph.node("Sub", q, number(zero)) if zero else q
-    if real:
-        scale = np.asarray(port.scale, np.float32)
-        graph.node("Mul", q, scale.reshape(-1, 1, 1) if scale.ndim else scale, into=port.name)
-    else:
-        graph.node("Cast", q, to=helper.np_dtype_to_tensor_dtype(np.dtype(port.dtype)), into=port.name)
 
 
 def _described(port: Port, program: IntProgram, real: bool) -> ValueInfoProto:

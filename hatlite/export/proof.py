@@ -46,6 +46,7 @@ __all__ = [
     "shared_scales",
 ]
 
+MOVING = (MaxPool2d, ResizeNearest, Concat, Pad, Slice, DepthToSpace)
 (QLINEAR_CONV,) = (rule for rule in CONV_RULES if rule.name == "float32")
 
 
@@ -179,19 +180,20 @@ def exact_outputs(program: IntProgram, form: str) -> frozenset[str]:
 
     In the form ``qdq`` an output counts when every operator behind it moves values, is a table (a Gather of integers),
     or is a certified convolution whose scales make M · 2^−s, because ONNX Runtime turns those into QLinearConv with its
-    default options.
+    default options. In the form ``clip`` it counts when every operator behind it moves values.
     """
     if form == "golden":
         return frozenset(port.name for port in program.outputs)
     exact = {port.value for port in program.inputs}
     for op in program.ops:
-        if set(op.inputs) <= exact and _exact_in_qdq(op, program):
+        held = isinstance(op, MOVING) if form == "clip" else _exact_in_qdq(op, program)
+        if set(op.inputs) <= exact and held:
             exact.add(op.output)
     return frozenset(port.name for port in program.outputs if port.value in exact)
 
 
 def _exact_in_qdq(op: Operator, program: IntProgram) -> bool:
-    if isinstance(op, (MaxPool2d, ResizeNearest, Concat, Pad, Slice, DepthToSpace, Lut)):
+    if isinstance(op, (*MOVING, Lut)):
         return True
     x, y = program.values[op.inputs[0]], program.values[op.output]
     if not is_convolution(op, x):

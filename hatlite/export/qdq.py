@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hatlite.export.ends import INTEGER_ENDS
 from hatlite.export.moves import MOVES, edge_pad, lookup, nearest_resize
 from hatlite.export.onnx_graph import OnnxGraph
 from hatlite.export.proof import Scales, as_convolution, is_convolution, shared_scales
@@ -32,8 +33,9 @@ from hatlite.program import (
 )
 from hatlite.qparams import int_range
 
-__all__ = ["OPSET", "RULES", "STORAGE"]
+__all__ = ["ENDS", "OPSET", "RULES", "STORAGE"]
 
+ENDS = INTEGER_ENDS
 OPSET = 21  # QuantizeLinear to int16
 
 STORAGE: dict[str, type[np.generic]] = {"int8": np.uint8, "uint8": np.uint8, "int16": np.int16, "int32": np.int32}

@@ -1,7 +1,6 @@
 """The order of lowering: read the sites, apply one rule each, name inputs and outputs, verify."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,7 +76,7 @@ def assemble(
 
 def _check_arithmetic(graph: FakeQuantGraph, march: March) -> None:
     own, theirs = next(iter(graph.sites.values())).arithmetic, march.arithmetic
-    if replace(own, weight_scales=theirs.weight_scales, large_biases=theirs.large_biases) != theirs:
+    if not theirs.computes_like(own):
         raise QuantizationError(
             f"The network was prepared for another arithmetic ({own.family}) than that of the march {march.name!r}"
             f" ({theirs.family}); prepare and calibrate it with QConfig(march={march.name!r})."

@@ -3,7 +3,7 @@
 Choices of the compiler do not belong here; a march states only what cannot be chosen.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hatlite.errors import MarchError
 from hatlite.qparams import INT_TYPES
@@ -92,6 +92,11 @@ class Arithmetic:
     def powers_of_two(self) -> bool:
         """Whether every scale must be a power of two."""
         return self.scale_grids == ("pow2",)
+
+    def computes_like(self, other: "Arithmetic") -> bool:
+        """Return whether constants made for the other are right here; which types and choices there are is no part."""
+        free = ("activation_dtypes", "output_dtypes", "weight_scales", "large_biases")
+        return replace(self, **{name: getattr(other, name) for name in free}) == other
 
     def steps(self, quant_max: int) -> int:
         """Return the steps of a range above 0: where ranges are powers of two, their upper end itself saturates."""

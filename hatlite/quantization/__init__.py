@@ -1,5 +1,6 @@
 """Float networks become fake-quant graphs whose forward is the integer arithmetic itself."""
 
+from hatlite.quantization.bias_correction import BiasCorrection
 from hatlite.quantization.equalize import check_balance, equalize
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.prepare import check_rules, prepare
@@ -8,6 +9,7 @@ from hatlite.quantization.qconfig import QConfig
 from hatlite.quantization.report import SiteRange, format_ranges, scale_moves, site_ranges
 
 __all__ = [
+    "BiasCorrection",
     "FakeQuantGraph",
     "QConfig",
     "SiteRange",

@@ -68,7 +68,7 @@ def equalize(graph: FakeQuantGraph, img: torch.Tensor, balance: float = 0.6) -> 
     """Equalise the channels between all pairs of layers that allow it; call it before calibration.
 
     With r_c the range of channel c and w_c the largest weight that reads it, the factor is r_c^a / w_c^(1 − a), a being
-    `balance`; where the reader is depthwise, its weights have scales of their own too, and the factor is r_c.
+    `balance`; where the reader is depthwise and its channels have weight scales of their own, the factor is r_c.
 
     Args:
         graph: Its parameters are changed in place.
@@ -87,7 +87,7 @@ def equalize(graph: FakeQuantGraph, img: torch.Tensor, balance: float = 0.6) -> 
     graph.watch(img, watching)
     for pair in pairs:
         ranges = torch.stack([watching[site.name].seen for site in pair.writers]).amax(0)
-        _divide(pair, _factors(ranges, pair.readers[0].layer, balance))
+        _divide(pair, _factors(ranges, pair.readers[0], balance))
     return pairs
 
 
@@ -137,11 +137,11 @@ def _owns_its_shift(writers: list[Site], used_by: dict[int, list[Site]]) -> bool
     return affine and sum(len(used_by[key]) for key in norms) == len(writers)
 
 
-def _factors(ranges: torch.Tensor, reader: nn.Conv2d | nn.Linear, balance: float) -> torch.Tensor:
+def _factors(ranges: torch.Tensor, reader: ConvSite, balance: float) -> torch.Tensor:
     """Return (C,) factors around 1; a channel that is never active, or never read, keeps 1."""
-    per_group = reader.weight.shape[1]
-    largest = _by_input(reader).abs().amax(dim=(1, 3)).flatten()
-    share = 1.0 if per_group == 1 else balance
+    largest = _by_input(reader.layer).abs().amax(dim=(1, 3)).flatten()
+    own_scales = reader.layer.weight.shape[1] == 1 and reader.arithmetic.weight_scales[0] != "tensor"
+    share = 1.0 if own_scales else balance
     alive = (ranges > 0) & (largest > 0)
     logs = torch.where(alive, share * ranges.log() - (1.0 - share) * largest.log(), 0.0)
     logs = torch.where(alive, logs - logs.sum() / alive.sum().clamp_min(1), 0.0)

@@ -28,8 +28,8 @@ class ActivationRule:
 
     Attributes:
         dtype: ``int8`` (``uint8`` where the value is provably ≥ 0) or ``int16``.
-        observer: What takes the scale from the values of calibration: ``min_max``, ``percentile``, ``mse``, ``kl`` or
-            ``mix``; with parameters ``dict(name="percentile", percentile=99.9)``.
+        observer: What takes the scale from the values of calibration: ``min_max``, ``percentile``, ``mean_percentile``,
+            ``mse``, ``kl`` or ``mix``; with parameters ``dict(name="percentile", percentile=99.9)``.
         scale: Fixed real value of one step, such as 1 / 128; the observer then only reports. Rounded to float32.
         absmax: Fixed magnitude that the largest integer stands for, another way to say `scale`.
         bits: Fewer bits than the type has, 2…8: results are clamped to 0…2^bits − 1 where they are provably ≥ 0, else

@@ -24,6 +24,7 @@ from hatlite.program import (
     Add,
     IntProgram,
     Linear,
+    Lut,
     MaxPool2d,
     Pad,
     Port,
@@ -110,7 +111,8 @@ def test_qdq_promises_what_moves_and_tables():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_operator_has_a_row(form):
-    assert set(FORMS[form].RULES) == set(OPERATORS.values())
+    without = {Lut} if form == "clip" else set()  # a table has lost the function that it was made of
+    assert set(FORMS[form].RULES) == set(OPERATORS.values()) - without
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -121,7 +123,8 @@ def test_zeros_around_a_picture_take_part_in_a_max_pool(form, dtype):
     pool = MaxPool2d(name="m", inputs=("z",), output="y", kernel=(2, 2), stride=(1, 1))
     values = {n: TensorType(s, dtype, 0.5) for n, s in {"x": (4, 4, 3), "z": (6, 8, 3), "y": (5, 7, 3)}.items()}
     ports = [Port(name, name, dtype, 0.5) for name in ("x", "y")]
-    program = IntProgram("net", "bayes-sim", (ports[0],), (ports[1],), (pad, pool), values)
+    march = "tidl" if form == "clip" else "bayes-sim"
+    program = IntProgram("net", march, (ports[0],), (ports[1],), (pad, pool), values)
     inputs = {"x": np.full((1, 4, 4, 3), int_range(dtype)[0], dtype)}
     expected = Executor(program, "reference").run(inputs)
     assert exact_outputs(program, form) == {"y"}

@@ -28,6 +28,13 @@ def test_a_range_of_powers_of_two_has_one_step_more():
     assert (tidl.bias_bits_behind("uint8"), tidl.bias_bits_behind("int16")) == (16, 32)
 
 
+def test_what_can_be_chosen_does_not_make_another_arithmetic():
+    tidl = get_march("tidl").arithmetic
+    assert tidl.computes_like(dataclasses.replace(tidl, weight_scales=("depthwise",), output_dtypes=("int8",)))
+    assert not tidl.computes_like(dataclasses.replace(tidl, bias_bits=20))
+    assert not tidl.computes_like(get_march("bayes-sim").arithmetic)
+
+
 def test_multipliers_cannot_tie_at_8_bits():
     arithmetic = Arithmetic()
     assert 2 ** (arithmetic.multiplier_bits - 1) + 1 >= 2 * 255 + 3

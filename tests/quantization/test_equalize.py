@@ -83,6 +83,17 @@ def test_what_a_depthwise_convolution_reads_gets_one_range() -> None:
     torch.testing.assert_close(ranges, ranges[:1].expand(16), rtol=1e-4, atol=0.0)
 
 
+def test_a_depthwise_convolution_with_one_scale_for_all_channels_is_balanced_like_any_other() -> None:
+    spread = {}
+    for sharing in ("tensor", "depthwise"):
+        network = Uneven()
+        graph = prepare(network, QConfig(march="tidl", weight_scales=sharing), IMG[:1])
+        equalize(graph, IMG)
+        weights = network.depthwise.weight.detach().abs().amax((1, 2, 3))
+        spread[sharing] = float(weights.max() / weights.min())
+    assert spread["tensor"] < spread["depthwise"] < 10, "77 before"
+
+
 def test_a_tower_that_all_levels_share_takes_one_set_of_factors() -> None:
     network = ProofNetwork().eval()
     before = network.head.tower.weight.clone()

@@ -1,5 +1,6 @@
 """Observers answer with the magnitude that hand calculation gives, whatever the order of batches."""
 
+import numbers
 import weakref
 
 import pytest
@@ -77,7 +78,7 @@ def test_counts_are_those_of_the_final_range(batches: list[torch.Tensor]) -> Non
 def test_memory_does_not_grow_with_the_images(name: str) -> None:
     def held(watching: Observer) -> int:
         tensors = [value for value in vars(watching).values() if isinstance(value, torch.Tensor)]
-        assert all(isinstance(value, (torch.Tensor, float, int)) for value in vars(watching).values())
+        assert all(isinstance(value, (torch.Tensor, numbers.Number)) for value in vars(watching).values())
         return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
 
     watching = observer(name)
@@ -98,6 +99,14 @@ def test_percentile_leaves_the_outlier_outside() -> None:
     # The range is 128, the bins are 1 wide; 99 % of the values lie in bin [1, 2).
     assert watching.absmax(127) == 2.0
     assert OBSERVERS["percentile"]().percentile == 99.99
+
+
+def test_the_mean_of_percentiles_counts_batches_and_not_values() -> None:
+    small, large = torch.full((1, 1000), 1.0), torch.full((1, 10), 3.0)
+    assert watched("mean_percentile", [small, small, large]).absmax(127) == pytest.approx(5 / 3, abs=1e-3)
+    assert watched("percentile", [small, small, large]).absmax(127) == pytest.approx(3.0, abs=1e-3)
+    mixed = torch.cat([torch.full((1, 9999), 1.0), torch.full((1, 1), 64.0)], dim=1)
+    assert watched("mean_percentile", [mixed, small]).absmax(127) == pytest.approx(1.0, abs=0.02), "0.01 % lie outside"
 
 
 def test_mse_clips_one_outlier_but_not_a_uniform_range() -> None:
@@ -163,7 +172,10 @@ def test_values_that_are_no_numbers_are_refused(name: str, wrong: float) -> None
 @pytest.mark.parametrize(
     ("given_observer", "message"),
     [
-        ("minmax", r"no observer 'minmax'; known are kl, min_max, mix, mse, percentile.\n  Did you mean 'min_max'\?"),
+        (
+            "minmax",
+            "no observer 'minmax'; known are kl, mean_percentile, min_max, mix, mse, percentile.\n  Did you mean 'min_",
+        ),
         (dict(name="mes"), r"no observer 'mes'; known are kl, .*\n  Did you mean 'mse'\?"),
         (7, r"An observer is 7; expected a name, or a dict such as dict\(name='percentile', percentile=99.9\)"),
         (dict(percentile=9), r"An observer is {'percentile': 9}; expected a name, or a dict such as"),

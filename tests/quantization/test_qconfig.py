@@ -57,7 +57,9 @@ def test_a_rule_may_be_about_a_class_or_its_base() -> None:
 def test_wrong_values_are_refused_at_once() -> None:
     with pytest.raises(QuantizationError, match="dtype is 'int4'; expected one of int8, int16"):
         QConfig(activation=dict(dtype="int4"))
-    with pytest.raises(QuantizationError, match="no observer 'mes'; known are kl, min_max, mix, mse, percentile"):
+    with pytest.raises(
+        QuantizationError, match="no observer 'mes'; known are kl, mean_percentile, min_max, mix, mse, percentile"
+    ):
         QConfig(rules={"*": dict(observer="mes")})
     with pytest.raises(QuantizationError, match="unknown keys obsever; expected dtype, observer, scale, absmax, learn"):
         QConfig(activation=dict(obsever="mse"))

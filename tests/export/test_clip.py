@@ -1,0 +1,95 @@
+"""The form with limits: weights on their grid, ranges that are powers of two, close to the integers and no more."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import numpy_helper
+from onnx_runs import run
+from operator_networks import calibrated, conv, lowered
+from torch import nn
+
+from hatlite.errors import ProgramError
+from hatlite.executor import Executor, dequantize_outputs
+from hatlite.export import exact_outputs, to_onnx
+from hatlite.nn import Add, Interpolate
+from hatlite.program import IntProgram
+from hatlite.program.samples import random_inputs, random_program
+from hatlite.quantization import QConfig
+
+
+class Small(nn.Module):
+    """Convolutions, a sum, an average, a doubling and a linear end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.add = conv(3, 4, nn.ReLU()), conv(4, 4), Add()
+        self.up, self.pool, self.last = Interpolate(), nn.AvgPool2d(2), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        a = self.first(x)
+        return {"y": self.last(self.pool(self.up(self.add(a, self.second(a)))))}
+
+
+def program_of(seed: int) -> IntProgram:
+    qconfig = QConfig(march="tidl", activation=dict(observer="min_max"), large_bias="reduce_weight_scale")
+    return lowered(calibrated(Small, seed, qconfig))
+
+
+def constants(model, kind: str) -> list[list[np.ndarray]]:
+    """Return the constant inputs of every node of a kind."""
+    held = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+    return [[held[name] for name in node.input if name in held] for node in model.graph.node if node.op_type == kind]
+
+
+def is_power(value: float) -> bool:
+    return value == 0 or np.frexp(abs(value))[0] == 0.5
+
+
+def test_weights_lie_on_their_grid_and_ranges_are_powers_of_two():
+    program = program_of(0)
+    model = to_onnx(program, "clip")
+    weights = [found[0] for found in constants(model, "Conv")]
+    ops = [op for op in program.ops if op.kind == "conv2d"]
+    for op, weight in zip(ops, weights, strict=True):
+        steps = weight / op.weight.scale.astype(np.float32).reshape(-1, 1, 1, 1)
+        np.testing.assert_array_equal(steps, op.weight.values.transpose(0, 3, 1, 2))
+    ranges = [found for found in constants(model, "Clip")[:-1] if found]  # the last one makes integers
+    assert len(ranges) > 4 and all(is_power(float(limit)) for pair in ranges for limit in pair)
+    assert not {"QuantizeLinear", "DequantizeLinear", "QLinearConv"} & {node.op_type for node in model.graph.node}
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 10**6))
+def test_it_is_the_float_network_of_these_weights(seed):
+    """A few steps away from the integers, which round between operators; real ends and integer ends are one network."""
+    program = program_of(seed)
+    inputs = random_inputs(program, seed, 2)
+    integers = Executor(program, "reference").run(inputs)
+    got = run(to_onnx(program, "clip"), inputs)
+    apart = np.abs(got["y"].astype(int) - integers["y"].astype(int))
+    assert apart.mean() < 1.5 and got["y"].dtype == np.int8
+    real_in = {port.name: inputs[port.name].astype(np.float32) * np.float32(port.scale) for port in program.inputs}
+    real = run(to_onnx(program, "clip", real=True), real_in)["y"]
+    exact = dequantize_outputs(program, integers)["y"].transpose(0, 2, 3, 1)
+    (port,) = program.outputs
+    assert np.abs(real - exact).mean() < 2 * port.scale
+    assert np.abs(np.clip(real, -128 * port.scale, 127 * port.scale) - got["y"] * port.scale).max() <= port.scale
+
+
+def test_nothing_is_promised_but_what_only_moves_values():
+    program = program_of(1)
+    assert exact_outputs(program, "clip") == frozenset()
+    moving = random_program(3, kinds=("max_pool2d", "pad", "slice"), march="tidl")
+    assert exact_outputs(moving, "clip") == {"features"}
+    inputs = random_inputs(moving, 3)
+    expected = Executor(moving, "reference").run(inputs)["features"]
+    np.testing.assert_array_equal(run(to_onnx(moving, "clip"), inputs)["features"], expected)
+
+
+def test_other_marches_and_tables_are_refused():
+    with pytest.raises(ProgramError, match="'clip' says scales by ranges that are powers of two, .*'bayes-sim'.*'qdq'"):
+        to_onnx(random_program(0), "clip")
+    table = random_program(0, kinds=("lut",), march="tidl")
+    with pytest.raises(ProgramError, match=r"lut 'lut_0' \(.*\) has no ONNX form; there is one for Conv2d"):
+        to_onnx(table, "clip")
