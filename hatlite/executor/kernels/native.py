@@ -1,8 +1,9 @@
 """The native engine: a program as steps of C for AVX-512 VNNI, compiled at first use.
 
 int8 products are summed in int32. A result is rounded in float32 where the certificate of the rule `float32` holds
-for every accumulator that the weights can reach, else in 64-bit integers, so that no layer needs another engine for
-its rounding. Additions are integers, as the definition has them, in the registers of the convolution before them.
+for every accumulator that the weights can reach, by a shift of the int32 where nothing is multiplied, else in 64-bit
+integers, so that no layer needs another engine for its rounding. Additions are integers, as the definition has them,
+in the registers of the convolution before them.
 One call runs all steps: no interpreter, no allocation and no conversion stands between operators. What C has no step
 for is borrowed from the oneDNN engine where that is trusted, else from the float32 engine (:attr:`Engine.kernels`).
 """

@@ -59,9 +59,10 @@ INLINE __m512i lane_of(__m512i bytes, const int lane) {
     }
 }
 
-/* Round B vectors of each of P pixels in float32, add what is fused, store bytes. Packing works in 128-bit lanes, so
+/* Round B vectors of each of P pixels in 32 bits, add what is fused, store bytes. Packing works in 128-bit lanes, so
    that vector b's four channels of lane l lie in group 4·l + b; `order` brings them back. */
-INLINE void store(const step *s, __m512i acc[][4], const pixels *p, int channel, const int B, const int P, const int fused) {
+INLINE void store(const step *s, __m512i acc[][4], const pixels *p, int channel, const int B, const int P, const int fused,
+                  const int shifts) {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i low = _mm512_set1_epi32(s->low), high = _mm512_set1_epi32(s->high);
     const __m512i ma = _mm512_set1_epi32(s->multiplier_x), mb = _mm512_set1_epi32(s->multiplier_other);
@@ -81,8 +82,8 @@ INLINE void store(const step *s, __m512i acc[][4], const pixels *p, int channel,
         else if (fused) other = _mm512_maskz_loadu_epi8(mask, p->other[i] + channel);
 #pragma GCC unroll 4
         for (int b = 0; b < B; b++) {
-            __m512 factor = _mm512_loadu_ps(factors + 16 * b);
-            v[b] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][b]), factor));
+            if (shifts) v[b] = shifted(s, acc[i][b], channel + 16 * b);
+            else v[b] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][b]), _mm512_loadu_ps(factors + 16 * b)));
             if (fused) {
                 v[b] = _mm512_mullo_epi32(_mm512_min_epi32(_mm512_max_epi32(v[b], low), high), ma);
                 __m512i y = _mm512_mullo_epi32(lane_of(other, b), mb);
@@ -125,8 +126,13 @@ INLINE void tile(const step *s, const pixels *p, const int8_t *weight, int chann
             }
         }
     if (s->stores == BYTES && s->rounds == FLOAT32) {
-        if (s->fused) store(s, acc, p, channel, B, P, 1);
-        else store(s, acc, p, channel, B, P, 0);
+        if (s->fused) store(s, acc, p, channel, B, P, 1, 0);
+        else store(s, acc, p, channel, B, P, 0, 0);
+        return;
+    }
+    if (s->stores == BYTES && s->rounds == SHIFT) {
+        if (s->fused) store(s, acc, p, channel, B, P, 1, 1);
+        else store(s, acc, p, channel, B, P, 0, 1);
         return;
     }
     __m512i stored[MOST_PIXELS][4]; /* a copy, so that `acc` itself never has to lie in memory */

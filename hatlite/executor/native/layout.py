@@ -34,7 +34,7 @@ class Stores:
 class Rounds:
     """How a step rounds."""
 
-    FLOAT32, WHOLE = range(2)
+    FLOAT32, WHOLE, SHIFT = range(3)
 
 
 def _fields(kind: Any, names: str) -> list[tuple[str, Any]]:
@@ -59,7 +59,7 @@ class Step(ctypes.Structure):
         *_fields(Tensor, "x other y"),
         *_fields(ctypes.c_int32, "batch kernel_y kernel_x stride_y stride_x pad_y pad_x dilation_y dilation_x"),
         *_fields(ctypes.c_int32, "low high run"),
-        *_fields(ctypes.c_void_p, "weight bias factor multiplier shift"),
+        *_fields(ctypes.c_void_p, "weight bias factor multiplier shift half right"),
         *_fields(ctypes.c_int32, "multiplier_x multiplier_other add_half add_shift add_low add_high"),
         ("table", ctypes.c_void_p),
         *_fields(ctypes.c_int32, "offset_y offset_x offset_channel"),

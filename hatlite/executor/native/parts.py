@@ -78,12 +78,18 @@ def _interleaved(channels: Ints) -> Ints:
 
 
 def _rounding(part: Part, rule: Requantize, reach: tuple[Any, Any], order: Callable[[Ints], Ints]) -> None:
-    """Fill in multipliers and clamp; float32 rounds where it is proven for all that can be reached."""
+    """Fill in multipliers and clamp; where nothing is multiplied, shifts round, else float32 where that is proven."""
     clamp = (rule.quant_min, rule.quant_max)
     low, high = map(np.asarray, reach)
     multiplier, shift = (
         np.broadcast_to(values, low.shape).astype(np.int64) for values in (rule.multiplier, rule.shift)
     )
+    if bool((multiplier == 1).all() and (np.maximum(-low, high) + half_of(shift) < INT32).all()):
+        for step in part.steps:
+            step.rounds, step.low, step.high = Rounds.SHIFT, *clamp
+        part.point("half", order(half_of(shift)), np.int32)
+        part.point("right", order(shift), np.int32)
+        return
     factor = np.ldexp(multiplier.astype(np.float64), -shift)
     fits = bool((np.maximum(-low, high) * factor < INT32 // 2).all())  # a zero point comes on top
     proven = fits and bool(agrees(RULE, multiplier, shift, clamp, low=low, high=high).all())

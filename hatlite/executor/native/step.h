@@ -24,7 +24,7 @@ typedef struct {
 
 enum { CONVOLUTION, DEPTHWISE, ADDITION, MAX_POOL, REPEAT, BILINEAR, TABLE, COPY };
 enum { BYTES, WORDS, RAW };     /* what a convolution stores */
-enum { FLOAT32, WHOLE };        /* how it rounds: proven in float32, or in 64-bit integers */
+enum { FLOAT32, WHOLE, SHIFT }; /* how it rounds: proven in float32, in 64-bit integers, or by a shift of 32 bits */
 
 typedef struct {
     int32_t kind, stores, rounds, fused; /* fused: `other` is added to the rounded result */
@@ -36,6 +36,7 @@ typedef struct {
     const int32_t *bias;        /* less zero of the input · sum of the weights */
     const float *factor;        /* M · 2^-s */
     const int64_t *multiplier, *shift;
+    const int32_t *half, *right; /* SHIFT: (acc + half) >> right */
     int32_t multiplier_x, multiplier_other, add_half, add_shift, add_low, add_high;
     const uint8_t *table;       /* TABLE: 256 entries */
     int32_t offset_y, offset_x, offset_channel; /* COPY: where the copy begins */
@@ -59,8 +60,14 @@ INLINE __m512i whole_requantize(const step *s, __m512i acc, int channel) {
     return _mm512_inserti64x4(_mm512_castsi256_si512(narrow[0]), narrow[1], 1);
 }
 
-/* Return the rounded accumulators of channel…channel + 15, not yet clamped where float32 is proven. */
+INLINE __m512i shifted(const step *s, __m512i acc, int channel) {
+    __m512i total = _mm512_add_epi32(acc, _mm512_loadu_si512(s->half + channel));
+    return _mm512_srav_epi32(total, _mm512_loadu_si512(s->right + channel));
+}
+
+/* Return the rounded accumulators of channel…channel + 15, not yet clamped unless rounded in 64 bits. */
 INLINE __m512i requantize(const step *s, __m512i acc, int channel) {
+    if (s->rounds == SHIFT) return shifted(s, acc, channel);
     if (s->rounds == WHOLE) return whole_requantize(s, acc, channel);
     return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(s->factor + channel)));
 }

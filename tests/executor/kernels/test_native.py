@@ -130,10 +130,16 @@ def test_all_thresholds_of_a_proven_layer_are_rounded_as_defined(dtype, seed):
 @pytest.mark.parametrize("shift", range(10))
 def test_ties_of_a_march_that_shifts_go_up(dtype, shift):
     program, image = threshold_program(dtype, march="tidl", shift=shift)
-    assert Executor(program, "native").kernels == {"thresholds": "native, 64-bit rounding" if shift else "native"}, (
-        "what is not shifted has no ties"
-    )
+    assert Executor(program, "native").kernels == {"thresholds": "native"}
     equal(program, {"img": image})
+
+
+@pytest.mark.parametrize("constants", [(4, 0), (4096, 0), (1, 30), (1, 31)])
+def test_shifts_to_the_left_and_the_longest_ones(constants):
+    """What a shift of 32-bit integers is not, or only just."""
+    program, image = threshold_program("int8", march="tidl", shift=3)
+    rule = Requantize(*constants, -128, 127, bias_bits=16)
+    equal(replace(program, ops=(replace(program.ops[0], requantize=rule),)), {"img": image})
 
 
 def test_a_channel_without_a_proof_is_rounded_in_64_bits():
