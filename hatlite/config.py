@@ -76,10 +76,14 @@ def _near(path: Path) -> str:
 
 
 class _Siblings(importlib.abc.MetaPathFinder):
-    """Finds modules beside the config or in the same tree of configs, and loads them with the overrides applied."""
+    """Finds modules beside the config or in the same tree of configs, and loads them with the overrides applied.
+
+    What a sibling imports may lie beside the sibling, which may be in another folder.
+    """
 
     def __init__(self, path: Path, opts: Overrides) -> None:
         self.folder = path.resolve().parent
+        self.folders = [self.folder]
         self.here = Path.cwd()
         self.opts = opts
         below = self.folder.relative_to(self.here).parts if self.folder.is_relative_to(self.here) else ()
@@ -88,18 +92,21 @@ class _Siblings(importlib.abc.MetaPathFinder):
     def owns(self, file: Path) -> bool:
         """Tell whether `file` (or a package folder) belongs to the configs."""
         in_tree = self.root is not None and file.is_relative_to(self.root)
-        return in_tree or file.parent == self.folder
+        return in_tree or file.parent in self.folders
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """Return a spec for a sibling, or None to let Python look elsewhere."""
-        where = [str(self.folder), str(self.here)] if path is None else list(path)
+        where = [*map(str, self.folders), str(self.here)] if path is None else list(path)
         spec = importlib.machinery.PathFinder.find_spec(fullname, where, target)
         if spec is None or not isinstance(spec.loader, importlib.machinery.SourceFileLoader):
             return None
-        if not self.owns(Path(spec.loader.path).resolve()):
+        file = Path(spec.loader.path).resolve()
+        if not self.owns(file):
             return None
+        if file.parent not in self.folders:
+            self.folders.append(file.parent)
         spec.loader = _SiblingLoader(fullname, spec.loader.path)
         spec.loader.opts = self.opts
         return spec

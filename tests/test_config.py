@@ -96,6 +96,15 @@ def test_a_variant_in_another_folder_reads_names(write: Write) -> None:
     assert cfg["num_epochs"] == 4
 
 
+def test_what_a_sibling_imports_lies_beside_the_sibling(write: Write) -> None:
+    write("configs/detection/fcos/base.py", BASE)
+    write("configs/detection/fcos/middle.py", "import base\ntrainer = base.float_trainer\n")
+    variant = write("configs/detection/ssd/variant.py", "from configs.detection.fcos.middle import trainer\n")
+    before = set(sys.modules)
+    assert config.load(variant, ["trainer.model.head.num_classes=5"])["trainer"]["model"]["head"]["num_classes"] == 5
+    assert set(sys.modules) == before
+
+
 def test_an_override_of_nothing_is_an_error(write: Write) -> None:
     with pytest.raises(ConfigError, match=r"=2: the config sets no such name\.\n  Did you mean 'num_epochs'\?"):
         config.load(write("base.py", BASE), ["num_epoch=2"])

@@ -28,7 +28,6 @@ SMALL = [
     "model.neck.stack=1",
     "model.head.stacked_convs=1",
     "model.head.feat_channels=16",
-    f"model.head.stride2channels={ {8: 16, 16: 16, 32: 16} }",
     "calibration_trainer.num_steps=2",
 ]
 

@@ -33,8 +33,10 @@ which is why qat has that rate now, and nine epochs; float has six fewer than be
 labels, by the noise of the outputs on training photos.
 """
 
+import copy
 import os
 
+import fcos_efficientnetb0_mscoco as mscoco
 import torch
 
 task_name = "fcos_efficientnetb0_bccd"
@@ -57,61 +59,8 @@ stage_checkpoint = "last"
 seed = 0
 march = "bayes-sim"
 
-strides = [8, 16, 32, 64, 128]
-channels = 64
-
-model = dict(
-    type="FCOS",
-    backbone=dict(
-        type="efficientnet",
-        bn_kwargs={},
-        model_type="b0",
-        num_classes=1000,
-        include_top=False,
-        activation="relu",
-        use_se_block=False,
-    ),
-    neck=dict(
-        type="BiFPN",
-        in_strides=[2, 4, 8, 16, 32],
-        out_strides=strides,
-        out_channels=channels,
-        num_outs=5,
-        stack=3,
-        start_level=2,
-        end_level=-1,
-        fpn_name="bifpn_sum",
-    ),
-    head=dict(
-        type="FCOSHead",
-        num_classes=num_classes,
-        in_strides=strides,
-        out_strides=strides,
-        stride2channels={stride: channels for stride in strides},
-        upscale_bbox_pred=True,
-        feat_channels=channels,
-        stacked_convs=4,
-        int8_output=False,
-        int16_output=True,
-        dequant_output=True,
-    ),
-    targets=dict(
-        type="DynamicFcosTarget",
-        topK=10,
-        loss_cls=dict(type="FocalLoss", loss_name="cls", alpha=0.25, gamma=2.0, loss_weight=1.0, reduction="none"),
-        loss_reg=dict(type="GIoULoss", loss_name="reg", loss_weight=2.0, reduction="none"),
-    ),
-    post_process=dict(
-        type="FCOSDecoder",
-        nms_use_centerness=True,
-        nms_sqrt=True,
-        rescale=True,
-        test_cfg=dict(score_thr=0.05, nms_pre=1000, nms=dict(name="nms", iou_threshold=0.6, max_per_img=100)),
-    ),
-    loss_cls=dict(type="FocalLoss", loss_name="cls", alpha=0.25, gamma=2.0, loss_weight=1.0),
-    loss_centerness=dict(type="CrossEntropyLossV2", loss_name="centerness", use_sigmoid=True),
-    loss_reg=dict(type="GIoULoss", loss_name="reg", loss_weight=1.0),
-)
+model = copy.deepcopy(mscoco.model)
+model["head"]["num_classes"] = num_classes
 
 
 def loader(dataset, transforms, **options):

@@ -45,7 +45,6 @@ model["head"].update(
     stacked_convs=2,
     in_strides=strides,
     out_strides=strides,
-    stride2channels={stride: base.channels for stride in strides},
 )
 
 data_loader = base.loader(

@@ -66,8 +66,8 @@ def test_value_agrees_with_colorsys(make_sample, color, amount):
     out = AugmentHSV(0, 0, 0.4)(filled(make_sample, color), drawing(0, 0, amount))
     hue, saturation, value = colorsys.rgb_to_hsv(*np.array(color) / 255)
     expected = 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, min(1, value * (1 + 0.4 * amount))))
-    # A circle of hues has 6 · 255 colours. OpenCV encodes it in 256 steps, half a step of error, and decodes 255 of them
-    # as the whole circle, at most one more; S and V are rounded to whole levels.
+    # A circle of hues has 6 · 255 colours. OpenCV encodes it in 256 steps, half a step of error, and decodes 255 of
+    # them as the whole circle, at most one more; S and V are rounded to whole levels.
     np.testing.assert_allclose(out["img"][0, 0], expected, atol=1.5 * 6 * 255 / 256 + 1)
 
 
