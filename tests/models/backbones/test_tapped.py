@@ -3,12 +3,13 @@
 import pytest
 import torch
 from networks import disturbed, images
-from operator_networks import MARCH, SIZE, Stubbed, assert_exact, calibrated, differing
+from operator_networks import SIZE, Stubbed, assert_exact, calibrated, differing
 from torch import nn
 from torchvision import models
 
 from hatlite.analysis import check_network
 from hatlite.errors import CheckpointError
+from hatlite.march import get_march
 from hatlite.models.backbones import MobileNetV2, RegNet, ResNet
 from hatlite.quantization import QConfig
 
@@ -124,6 +125,6 @@ def test_whole_networks_stay_exact_behind_training(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", *LARGE])
 def test_all_operators_run_on_the_march(name: str) -> None:
-    found = check_network(Stubbed(Named(MAKERS[name]())), QConfig(), images(1, 32, 32), MARCH)
+    found = check_network(Stubbed(Named(MAKERS[name]())), QConfig(), images(1, 32, 32), get_march("bayes-sim"))
     assert not found.problems
     assert {row.operator for row in found.operators} <= {"conv2d", "add", "max_pool2d", "lut"}
