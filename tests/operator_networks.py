@@ -14,6 +14,7 @@ from hatlite.nn import DeQuantStub, QuantStub
 from hatlite.program import IntProgram, dumps, loads
 from hatlite.quantization import FakeQuantGraph, QConfig, prepare
 
+MARCH = MARCHES["bayes-sim"]
 SIZE = (11, 14)
 
 

@@ -1,21 +1,28 @@
 """The form with limits: weights on their grid, ranges that are powers of two, close to the integers and no more."""
 
+import math
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import images
 from onnx import numpy_helper
 from onnx_runs import run
-from operator_networks import calibrated, conv, lowered
+from operator_networks import SIZE, calibrated, conv, lowered
 from torch import nn
+from torch.nn import functional as F
 
 from hatlite.errors import ProgramError
-from hatlite.executor import Executor, dequantize_outputs
+from hatlite.executor import Executor
 from hatlite.export import exact_outputs, to_onnx
 from hatlite.nn import Add, Interpolate
+from hatlite.ops.integer.fixed_point import quantize
 from hatlite.program import IntProgram
 from hatlite.program.samples import random_inputs, random_program
-from hatlite.quantization import QConfig
+from hatlite.quantization import FakeQuantGraph, QConfig
+from hatlite.quantization.sites import AvgPoolSite, ConvSite
 
 
 class Small(nn.Module):
@@ -31,9 +38,33 @@ class Small(nn.Module):
         return {"y": self.last(self.pool(self.up(self.add(a, self.second(a)))))}
 
 
-def program_of(seed: int) -> IntProgram:
+def graph_of(seed: int) -> FakeQuantGraph:
     qconfig = QConfig(march="tidl", activation=dict(observer="min_max"), large_bias="reduce_weight_scale")
-    return lowered(calibrated(Small, seed, qconfig))
+    return calibrated(Small, seed, qconfig)
+
+
+def program_of(seed: int) -> IntProgram:
+    return lowered(graph_of(seed))
+
+
+def float_network(graph: FakeQuantGraph, img: torch.Tensor) -> torch.Tensor:
+    """Every site in float64: convolutions by the weights that its integers stand for, the range behind each."""
+    values: dict[str, torch.Tensor] = {"quant": img.double()}
+    for name, site in graph.sites.items():
+        inputs = [values[part.name] for part in site.inputs]
+        if isinstance(site, ConvSite):
+            weight, bias = site.integers()
+            step = site.weight_scale.reshape(-1, 1, 1, 1)
+            y = F.conv2d(inputs[0], weight * step, bias * step.flatten() * site.inputs[0].scale, *site.geometry)
+        elif isinstance(site, AvgPoolSite):
+            y = F.avg_pool2d(inputs[0], site.kernel, site.stride) * math.prod(site.kernel)
+            y = y * site.weight * site.weight_scale
+        elif inputs:
+            y = site.forward_float(*inputs)
+        else:
+            continue
+        values[name] = y.clamp(site.quant_min * site.scale, (site.quant_max + 1) * site.scale)
+    return values[graph.outputs["y"]]
 
 
 def constants(model, kind: str) -> list[list[np.ndarray]]:
@@ -62,19 +93,16 @@ def test_weights_lie_on_their_grid_and_ranges_are_powers_of_two():
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**6))
 def test_it_is_the_float_network_of_these_weights(seed):
-    """A few steps away from the integers, which round between operators; real ends and integer ends are one network."""
-    program = program_of(seed)
-    inputs = random_inputs(program, seed, 2)
-    integers = Executor(program, "reference").run(inputs)
-    got = run(to_onnx(program, "clip"), inputs)
-    apart = np.abs(got["y"].astype(int) - integers["y"].astype(int))
-    assert apart.mean() < 1.5 and got["y"].dtype == np.int8
-    real_in = {port.name: inputs[port.name].astype(np.float32) * np.float32(port.scale) for port in program.inputs}
-    real = run(to_onnx(program, "clip", real=True), real_in)["y"]
-    exact = dequantize_outputs(program, integers)["y"].transpose(0, 2, 3, 1)
-    (port,) = program.outputs
-    assert np.abs(real - exact).mean() < 2 * port.scale
-    assert np.abs(np.clip(real, -128 * port.scale, 127 * port.scale) - got["y"] * port.scale).max() <= port.scale
+    """Up to what float32 rounds; and integer ends are the nearest integers of real ones."""
+    graph = graph_of(seed)
+    program, img = lowered(graph), images(2, *SIZE, seed=seed)
+    with torch.no_grad():
+        wanted = float_network(graph, img).permute(0, 2, 3, 1).numpy()
+    real = run(to_onnx(program, "clip", real=True), {"img": img.permute(0, 2, 3, 1).numpy()})["y"]
+    np.testing.assert_allclose(real, wanted, rtol=1e-5, atol=1e-4 * program.outputs[0].scale)
+    q = (img * 128).permute(0, 2, 3, 1).numpy().astype(np.int8)
+    got = run(to_onnx(program, "clip"), {"img": q})["y"]
+    np.testing.assert_array_equal(got, quantize(real, program.outputs[0].scale, "int8"))
 
 
 def test_nothing_is_promised_but_what_only_moves_values():

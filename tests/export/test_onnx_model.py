@@ -223,7 +223,7 @@ def test_nodes_and_metadata_say_where_they_come_from(proof_programs):
 
 
 def test_an_unknown_form():
-    with pytest.raises(ProgramError, match=r"ONNX form is 'golde'; expected one of golden, qdq\.(.|\n)*'golden'"):
+    with pytest.raises(ProgramError, match=r"ONNX form is 'golde'; expected one of golden, qdq, clip\.(.|\n)*'golden'"):
         to_onnx(random_program(0), "golde")
 
 
