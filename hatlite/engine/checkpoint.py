@@ -14,6 +14,7 @@ Keys of a file::
 """
 
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,10 @@ def load_checkpoint(path: str | Path, *, hint: str = "") -> dict[str, Any]:
     if not is_checkpoint(state):
         found = state.get("format") if isinstance(state, dict) else None
         raise CheckpointError(f"{path} is no hatlite checkpoint of format {FORMAT} (its format is {found!r}).")
+    with zipfile.ZipFile(path) as archive:
+        changed = archive.testzip()  # torch.load does not compare the checksums that torch.save wrote
+    if changed is not None:
+        raise CheckpointError(f"{path} is damaged: the checksum of {changed} differs; run its stage again.")
     return state
 
 

@@ -42,13 +42,8 @@ _ENTRIES: dict[str, Any] = {
     "seed": int | None,
     "stages": list,
     "gates": dict,
-    "device_ids": list | tuple,
 }
-"""What the entries of a config that no constructor takes may be.
-
-``device_ids`` says what the run was made for and starts nothing: the command line decides (``--device-ids``), so that
-the same config runs in one process on a laptop.
-"""
+"""What the entries of a config that this module reads may be."""
 
 DEFAULT_STAGES = (
     Stage("float", "float"),

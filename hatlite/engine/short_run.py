@@ -1,6 +1,7 @@
 """A run cut down to a few batches of every stage: does everything work, before hours are spent?"""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -12,6 +13,8 @@ __all__ = ["cut_short"]
 BATCHES = 2
 FOLDER = "pipeline-test"
 FLAG = "--pipeline-test"
+PATHS = ("checkpoint_path", "model_path", "out_dir")
+"""Keys that name a file of an earlier stage, or a place; those in the run's folder move with it."""
 
 
 def cut_short(run: Run) -> None:
@@ -19,7 +22,11 @@ def cut_short(run: Run) -> None:
 
     Metrics say nothing then; what is written, and in which order, is as ever.
     """
-    run.config["ckpt_dir"] = str(run.folder / FOLDER)
+    folder = run.folder / FOLDER
+    for part in _dicts(run.config, set()):
+        part |= {key: _moved(part[key], run.folder, folder) for key in PATHS if isinstance(part.get(key), (str, Path))}
+        part |= {"save_dir": str(folder)} if part.get("save_dir") else {}
+    run.config["ckpt_dir"] = str(folder)
     run.flags = (*run.flags, FLAG)
     for part in _dicts(run.config, set()):
         if part.get("type") is DataLoader:
@@ -29,6 +36,12 @@ def cut_short(run: Run) -> None:
         trainer = run.config.get(f"{stage.name}_trainer")
         if isinstance(trainer, dict):
             trainer |= {key: value for key, value in (("num_epochs", 1), ("num_steps", BATCHES)) if key in trainer}
+
+
+def _moved(path: str | Path, old: Path, new: Path) -> str:
+    """Return `path` with its beginning `old`, if it has that, replaced by `new`."""
+    here = Path(path).absolute()
+    return str(new / here.relative_to(old.absolute())) if here.is_relative_to(old.absolute()) else str(path)
 
 
 def _dicts(value: Any, seen: set[int]) -> Iterator[dict[str, Any]]:

@@ -33,6 +33,18 @@ def checkpoint(model, **more):
     return {**describe(model, RUN), "state_dict": model.state_dict(), **more}
 
 
+def test_a_changed_byte_is_noticed(tmp_path):
+    path = tmp_path / "a.pth.tar"
+    model = Detector()
+    save_checkpoint(checkpoint(model), path)
+    content = path.read_bytes()
+    weight = model.network.conv.weight.detach().numpy().tobytes()
+    assert content.count(weight) == 1
+    path.write_bytes(content.replace(weight, weight[:-1] + bytes([weight[-1] ^ 1])))
+    with pytest.raises(CheckpointError, match=r"a\.pth\.tar is damaged: the checksum of \S+ differs; run its stage"):
+        load_checkpoint(path)
+
+
 def test_a_checkpoint_goes_to_disk_and_back(tmp_path):
     path = tmp_path / "new" / "a.pth.tar"
     save_checkpoint(checkpoint(Detector()), path)

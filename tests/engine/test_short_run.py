@@ -38,3 +38,23 @@ def test_what_has_to_run_first_has_the_flag_too(tiny_config):
     cut_short(run)
     with pytest.raises(StageError, match=r"--stage float --config tiny\.py --pipeline-test"):
         run_stage(run, "calibration")
+
+
+def test_what_names_the_folder_of_the_run_moves_with_it(tiny_config, tmp_path):
+    folder = Path(tiny_config["ckpt_dir"])
+    tiny_config["float_trainer"]["callbacks"].append({"type": "Checkpoint", "save_dir": str(folder)})
+    best, elsewhere = folder / "float-checkpoint-best.pth.tar", tmp_path / "elsewhere" / "a.pth.tar"
+    convert = {"type": "ModelConvertPipeline", "converters": [{"type": "LoadCheckpoint", "checkpoint_path": best}]}
+    tiny_config["calibration_trainer"]["model_convert_pipeline"] = convert
+    tiny_config["qat_trainer"]["model_convert_pipeline"] = {
+        "type": "ModelConvertPipeline",
+        "converters": [{"type": "Float2QAT"}, {"type": "LoadCheckpoint", "checkpoint_path": str(elsewhere)}],
+    }
+    run = Run(tiny_config)
+    cut_short(run)
+    short = folder / "pipeline-test"
+    assert run.config["float_trainer"]["callbacks"][-1]["save_dir"] == str(short)
+    [load] = run.config["calibration_trainer"]["model_convert_pipeline"]["converters"]
+    assert Path(load["checkpoint_path"]) == (short / best.name)
+    last = run.config["qat_trainer"]["model_convert_pipeline"]["converters"][-1]
+    assert last["checkpoint_path"] == str(elsewhere)

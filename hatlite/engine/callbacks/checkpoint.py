@@ -71,7 +71,14 @@ class Checkpoint(Callback):
         return folder / f"{prefix}checkpoint-{which}.pth.tar"
 
     def on_epoch_end(self, loop: Any) -> None:
-        """Write when it is due or the metric is the best so far."""
+        """Write when it is due or the metric is the best so far.
+
+        Raises:
+            ConfigError: The metric is not measured; what the epoch has trained is written all the same.
+        """
+        if loop.metrics and self.monitor_metric_key not in loop.metrics:
+            self._save(loop)
+            raise ConfigError(self._not_measured(loop))
         better = self._is_better(loop.metrics)
         if better:
             self.best = loop.metrics[self.monitor_metric_key]
@@ -97,14 +104,17 @@ class Checkpoint(Callback):
         """Take over the best value, so that a resumed run overwrites `best` only with something better."""
         self.best = state.get("best")
 
+    def _not_measured(self, loop: Any) -> str:
+        key = self.monitor_metric_key
+        resumable = " Mend it and go on with --resume." if loop.resumable else ""
+        return (
+            f"Checkpoint monitors {key!r}, which validation does not measure.{nearest(key, list(loop.metrics))}"
+            f"\n  Measured: {', '.join(loop.metrics)}.\n  The epoch is saved in {self.path(loop, 'last')}.{resumable}"
+        )
+
     def _is_better(self, metrics: Mapping[str, float]) -> bool:
         if not metrics:
             return False
-        if self.monitor_metric_key not in metrics:
-            raise ConfigError(
-                f"Checkpoint monitors {self.monitor_metric_key!r}, which validation does not measure."
-                f"{nearest(self.monitor_metric_key, list(metrics))}\n  Measured: {', '.join(metrics)}."
-            )
         value = metrics[self.monitor_metric_key]
         return self.best is None or (value > self.best if self.mode == "max" else value < self.best)
 

@@ -84,6 +84,7 @@ def test_a_metric_that_is_not_measured_is_refused(tmp_path):
         ConfigError, match=r"monitors 'mAP', which validation .*\n.*mean 'AP'.\n  Measured: AP, val_loss"
     ):
         Checkpoint().on_epoch_end(loop(tmp_path, epoch=1, metrics={"AP": 1.0, "val_loss": 2.0}))
+    assert load_checkpoint(tmp_path / "qat-checkpoint-last.pth.tar")["epoch"] == 1, "what was trained is not lost"
 
 
 def test_an_unknown_mode_is_refused():
