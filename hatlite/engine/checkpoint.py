@@ -13,6 +13,7 @@ Keys of a file::
     metrics            name → float, measured on the weights that `deployed_weights` returns
 """
 
+import json
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -171,7 +172,7 @@ def load_weights(
 
 
 def check_resumable(model: torch.nn.Module, checkpoint: Mapping[str, Any], *, path: str | Path, run: Any) -> None:
-    """Refuse to resume `run` from a checkpoint of another stage, task, network or class list.
+    """Refuse to resume `run` from a checkpoint of another stage, task, network, class list or optimizer.
 
     Raises:
         CheckpointError: It belongs to another run.
@@ -181,6 +182,15 @@ def check_resumable(model: torch.nn.Module, checkpoint: Mapping[str, Any], *, pa
             f"{_origin(checkpoint, path)} cannot be resumed by {_asking(run)}; start without --resume."
         )
     check_fit(model, checkpoint["state_dict"], checkpoint, path=path, run=run, need_sites=True)
+    key = f"{run.stage}_trainer"
+    theirs, ours = ((json.loads(text).get(key) or {}).get("optimizer") for text in (checkpoint["config"], run.config))
+    if theirs is None or ours is None or theirs == ours:
+        return
+    changed = next(name for name in (*ours, *theirs) if ours.get(name) != theirs.get(name))
+    raise CheckpointError(
+        f"config[{key!r}]['optimizer'][{changed!r}] is {ours.get(changed)!r} and was {theirs.get(changed)!r} in {path},"
+        " whose optimizer --resume takes over as it is; set it back, or start without --resume."
+    )
 
 
 def check_fit(

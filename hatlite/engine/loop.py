@@ -286,7 +286,7 @@ class Loop:
         Raises:
             CheckpointError: Another number of processes wrote it, with another global batch.
         """
-        self._check_processes(state.get("processes", 1), state.get("steps_per_epoch"))
+        self._check_pace(state.get("processes", 1), state.get("steps_per_epoch"))
         self.epoch, self.step, self.step_in_epoch = state["epoch"], state["step"], state["step_in_epoch"]
         self.metrics = dict(state["metrics"])
         self.model.load_state_dict(state["state_dict"])
@@ -296,11 +296,17 @@ class Loop:
             callback.load_state_dict(state["callbacks"].get(f"{index}.{type(callback).__name__}", {}))
         restore_random_state(state["random_state"])
 
-    def _check_processes(self, theirs: int, steps_per_epoch: int | None) -> None:
+    def _check_pace(self, theirs: int, steps_per_epoch: int | None) -> None:
         count = process()[1]
-        if theirs != count and steps_per_epoch not in (None, self.steps_per_epoch):
+        if steps_per_epoch in (None, self.steps_per_epoch):
+            return
+        if theirs == count:
             raise CheckpointError(
-                f"The checkpoint was written by {theirs} process{'es' * (theirs > 1)}, {steps_per_epoch} steps an"
-                f" epoch, and {count} would go on, {self.steps_per_epoch} steps an epoch; start {theirs} again, or"
-                " choose batch_size so that batch_size · processes stays what it was."
+                f"The checkpoint was written at {steps_per_epoch} steps an epoch, and {self.steps_per_epoch} would go"
+                " on; give the loader the data and batch_size that it had, or start without --resume."
             )
+        raise CheckpointError(
+            f"The checkpoint was written by {theirs} process{'es' * (theirs > 1)}, {steps_per_epoch} steps an"
+            f" epoch, and {count} would go on, {self.steps_per_epoch} steps an epoch; start {theirs} again, or"
+            " choose batch_size so that batch_size · processes stays what it was."
+        )

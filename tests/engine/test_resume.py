@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hatlite.engine import Run, run_stage
-from hatlite.engine.checkpoint import load_checkpoint
+from hatlite.engine.checkpoint import load_checkpoint, save_checkpoint
 from hatlite.errors import CheckpointError, StageError
 
 
@@ -141,11 +141,23 @@ def test_another_task_cannot_be_resumed(tiny_config, tmp_path):
         train({**tiny_config, "task_name": "other"}, tmp_path, resume=True)
 
 
+def test_what_resuming_would_not_honour_is_refused(tiny_config, tmp_path):
+    train(tiny_config, tmp_path, num_epochs=1)
+    optimizer = tiny_config["float_trainer"]["optimizer"]
+    said = r"\['float_trainer'\]\['optimizer'\]\['lr'\] is 1e-06 and was \S+ in \S+last\.pth\.tar, whose optimizer"
+    with pytest.raises(CheckpointError, match=said):
+        train(tiny_config, tmp_path, num_epochs=2, optimizer={**optimizer, "lr": 1e-6}, resume=True)
+    loader = {**tiny_config["data_loader"], "batch_size": 1}
+    with pytest.raises(CheckpointError, match=r"written at \d steps an epoch, and \d+ would go on; give the loader"):
+        train(tiny_config, tmp_path, num_epochs=2, data_loader=loader, resume=True)
+
+
 def test_other_parameter_groups_cannot_be_resumed(tiny_config, tmp_path):
-    train(tiny_config, tmp_path)
-    optimizer = {"type": torch.optim.SGD, "lr": 0.05, "momentum": 0.9}
+    state = train(tiny_config, tmp_path)
+    del state["optimizer"]["param_groups"][0]
+    save_checkpoint(state, tmp_path / "float-checkpoint-last.pth.tar")
     with pytest.raises(CheckpointError, match=r"optimizer of the checkpoint does not fit .* parameter groups"):
-        train(tiny_config, tmp_path, resume=True, optimizer=optimizer, num_epochs=3)
+        train(tiny_config, tmp_path, resume=True, num_epochs=3)
 
 
 @pytest.mark.parametrize("stage", ["calibration", "int_infer"])
