@@ -48,7 +48,13 @@ def qconfig_of(run: Run) -> QConfig:
         ConfigError: They contradict one another.
     """
     given = run.config.get("qconfig", {"type": "QConfig"})
-    qconfig = OBJECT_REGISTRY.build(given, path="['qconfig']", march=run.config["march"])
+    march = run.config["march"]
+    if given.get("march", march) != march:
+        raise ConfigError(
+            f"config['qconfig']['march'] is {given['march']!r} and config['march'] is {march!r}; leave it out of the"
+            " qconfig, which takes the config's."
+        )
+    qconfig = OBJECT_REGISTRY.build(given, path="['qconfig']", march=march)
     mode = run_qat_mode(run.config)
     if mode is not None and given.get("bn", QAT_MODES[mode]) != QAT_MODES[mode]:
         raise ConfigError(

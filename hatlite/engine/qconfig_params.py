@@ -53,8 +53,8 @@ def check_params(params: Mapping[str, Any]) -> None:
     weight = params.get("weight_calibration_observer", "min_max")
     if weight != "min_max":
         raise ConfigError(
-            f"qconfig_params['weight_calibration_observer'] is {weight!r}; weights have one scale per output channel,"
-            " of their largest magnitude, which is 'min_max'."
+            f"qconfig_params['weight_calibration_observer'] is {weight!r}; the scales of weights come from"
+            " their largest magnitudes, which is 'min_max'."
         )
     _check_averaging(
         params,

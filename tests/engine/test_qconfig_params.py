@@ -47,7 +47,7 @@ def test_observers_check_their_own_parameters():
         ),
         (
             {"weight_calibration_observer": "mse"},
-            r"\['weight_calibration_observer'\] is 'mse'; weights have one scale per",
+            r"\['weight_calibration_observer'\] is 'mse'; the scales of weights come",
         ),
         (
             {"activation_qat_qkwargs": {"averaging_constant": 0.01}},

@@ -147,6 +147,12 @@ def test_contradicting_modes_of_batch_norm_are_told(tiny_config):
         validate(Run(tiny_config), STAGE_KINDS)
 
 
+def test_two_marches_are_told(tiny_config):
+    tiny_config["qconfig"] = {"type": "QConfig", "march": "tidl"}
+    with pytest.raises(ConfigError, match=r"\['march'\] is 'tidl' and config\['march'\] is 'bayes-sim'; leave it out of"):
+        validate(Run(tiny_config), STAGE_KINDS)
+
+
 def test_what_a_stage_reads_is_checked_even_if_this_one_does_not_read_it(tiny_config):
     tiny_config["qat_data_loader"] = {**tiny_config["data_loader"], "batch_sise": 3}
     with pytest.raises(ConfigError, match=r"config\['qat_data_loader'\]: .* got an unexpected key 'batch_sise'"):
