@@ -149,7 +149,9 @@ def test_contradicting_modes_of_batch_norm_are_told(tiny_config):
 
 def test_two_marches_are_told(tiny_config):
     tiny_config["qconfig"] = {"type": "QConfig", "march": "tidl"}
-    with pytest.raises(ConfigError, match=r"\['march'\] is 'tidl' and config\['march'\] is 'bayes-sim'; leave it out of"):
+    with pytest.raises(
+        ConfigError, match=r"\['march'\] is 'tidl' and config\['march'\] is 'bayes-sim'; leave it out of"
+    ):
         validate(Run(tiny_config), STAGE_KINDS)
 
 
