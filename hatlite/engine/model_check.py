@@ -1,6 +1,5 @@
 """The check of a config's network before training: built with random weights, its problems traced to the config."""
 
-import ast
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import torch
 
 from hatlite.analysis import ModelCheck, check_network
+from hatlite.engine.config_line import line_of
 from hatlite.engine.parts import build_deployed, example_image
 from hatlite.engine.run import Run
 from hatlite.errors import ConfigError, DataError
@@ -58,27 +58,6 @@ def _config_place(run: Run, key: str, module: str) -> str:
     """Return the entry of the config that the part `module` begins with was built from, with its line if it has one."""
     part = module.partition(".")[0]
     keys = [key, part] if isinstance(run.config[key], dict) and part in run.config[key] else [key]
-    line = _line_of(Path(run.source), keys)
+    place = line_of(Path(run.source), keys)
     entry = "config" + "".join(f"[{one!r}]" for one in keys)
-    return f"{entry} ({run.source}:{line})" if line else entry
-
-
-def _line_of(file: Path, keys: Sequence[str]) -> int | None:
-    """Return the line on which the dict ``keys[0]`` of a config sets ``keys[1]``; None where it does not do so."""
-    if not file.is_file():
-        return None
-    found: ast.AST | None = None
-    for node in ast.parse(file.read_bytes()).body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == keys[0] for t in node.targets):
-            found = node.value
-    for key in keys[1:]:
-        found = _value(found, key)
-    return getattr(found, "lineno", None)
-
-
-def _value(node: ast.AST | None, key: str) -> ast.AST | None:
-    if isinstance(node, ast.Dict):
-        pairs = zip(node.keys, node.values, strict=True)
-        return next((value for name, value in pairs if isinstance(name, ast.Constant) and name.value == key), None)
-    keywords = node.keywords if isinstance(node, ast.Call) else ()
-    return next((one.value for one in keywords if one.arg == key), None)
+    return f"{entry} ({place[0]}:{place[1]})" if place else entry

@@ -1,0 +1,69 @@
+"""The line of a config on which something stands, also where a variant copies it from its sibling."""
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+__all__ = ["line_of"]
+
+
+def line_of(file: Path, keys: Sequence[str]) -> tuple[Path, int] | None:
+    """Return file and line on which the dict ``keys[0]`` of a config sets ``keys[1]``, and so on.
+
+    Where the dict is a copy, as in ``model = copy.deepcopy(sibling.model)``, that is a line of the sibling.
+
+    Args:
+        file: Of the config; one that does not exist has no lines.
+        keys: Such as ``["model", "backbone"]``.
+
+    Returns:
+        None where the config does not set it in so many words.
+    """
+    if not file.is_file():
+        return None
+    tree = ast.parse(file.read_bytes())
+    for node in reversed(tree.body):
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == keys[0] for t in node.targets):
+            break
+        if isinstance(node, ast.ImportFrom) and any((a.asname or a.name) == keys[0] for a in node.names):
+            name = next(alias.name for alias in node.names if (alias.asname or alias.name) == keys[0])
+            return _first(line_of(sibling, [name, *keys[1:]]) for sibling in _files(file, node.module or ""))
+    else:
+        return None
+    found: ast.AST | None = node.value
+    for key in keys[1:]:
+        found = _value(found, key)
+    if found is not None:
+        return file, found.lineno  # type: ignore[attr-defined]
+    return _first(line_of(sibling, [name, *keys[1:]]) for sibling, name in _copied(file, tree, node.value))
+
+
+def _value(node: ast.AST | None, key: str) -> ast.AST | None:
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return next((value for name, value in pairs if isinstance(name, ast.Constant) and name.value == key), None)
+    keywords = node.keywords if isinstance(node, ast.Call) else ()
+    return next((one.value for one in keywords if one.arg == key), None)
+
+
+def _copied(file: Path, tree: ast.Module, value: ast.AST) -> Iterator[tuple[Path, str]]:
+    """Yield file and name of everything in `value` that belongs to a module which the config imports."""
+    modules: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            modules |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in ast.walk(value):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in modules:
+            yield from ((sibling, node.attr) for sibling in _files(file, modules[ast.unparse(node.value)]))
+
+
+def _files(file: Path, module: str) -> Iterator[Path]:
+    """Yield the file of a sibling, which lies beside the config or below the current directory."""
+    for folder in (file.parent, Path.cwd()):
+        yield folder.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def _first(places: Iterator[tuple[Path, int] | None]) -> tuple[Path, int] | None:
+    return next((place for place in places if place is not None), None)
