@@ -12,6 +12,7 @@ __all__ = ["cut_short"]
 
 BATCHES = 2
 FOLDER = "pipeline-test"
+ELSEWHERE = "elsewhere"
 FLAG = "--pipeline-test"
 PATHS = ("checkpoint_path", "model_path", "out_dir")
 """Keys that name a file of an earlier stage, or a place; those in the run's folder move with it."""
@@ -25,7 +26,7 @@ def cut_short(run: Run) -> None:
     folder = run.folder / FOLDER
     for part in _dicts(run.config, set()):
         part |= {key: _moved(part[key], run.folder, folder) for key in PATHS if isinstance(part.get(key), (str, Path))}
-        part |= {"save_dir": str(folder)} if part.get("save_dir") else {}
+        part |= {"save_dir": _folder_for(part["save_dir"], run.folder, folder)} if part.get("save_dir") else {}
     run.config["ckpt_dir"] = str(folder)
     run.flags = (*run.flags, FLAG)
     for part in _dicts(run.config, set()):
@@ -36,6 +37,12 @@ def cut_short(run: Run) -> None:
         trainer = run.config.get(f"{stage.name}_trainer")
         if isinstance(trainer, dict):
             trainer |= {key: value for key, value in (("num_epochs", 1), ("num_steps", BATCHES)) if key in trainer}
+
+
+def _folder_for(path: str, old: Path, new: Path) -> str:
+    """Return where files go that would go to `path`: into `new` in any case, but not to the run's own files there."""
+    moved = Path(_moved(path, old, new))
+    return str(moved if moved.is_relative_to(new) else new / ELSEWHERE)
 
 
 def _moved(path: str | Path, old: Path, new: Path) -> str:

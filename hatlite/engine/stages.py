@@ -229,7 +229,7 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
     """
     keep_freed_memory()
     stage = run.stage(name)  # a wrong name is told before anything that the config lacks
-    validate(run, STAGE_KINDS)
+    validate(run, STAGE_KINDS, stage=stage)
     start_file(run, stage, pipeline_of(run, stage, "trainer"))
     seed_everything(run.config["seed"])
     started = time.perf_counter()

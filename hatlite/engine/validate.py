@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hatlite.data.datasets.paths import near_path
-from hatlite.engine.kinds import pipeline_of
+from hatlite.engine.callbacks import Checkpoint
+from hatlite.engine.kinds import STAGE_KINDS, pipeline_of
 from hatlite.engine.parts import qconfig_of
-from hatlite.engine.run import Run
+from hatlite.engine.run import Run, Stage
 from hatlite.engine.vocabulary import name_problems, section_names
 from hatlite.errors import ConfigError, DataNotFoundError, HatliteError, MarchError, StageError
 from hatlite.march import get_march
@@ -21,18 +22,23 @@ PATH_KEYS = ("data_path", "ann_file", "img_path")
 """Keys of data sets and metrics whose text must name something that exists."""
 
 
-def validate(run: Run, kinds: Collection[str], *, data: bool = True) -> None:
+def validate(run: Run, kinds: Collection[str], *, data: bool = True, stage: Stage | None = None) -> None:
     """Raise all problems of all stages together.
 
     Args:
         run: What is to be checked.
         kinds: Stage kinds there are.
         data: The data must be at hand.
+        stage: What is about to train: it must leave its checkpoint where the run looks for it. That of other stages is
+            their own matter, for a config may name files after the stage that runs (``HAT_TRAINING_STEP``).
 
     Raises:
         ConfigError: Or the one error, when there is only one.
     """
-    problems = [*find_problems(run, kinds), *(missing_paths(run.config) if data else ())]
+    problems = find_problems(run, kinds)
+    if stage is not None and not problems:
+        problems += _checkpoint_problems(run, stage)
+    problems += missing_paths(run.config) if data else ()
     if problems:
         raise ConfigError.together(problems, f"the config {run.source}")
 
@@ -113,6 +119,39 @@ def _pipeline_problems(run: Run) -> list[HatliteError]:
             if str(problem) not in map(str, problems):
                 problems.append(problem)
     return problems
+
+
+def _checkpoint_problems(run: Run, stage: Stage) -> Iterator[HatliteError]:
+    """Yield an error where the trainer of `stage` writes checkpoints, none of which is the one that the run looks for.
+
+    Further ones may go elsewhere. A stage that leaves a program writes none.
+    """
+    if STAGE_KINDS[stage.kind].leaves_program:
+        return
+    wanted, written = run.checkpoint(stage.name), []
+    for index, config in enumerate(run.config.get(f"{stage.name}_trainer", {}).get("callbacks") or ()):
+        where = f"['{stage.name}_trainer']['callbacks'][{index}]"
+        if not _is_checkpoint(config):
+            continue
+        try:
+            callback = OBJECT_REGISTRY.build(config, path=where)
+        except HatliteError as problem:
+            yield problem
+            return
+        written.append((where, callback.path_in(run.folder, stage.name, run.config["stage_checkpoint"])))
+    if written and wanted.resolve() not in [path.resolve() for _, path in written]:
+        where, path = written[0]
+        yield ConfigError(
+            f"config{where}: Checkpoint writes {path}, and what follows stage {stage.name!r} reads {wanted}; leave"
+            f" save_dir and name_prefix out, or write save_dir=ckpt_dir and name_prefix={stage.name + '-'!r}. One that"
+            " keeps files elsewhere may stand beside it.",
+            path=f"config{where}",
+        )
+
+
+def _is_checkpoint(config: Any) -> bool:
+    kind = OBJECT_REGISTRY.get(config["type"]) if isinstance(config, Mapping) and "type" in config else None
+    return isinstance(kind, type) and issubclass(kind, Checkpoint)
 
 
 def _unseen(value: Any, seen: set[int], root: bool = False) -> Any:

@@ -5,7 +5,7 @@ import torch
 
 from hatlite.engine import Run, cut_short, run_stage
 from hatlite.engine.checkpoint import load_checkpoint
-from hatlite.errors import StageError
+from hatlite.errors import ConfigError, StageError
 
 
 def test_every_stage_runs_on_two_batches_in_a_folder_of_its_own(tiny_config, tmp_path):
@@ -58,3 +58,12 @@ def test_what_names_the_folder_of_the_run_moves_with_it(tiny_config, tmp_path):
     assert Path(load["checkpoint_path"]) == (short / best.name)
     last = run.config["qat_trainer"]["model_convert_pipeline"]["converters"][-1]
     assert last["checkpoint_path"] == str(elsewhere)
+
+
+def test_a_checkpoint_that_the_run_would_not_find_is_told_here_too(tiny_config, tmp_path):
+    tiny_config["float_trainer"]["callbacks"][3] = {"type": "Checkpoint", "save_dir": str(tmp_path / "other")}
+    run = Run(tiny_config)
+    cut_short(run)
+    with pytest.raises(ConfigError, match=r"Checkpoint writes .*/pipeline-test/elsewhere/float-checkpoint-best.pth"):
+        run_stage(run, "float")
+    assert not run.folder.exists()

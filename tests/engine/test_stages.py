@@ -303,4 +303,4 @@ def test_device_ids_of_the_config_start_nothing(tiny_config, caplog):
         run_stage(Run({**tiny_config, "device_ids": [0, 1, 2, 3]}), "float")
     assert "config['device_ids'] names 4 devices; processes that work: 1." in caplog.text
     with pytest.raises(ConfigError, match="config\\['device_ids'\\] is 8; expected"):
-        Run({**tiny_config, "device_ids": 8})
+        run_stage(Run({**tiny_config, "device_ids": 8}), "float")

@@ -159,3 +159,38 @@ def test_what_a_stage_reads_is_checked_even_if_this_one_does_not_read_it(tiny_co
     tiny_config["qat_data_loader"] = {**tiny_config["data_loader"], "batch_sise": 3}
     with pytest.raises(ConfigError, match=r"config\['qat_data_loader'\]: .* got an unexpected key 'batch_sise'"):
         validate(Run(tiny_config), STAGE_KINDS)
+
+
+@pytest.mark.parametrize("wrong", [{"save_dir": "elsewhere"}, {"name_prefix": "best-"}])
+def test_a_checkpoint_that_nobody_would_find_is_told_before_the_stage_runs(tiny_config, wrong):
+    tiny_config["float_trainer"]["callbacks"][3] = {"type": "Checkpoint", **wrong}
+    run = Run(tiny_config)
+    wanted = run.checkpoint("float")
+    written = f"elsewhere/{wanted.name}" if "save_dir" in wrong else wanted.with_name("best-checkpoint-best.pth.tar")
+    with pytest.raises(ConfigError) as caught:
+        run_stage(run, "float")
+    assert str(caught.value) == (
+        f"config['float_trainer']['callbacks'][3]: Checkpoint writes {written}, and what follows stage 'float' reads"
+        f" {wanted}; leave save_dir and name_prefix out, or write save_dir=ckpt_dir and name_prefix='float-'. One that"
+        " keeps files elsewhere may stand beside it."
+    )
+    assert not run.folder.exists()
+    validate(run, STAGE_KINDS, stage=run.stage("qat"))
+
+
+def test_a_second_checkpoint_may_go_elsewhere_and_a_config_may_spell_out_the_place(tiny_config, tmp_path):
+    run = Run(tiny_config)
+    tiny_config["float_trainer"]["callbacks"][3:] = [
+        {"type": "Checkpoint", "save_dir": str(tmp_path / "elsewhere")},
+        {"type": "Checkpoint", "save_dir": f"{run.folder}/../run/", "name_prefix": "float-"},
+    ]
+    run_stage(Run(tiny_config), "float")
+    names = {"float-checkpoint-best.pth.tar", "float-checkpoint-last.pth.tar"}
+    assert names <= {path.name for path in run.folder.iterdir()}
+    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == names
+
+
+def test_the_place_of_a_wrong_checkpoint_is_told_once(tiny_config):
+    tiny_config["float_trainer"]["callbacks"][3] = {"type": "Checkpoint", "save_interval": 0}
+    with pytest.raises(ConfigError, match="save_interval is 0; expected at least 1 epoch"):
+        run_stage(Run(tiny_config), "float")

@@ -66,9 +66,12 @@ class Checkpoint(Callback):
 
     def path(self, loop: Any, which: str) -> Path:
         """Return the file of the ``"best"``, the ``"last"`` or a numbered checkpoint."""
-        prefix = f"{loop.run.stage}-" if self.name_prefix is None else self.name_prefix
-        folder = loop.run.folder if self.save_dir is None else Path(self.save_dir)
-        return folder / f"{prefix}checkpoint-{which}.pth.tar"
+        return self.path_in(loop.run.folder, loop.run.stage, which)
+
+    def path_in(self, folder: Path, stage: str, which: str) -> Path:
+        """Return the file that :meth:`path` would be in a run with this `folder`, while `stage` trains."""
+        prefix = f"{stage}-" if self.name_prefix is None else self.name_prefix
+        return (folder if self.save_dir is None else Path(self.save_dir)) / f"{prefix}checkpoint-{which}.pth.tar"
 
     def on_epoch_end(self, loop: Any) -> None:
         """Write when it is due or the metric is the best so far.
