@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
     from hatlite.analysis import counts_table, counts_to_dict, parse_shape
 
     shape = parse_shape(args.input_shape) if args.input_shape else None
-    counts = engine.complexity_of(engine.Run.load(args.config, args.opts), shape, args.method)
+    counts = engine.complexity_of(engine.load_run(args.config, args.opts), shape, args.method)
     print(f"{args.config}, input {'×'.join(map(str, counts.shape))}")
     print(counts_table(counts, args.depth))
     if args.json:

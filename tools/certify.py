@@ -65,7 +65,7 @@ def of_a_run(args: argparse.Namespace):
     """Return the certificate of a run's program, with what its graph knows."""
     from hatlite import engine
 
-    return engine.certify_stage(engine.Run.load(args.config, args.opts))
+    return engine.certify_stage(engine.load_run(args.config, args.opts))
 
 
 def check(path: Path, named: str | None) -> int:

@@ -30,7 +30,7 @@ def main(args: argparse.Namespace) -> int:
     from hatlite import engine, log
 
     log.setup()
-    run = engine.Run.load(args.config, args.opts)
+    run = engine.load_run(args.config, args.opts)
     report = engine.align_stage(run, args.num_images, args.ckpt)
     print(report.table(ROWS))
     print(f"Written: {run.folder / 'alignment.json'}")

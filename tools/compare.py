@@ -24,7 +24,7 @@ def main(args: argparse.Namespace) -> None:
     from hatlite import engine, log
 
     log.setup()
-    run = engine.Run.load(args.config, args.opts)
+    run = engine.load_run(args.config, args.opts)
     paths = engine.compare_pictures(
         run, tuple(args.stages), args.count, args.out_dir, score_threshold=args.score_threshold
     )

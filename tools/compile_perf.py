@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
 
     if args.ckpt and args.random_params:
         raise ConfigError("--ckpt and --random-params contradict one another; leave one out.")
-    run = engine.Run.load(args.config, args.opts)
+    run = engine.load_run(args.config, args.opts)
     settings = engine.perf_settings(run)
     if args.opt is not None:
         settings = replace(settings, options=CompilerOptions.parse(args.opt))

@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
 
     if args.float and args.verify is not None:
         raise ConfigError("--verify compares the integers of a program, which --float does not export; leave one out.")
-    run = engine.Run.load(args.config, args.opts)
+    run = engine.load_run(args.config, args.opts)
     out = Path(args.out or run.folder / f"{run.task_name}-{'float' if args.float else args.form}.onnx")
     if args.float:
         engine.export_float(run, out)

@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> None:
     from hatlite import analysis, engine, log
 
     log.setup()
-    run = engine.Run.load(args.config, args.opts, args.device)
+    run = engine.load_run(args.config, args.opts, args.device)
     viz = engine.visualizer(run, args.score_threshold)
     inputs = engine.chosen_pictures(run, args.model_inputs, args.use_dataset)
     names = [one if isinstance(one, Path) else Path(one["img_name"]) for one in inputs]

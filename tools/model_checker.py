@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     from hatlite.analysis import parse_shape
 
     shape = parse_shape(args.input_shape) if args.input_shape else None
-    run = engine.Run.load(args.config, args.opts)
+    run = engine.load_run(args.config, args.opts)
     found = engine.check_model_of(run, shape)
     print(found.table(everything=args.all))
     if args.json:

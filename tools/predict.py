@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> int | None:
     from hatlite import engine
 
     def work(place: engine.Place) -> None:
-        run = engine.Run.load(args.config, args.opts, place.device, place.flags, stage=args.stage)
+        run = engine.load_run(args.config, args.opts, place.device, place.flags, stage=args.stage)
         for name, value in engine.predict_stage(run, args.stage, args.ckpt).items():
             if place.rank == 0:
                 print(f"{name:<24}{value:.6g}")

@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError("--device and --device-id name the same thing; leave one out.")
     log.setup()
     device = args.device if args.device_id is None else f"cuda:{args.device_id}"
-    run = engine.Run.load(args.config, args.opts, device)
+    run = engine.load_run(args.config, args.opts, device)
     steps = engine.align_bpu(run, args.ckpt, args.num_workers)
     print(engine.board_table(steps))
     if args.json:

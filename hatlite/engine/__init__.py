@@ -31,6 +31,7 @@ from hatlite.engine.run import Run, Stage
 from hatlite.engine.short_run import cut_short
 from hatlite.engine.stages import export_stage, last_stage, predict_stage, run_stage
 from hatlite.engine.trainer import Trainer
+from hatlite.engine.validate import load_run
 
 __all__ = [
     "STAGE_KINDS",
@@ -74,6 +75,7 @@ __all__ = [
     "infer_images",
     "last_stage",
     "launch",
+    "load_run",
     "lower_from_config",
     "perf_settings",
     "predict_stage",

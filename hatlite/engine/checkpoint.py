@@ -42,6 +42,8 @@ __all__ = [
 logger = get_logger(__name__)
 
 FORMAT = 1
+READ = {"stage": str, "task_name": str, "config": str, "classes": list, "state_dict": dict}
+"""Entries that every reader relies on, and what they are."""
 SITES = "network.sites."
 """Names below this prefix exist in quantised models only."""
 
@@ -85,6 +87,12 @@ def load_checkpoint(path: str | Path, *, hint: str = "") -> dict[str, Any]:
     if not is_checkpoint(state):
         found = state.get("format") if isinstance(state, dict) else None
         raise CheckpointError(f"{path} is no hatlite checkpoint of format {FORMAT} (its format is {found!r}).")
+    wrong = [key for key, kind in READ.items() if not isinstance(state.get(key), kind)]
+    if wrong:
+        raise CheckpointError(
+            f"{path} is no whole checkpoint of hatlite: it lacks {', '.join(wrong)}, or has something else there; run"
+            " its stage again."
+        )
     with zipfile.ZipFile(path) as archive:
         changed = archive.testzip()  # torch.load does not compare the checksums that torch.save wrote
     if changed is not None:

@@ -1,6 +1,6 @@
 """Everything that can be wrong in a config and is cheap to see, found before the first batch and told at once."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,32 @@ from hatlite.march import get_march
 from hatlite.quantization import check_rules
 from hatlite.registry import OBJECT_REGISTRY, nearest
 
-__all__ = ["find_problems", "validate"]
+__all__ = ["find_problems", "load_run", "validate"]
 
 PATH_KEYS = ("data_path", "ann_file", "img_path")
 """Keys of data sets and metrics whose text must name something that exists."""
+
+
+def load_run(
+    source: str,
+    opts: Sequence[str] = (),
+    device: str | None = None,
+    flags: Sequence[str] = (),
+    *,
+    stage: str | None = None,
+) -> Run:
+    """Return the run of a config for a tool that trains nothing; arguments as for :meth:`Run.load`.
+
+    What the config says must be right, in all its parts; what it does not say, the tool asks for where it needs it.
+
+    Raises:
+        ConfigError: The config or an override cannot be used, or all problems together.
+    """
+    run = Run.load(source, opts, device, flags, stage=stage)
+    problems = _found(run, STAGE_KINDS)
+    if problems:
+        raise ConfigError.together(problems, f"the config {run.source}")
+    return run
 
 
 def validate(run: Run, kinds: Collection[str], *, data: bool = True, stage: Stage | None = None) -> None:
@@ -45,15 +67,19 @@ def validate(run: Run, kinds: Collection[str], *, data: bool = True, stage: Stag
 
 def find_problems(run: Run, kinds: Collection[str]) -> list[HatliteError]:
     """Return what is wrong with the config itself, the same on every machine; arguments as for :func:`validate`."""
+    needed = ("model", "data_loader", "val_data_loader", "num_classes")
+    missing = [ConfigError(f"config[{key!r}] is missing.", path=key) for key in needed if key not in run.config]
+    return [*missing, *_found(run, kinds, built=not missing)]
+
+
+def _found(run: Run, kinds: Collection[str], built: bool = True) -> list[HatliteError]:
+    """Return what is wrong with the entries that there are; only if they are right, and `built`, it builds some."""
     problems = [*_entry_problems(run), *name_problems(run), *_stage_problems(run, kinds), *_type_problems(run)]
-    return problems or [*_qconfig_problems(run), *_pipeline_problems(run)]
+    return problems if problems or not built else [*_qconfig_problems(run), *_pipeline_problems(run)]
 
 
 def _entry_problems(run: Run) -> list[HatliteError]:
     problems: list[HatliteError] = []
-    for key in ("model", "data_loader", "val_data_loader", "num_classes"):
-        if key not in run.config:
-            problems.append(ConfigError(f"config[{key!r}] is missing.", path=key))
     classes = run.config.get("num_classes", 1)
     if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
         problems.append(ConfigError(f"config['num_classes'] is {classes!r}; expected a whole number from 1 up."))
@@ -98,7 +124,7 @@ def _qconfig_problems(run: Run) -> list[HatliteError]:
     """Hold the rules of the qconfig against the network; only a qconfig with rules has it built for that."""
     try:
         qconfig = qconfig_of(run)
-        if qconfig.rules:
+        if qconfig.rules and "model" in run.config:
             check_rules(OBJECT_REGISTRY.build(run.config["model"], path="['model']").network, qconfig)
     except HatliteError as problem:
         return [problem]

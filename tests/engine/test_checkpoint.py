@@ -56,7 +56,7 @@ def test_a_checkpoint_goes_to_disk_and_back(tmp_path):
 
 def test_a_write_that_fails_leaves_the_older_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "a.pth.tar"
-    save_checkpoint({"format": 1, "value": 1}, path)
+    save_checkpoint(checkpoint(Detector(), value=1), path)
 
     def fail(state, file):
         file.write(b"half")
@@ -64,7 +64,7 @@ def test_a_write_that_fails_leaves_the_older_file_and_nothing_else(tmp_path, mon
 
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(OSError, match="disk full"):
-        save_checkpoint({"format": 1, "value": 2}, path)
+        save_checkpoint(checkpoint(Detector(), value=2), path)
     assert load_checkpoint(path)["value"] == 1
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -173,3 +173,22 @@ def test_another_stage_cannot_be_resumed():
     with pytest.raises(CheckpointError, match="stage 'float'\\) cannot be resumed by task 'ours', stage 'qat'"):
         check_resumable(Detector(), checkpoint(Detector()), path="a", run=run)
     check_resumable(Detector(), checkpoint(Detector()), path="a", run=RUN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        (None, "stage, task_name, config, classes, state_dict"),
+        ({"state_dict": 3}, "state_dict"),
+        ({"classes": "cat"}, "classes"),
+    ],
+)
+def test_what_lacks_its_entries_is_refused(tmp_path, changes, wrong):
+    path = tmp_path / "a.pth.tar"
+    save_checkpoint({"format": 1} if changes is None else checkpoint(Detector(), **changes), path)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    said = (
+        f"{path} is no whole checkpoint of hatlite: it lacks {wrong}, or has something else there; run its stage again."
+    )
+    assert str(caught.value) == said

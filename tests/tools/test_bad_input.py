@@ -197,3 +197,24 @@ def test_wrong_data(tool: Tool, name: str, words: str, sentence: str) -> None:
     assert code == 2
     assert sentence in said
     assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name in OF_A_CONFIG if name not in ("train.py", "export_hbir.py")],  # want more of a config than this
+)
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("deploy_inputs = {}", "config['deploy_inputs'] has {}; expected dict(img=torch.randn(1, 3, 512, 512)), one"),
+        ("deploy_inputs = 3", "config['deploy_inputs'] is 3; expected a dict."),
+        ("float_predictor = 3", "config['float_predictor'] is 3; expected a dict with a type."),
+        ("float_trainer = dict(type='Trainer', epochs=3)", "config['float_trainer']: Trainer got an unexpected key"),
+    ],
+)
+def test_every_tool_checks_all_that_a_config_says(tool: Tool, name: str, line: str, sentence: str) -> None:
+    Path("few.py").write_text(f"task_name = 'a'\nnum_classes = 2\nmodel = dict(type='SpotDetector')\n{line}\n")
+    code, said = tool(name, "--config", "few.py")
+    assert code == 2
+    assert sentence in said
+    assert "Traceback" not in said

@@ -6,6 +6,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hatlite.engine.loop import Callback
+from hatlite.errors import ConfigError
 from hatlite.log import get_logger
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -31,6 +32,8 @@ class StatsMonitor(Callback):
     first_process_only = True
 
     def __init__(self, log_freq: int = 50) -> None:
+        if log_freq < 1:
+            raise ConfigError(f"StatsMonitor: log_freq is {log_freq}; expected at least 1 step between two lines.")
         self.log_freq = log_freq
         self.bar: tqdm | None = None
         self.images = 0

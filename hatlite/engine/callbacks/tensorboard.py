@@ -6,6 +6,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from hatlite.engine.loop import Callback
+from hatlite.errors import ConfigError
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["TensorBoard"]
@@ -23,6 +24,10 @@ class TensorBoard(Callback):
     first_process_only = True
 
     def __init__(self, log_dir: str | None = None, step_log_interval: int = 10) -> None:
+        if step_log_interval < 1:
+            raise ConfigError(
+                f"TensorBoard: step_log_interval is {step_log_interval}; expected at least 1 step between two points."
+            )
         self.log_dir = log_dir
         self.step_log_interval = step_log_interval
         self.writer: SummaryWriter | None = None

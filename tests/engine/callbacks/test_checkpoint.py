@@ -16,7 +16,7 @@ class Loop(SimpleNamespace):
         return self.epoch == self.num_epochs
 
     def state_dict(self):
-        return {"epoch": self.epoch}
+        return {"epoch": self.epoch, "state_dict": self.model.state_dict()}
 
 
 def loop(folder, **more):

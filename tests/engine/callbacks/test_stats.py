@@ -7,6 +7,7 @@ import torch
 from hatlite.engine.callbacks import StatsMonitor
 from hatlite.engine.callbacks import stats as stats_module
 from hatlite.engine.loop import RunInfo
+from hatlite.errors import ConfigError
 from hatlite.metrics import LossShow
 
 
@@ -53,3 +54,8 @@ def test_an_epoch_that_ends_closes_its_bar(loop):
     monitor.on_loop_end(loop)  # nothing to close yet
     walk(monitor, loop, 1)
     monitor.on_epoch_end(loop)
+
+
+def test_lines_need_steps_between_them():
+    with pytest.raises(ConfigError, match="StatsMonitor: log_freq is 0; expected at least 1 step between two lines."):
+        StatsMonitor(log_freq=0)

@@ -1,10 +1,12 @@
 from types import SimpleNamespace
 
+import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hatlite.engine.callbacks import TensorBoard
 from hatlite.engine.loop import RunInfo
+from hatlite.errors import ConfigError
 
 
 def test_losses_rate_and_metrics_are_written(tmp_path):
@@ -24,3 +26,8 @@ def test_losses_rate_and_metrics_are_written(tmp_path):
 def test_nothing_written_leaves_no_folder(tmp_path):
     TensorBoard(str(tmp_path / "logs")).on_loop_end(None)
     assert not (tmp_path / "logs").exists()
+
+
+def test_points_need_steps_between_them():
+    with pytest.raises(ConfigError, match="TensorBoard: step_log_interval is 0; expected at least 1 step between"):
+        TensorBoard(step_log_interval=0)
