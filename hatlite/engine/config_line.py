@@ -1,10 +1,10 @@
-"""The line of a config on which something stands, also where a variant copies it from its sibling."""
+"""What the text of a config tells, also where a variant takes it from its sibling: lines, and the names it uses."""
 
 import ast
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["line_of"]
+__all__ = ["line_of", "names_used"]
 
 
 def line_of(file: Path, keys: Sequence[str]) -> tuple[Path, int] | None:
@@ -36,6 +36,30 @@ def line_of(file: Path, keys: Sequence[str]) -> tuple[Path, int] | None:
     if found is not None:
         return file, found.lineno  # type: ignore[attr-defined]
     return _first(line_of(sibling, [name, *keys[1:]]) for sibling, name in _copied(file, tree, node.value))
+
+
+def names_used(file: Path) -> set[str]:
+    """Return the names that a config and the siblings it imports read themselves, wherever these are set.
+
+    Args:
+        file: Of the config; one that does not exist uses none.
+    """
+    used: set[str] = set()
+    left, seen = [file], set()
+    while left:
+        one = left.pop().resolve()
+        if one in seen or not one.is_file():
+            continue
+        seen.add(one)
+        for node in ast.walk(ast.parse(one.read_bytes())):
+            if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load):
+                used.add(node.id if isinstance(node, ast.Name) else node.attr)
+            elif isinstance(node, ast.Import):
+                left += [path for alias in node.names for path in _files(one, alias.name)]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+                left += [path for module in modules if module for path in _files(one, module)]
+    return used
 
 
 def _value(node: ast.AST | None, key: str) -> ast.AST | None:

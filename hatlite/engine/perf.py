@@ -1,8 +1,9 @@
 """How fast would a run's network be? Its program found or made, and the estimate of its march."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hatlite.compiler import CompilerOptions, PerfReport, estimate
 from hatlite.engine.inspection import lower_from_config
@@ -16,14 +17,27 @@ __all__ = ["COMPILE_KEYS", "PerfSettings", "estimate_run", "perf_settings"]
 
 PROGRAMS = (".hbir", ".bc")
 
-_LATER = ("hbm", "layer_details", "input_source", "input_layout", "output_layout", "split_dim", "transpose_dim", "jobs")
-_LATER += ("balance_factor", "debug", "extra_args")
+_SOURCE = Literal["ddr", "pyramid", "resizer"]
+_LAYOUT = Literal["NHWC", "NCHW", "BPU_RAW"]
+_LATER: dict[str, Any] = {
+    "hbm": str | Path,
+    "layer_details": bool,
+    "input_source": _SOURCE | Sequence[_SOURCE] | Mapping[str, _SOURCE],
+    "input_layout": _LAYOUT | Sequence[_LAYOUT],
+    "output_layout": _LAYOUT | Sequence[_LAYOUT],
+    "split_dim": dict | None,
+    "transpose_dim": dict | None,
+    "jobs": int,
+    "balance_factor": int,
+    "debug": bool,
+    "extra_args": str | Sequence[str] | None,
+}
 COMPILE_KEYS: dict[str, Any] = {
     "march": str,
     "name": str,
     "out_dir": str | Path,
     "opt": int | str,
-    **dict.fromkeys(_LATER),
+    **_LATER,
 }
 """Keys of ``compile_cfg``; those of `_LATER` are for the file of a device, which is not made yet."""
 
@@ -49,7 +63,7 @@ def perf_settings(run: Run) -> PerfSettings:
     """Return the settings of ``config['compile_cfg']``.
 
     Raises:
-        ConfigError: It has an unknown key or a wrong value.
+        ConfigError: It has an unknown key or a wrong value, or another march than the config.
     """
     given = section(run.config, "compile_cfg", COMPILE_KEYS)
     try:
@@ -57,7 +71,13 @@ def perf_settings(run: Run) -> PerfSettings:
     except ConfigError as problem:
         problem.locate("config['compile_cfg']")
         raise
-    march = given.get("march", run.config["march"])
+    march = run.config["march"]
+    if given.get("march", march) != march:
+        raise ConfigError(
+            f"config['compile_cfg']['march'] is {given['march']!r} and config['march'] is {march!r}, which programs are"
+            " lowered for; leave it out of compile_cfg, which takes the config's.",
+            path="config['compile_cfg']['march']",
+        )
     return PerfSettings(given.get("name"), Path(given.get("out_dir", ".")), march, options)
 
 

@@ -116,6 +116,9 @@ def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     Several processes share the evaluation; everything before it is the first one's.
     """
     require_resumable(stage, not resume)
+    if run.config.get(f"{stage.name}_trainer", {}).get("callbacks"):
+        key = f"{stage.name}_trainer"
+        logger.info("config[%r]['callbacks'] have nothing to do: the stage has no epochs, and leaves its program.", key)
     origin = first_says(prove_program(run, stage) if process()[0] == 0 else None)
     metrics = predict_stage(run, stage.name)
     state = load_checkpoint(origin)

@@ -2,14 +2,16 @@
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from hatlite.engine.complexity import CALOPS_KEYS
+from hatlite.engine.config_line import names_used
 from hatlite.engine.converters import CONVERT_MODES
 from hatlite.engine.infer_settings import INFER_KEYS
-from hatlite.engine.perf import COMPILE_KEYS
+from hatlite.engine.perf import COMPILE_KEYS, perf_settings
 from hatlite.engine.run import DEFAULT_STAGES, Run
 from hatlite.engine.sections import section
 from hatlite.errors import ConfigError
@@ -103,7 +105,7 @@ def name_problems(run: Run) -> list[ConfigError]:
         if isinstance(config.get(key), str) and config[key] not in values:
             expected = f"{', '.join(values)}.{nearest(config[key], list(values))}"
             problems.append(ConfigError(f"config[{key!r}] is {config[key]!r}; expected one of {expected}", path=key))
-    problems += [*_input_problems(config), *_setting_problems(config)]
+    problems += [*_input_problems(config), *_setting_problems(run)]
     problems += drift(config.get("model"), config.get("deploy_model"))
     return problems + list(_unread(run, stages))
 
@@ -122,10 +124,12 @@ def _input_problems(config: Mapping[str, Any]) -> Iterator[ConfigError]:
         )
 
 
-def _setting_problems(config: Mapping[str, Any]) -> Iterator[ConfigError]:
+def _setting_problems(run: Run) -> Iterator[ConfigError]:
     for name, keys in SETTINGS.items():
         try:
-            section(config, name, keys)
+            section(run.config, name, keys)
+            if name == "compile_cfg":
+                perf_settings(run)
         except ConfigError as problem:
             yield problem
 
@@ -171,11 +175,12 @@ def _differences(ours: Any, theirs: Any, path: str) -> Iterator[tuple[str, Any, 
 
 
 def _unread(run: Run, stages: Sequence[str]) -> Iterator[ConfigError]:
-    """Yield an error for each dict that was meant to be read and is not; a line of the log for other unread objects."""
+    """Yield an error for each entry that was meant to be read and is not; a log line for other unread objects."""
     known = [*section_names(stages), *NAMES, *SETTINGS]
     read = set()
     for name in known:
         read |= set(_ids(run.config.get(name)))
+    yield from _misspelt(run, known)
     for name, value in run.config.items():
         if name in known or not isinstance(value, Mapping) or id(value) in read:
             continue
@@ -185,6 +190,30 @@ def _unread(run: Run, stages: Sequence[str]) -> Iterator[ConfigError]:
             yield ConfigError(f"config[{name!r}] is read by nothing.{near}", path=f"config[{name!r}]")
         elif "type" in value:
             logger.warning("config[%r] is used nowhere in the config, and nothing reads that name.%s", name, near)
+
+
+def _misspelt(run: Run, known: Sequence[str]) -> Iterator[ConfigError]:
+    """Yield an error for each plain value whose name is one slip away from a known one that the config does not set.
+
+    Names that the config uses itself, further down or in a sibling, are its own.
+    """
+    unset = [name for name in known if name not in run.config or name in run.derived]
+    plain = [name for name, value in run.config.items() if not isinstance(value, Mapping) and not callable(value)]
+    slips = {name: [one for one in unset if _one_slip(name, one)] for name in plain if name not in known}
+    used = names_used(Path(run.source)) if any(slips.values()) else set()
+    for name, near in slips.items():
+        if near and name not in used:
+            yield ConfigError(
+                f"config[{name!r}] is read by nothing.\n  Did you mean {near[0]!r}?", path=f"config[{name!r}]"
+            )
+
+
+def _one_slip(word: str, other: str) -> bool:
+    """Tell whether one letter that is missing, too many or wrong, or two that changed places, is the difference."""
+    start = next((i for i, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), min(len(word), len(other)))
+    ours, theirs = word[start:], other[start:]
+    swapped = ours[1::-1] + ours[2:]
+    return word != other and (theirs in (ours[1:], swapped) or theirs[1:] in (ours, ours[1:]))
 
 
 def _ids(value: Any) -> Iterator[int]:

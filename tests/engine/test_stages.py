@@ -41,6 +41,14 @@ def test_four_stages_follow_one_another(tiny_config, capsys):
     assert (run.folder / "stages.md").read_text() in capsys.readouterr().out
 
 
+def test_callbacks_of_a_stage_without_epochs_are_told(tiny_config, caplog):
+    run_all(tiny_config, ("float", "calibration"))
+    tiny_config["int_infer_trainer"] = {"type": "Trainer", "callbacks": [{"type": "Checkpoint", "name_prefix": "x-"}]}
+    with caplog.at_level("INFO", "hatlite"):
+        run_stage(Run(tiny_config), "int_infer")
+    assert "config['int_infer_trainer']['callbacks'] have nothing to do: the stage has no epochs, and" in caplog.text
+
+
 def test_the_program_carries_the_class_names_also_when_lowered_by_a_run_of_its_own(tiny_config):
     before, _ = run_all(tiny_config, ("float", "calibration"))
     names = load_checkpoint(before.checkpoint("calibration"))["classes"]

@@ -19,7 +19,7 @@ FULL = {
     "bn_kwargs": {},
     "calibration_step": 100,
     "log_dir": None,
-    "compile_cfg": {"march": "bayes-sim", "name": "model", "out_dir": "."},
+    "compile_cfg": {"march": "bayes-sim", "name": "model", "out_dir": ".", "input_source": {"img": "pyramid"}},
     "deploy_inputs": {"img": torch.zeros(1, 3, 8, 8)},
 }
 
@@ -58,6 +58,22 @@ def test_the_names_of_this_format_are_known(tiny_config):
         ),
         ("calops_cfg", {"method": "trace"}, "['method'] is 'trace'; expected one of 'hook', 'fx'."),
         ("compile_cfg", {"march": 3}, "config['compile_cfg']['march'] is 3; expected a text."),
+        (
+            "compile_cfg",
+            {"march": "tidl"},
+            "config['compile_cfg']['march'] is 'tidl' and config['march'] is 'bayes-sim', which programs are lowered",
+        ),
+        ("compile_cfg", {"opt": "O9"}, "config['compile_cfg']: opt is 9; expected one of 0, 1, 2, 3"),
+        (
+            "compile_cfg",
+            {"input_source": ["foo"]},
+            "['input_source'] is ['foo']; expected one of 'ddr', 'pyramid', 'resizer' or a list (each one of 'ddr', ",
+        ),
+        ("compile_cfg", {"input_layout": "CHW"}, "['input_layout'] is 'CHW'; expected one of 'NHWC', 'NCHW', 'BPU_"),
+        ("compile_cfg", {"layer_details": 3}, "['layer_details'] is 3; expected True or False."),
+        ("compile_cfg", {"jobs": "all"}, "['jobs'] is 'all'; expected a whole number."),
+        ("compile_cfg", {"split_dim": [1]}, "['split_dim'] is [1]; expected a dict or None."),
+        ("compile_cfg", {"hbm": 1}, "['hbm'] is 1; expected a text or a path."),
         ("infer_cfg", [], "config['infer_cfg'] is []; expected a dict with model,"),
         ("deploy_inputs", [1, 3], "config['deploy_inputs'] is [1, 3]; expected a dict."),
     ],
@@ -149,3 +165,37 @@ def test_a_drift_names_the_key_that_differs(part, changes, where):
 def test_another_detector_is_a_drift():
     (problem,) = drift(MODEL, {**deployed("neck"), "type": "SSD"})
     assert "config['deploy_model']['type'] is 'SSD' and config['model']['type'] is 'FCOS'" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "near"),
+    [
+        ("marhc", "foo", "march"),
+        ("seeed", 3, "seed"),
+        ("sed", 3, "seed"),
+        ("calibration_stepp", 7, "calibration_step"),
+        ("device_ids_", [0], "device_ids"),
+        ("gatez", None, "gates"),
+    ],
+)
+def test_a_misspelt_plain_name_is_told_where_the_right_one_is_not_set(tiny_config, name, value, near):
+    tiny_config.pop("seed")
+    expected = f"config[{name!r}] is read by nothing.\n  Did you mean {near!r}?"
+    assert told({**tiny_config, name: value}) == [expected]
+    tiny_config[near] = {"march": "bayes-sim", "seed": 0, "calibration_step": 3, "device_ids": [0], "gates": {}}[near]
+    assert told({**tiny_config, name: value}) == []
+
+
+def test_plain_names_of_the_configs_own_are_free(tiny_config):
+    own = {"lr": 0.1, "qat_lr": 0.01, "batch_size": 2, "image_size": (8, 8), "strides": [8], "search": 1, "steps": 7}
+    assert told({**tiny_config, **own, "num_epochs": 3, "models": 3, "seeing": 1, "des": 1}) == []
+
+
+def test_a_name_that_the_config_uses_is_its_own(tmp_path):
+    file = tmp_path / "variant.py"
+    file.write_text("import sibling\ntask_name = 'a'\ncalibration_steps, stage = 7, 'x'\n")
+    (tmp_path / "sibling.py").write_text("calibration_steps = 3\nnum_steps = calibration_steps\n")
+    run = Run.load(str(file))
+    assert [str(problem) for problem in name_problems(run)] == [
+        "config['stage'] is read by nothing.\n  Did you mean 'stages'?"
+    ]
