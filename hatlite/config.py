@@ -168,9 +168,20 @@ def _execute(path: Path, opts: Overrides, siblings: _Siblings) -> tuple[dict[str
     except Exception as cause:
         where, line = _place(cause, path, siblings)
         said = f"\n  The line is: {line}" if line else ""
-        raise ConfigError(f"{where}: {type(cause).__name__}: {cause}{said}", path=where) from cause
+        raise ConfigError(f"{where}: {type(cause).__name__}: {cause}{said}{_instead(cause)}", path=where) from cause
     froms = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
     return namespace, {alias.asname or alias.name for node in froms for alias in node.names}
+
+
+def _instead(error: Exception) -> str:
+    """Return what to write in the place of an import of the toolkit that the config was written for."""
+    module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if module not in ("hat", "horizon_plugin_pytorch"):
+        return ""
+    return (
+        f"\n  Configs need no import of {module}: leave it out, write types as texts, such as type=\"FCOS\", and"
+        ' VERSION = "v2" for ConfigVersion.v2.'
+    )
 
 
 def _place(error: Exception, path: Path, siblings: _Siblings) -> tuple[str, str]:

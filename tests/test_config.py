@@ -195,3 +195,26 @@ def test_dump_is_stable_and_whole(write: Write, tmp_path: Path) -> None:
     config.dump(config.load(path), tmp_path / "run" / "config.json")
     assert (tmp_path / "run" / "config.json").read_text(encoding="utf-8") == first == config.to_json(config.load(path))
     assert [file.name for file in (tmp_path / "run").iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from hat.utils.config import ConfigVersion", "import horizon_plugin_pytorch as horizon"],
+)
+def test_an_import_of_the_other_toolkit_is_answered_with_what_to_write(tmp_path, line):
+    (tmp_path / "c.py").write_text(f"{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load(tmp_path / "c.py")
+    module = line.split()[1].partition(".")[0]
+    assert str(caught.value) == (
+        f"{tmp_path / 'c.py'}:1: ModuleNotFoundError: No module named {module!r}\n  The line is: {line}\n  Configs need no"
+        f' import of {module}: leave it out, write types as texts, such as type="FCOS", and VERSION = "v2" for'
+        " ConfigVersion.v2."
+    )
+
+
+def test_another_missing_module_gets_no_such_advice(tmp_path):
+    (tmp_path / "c.py").write_text("import hat_of_mine\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load(tmp_path / "c.py")
+    assert "VERSION" not in str(caught.value)
