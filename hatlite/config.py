@@ -179,7 +179,7 @@ def _instead(error: Exception) -> str:
     if module not in ("hat", "horizon_plugin_pytorch"):
         return ""
     return (
-        f"\n  Configs need no import of {module}: leave it out, write types as texts, such as type=\"FCOS\", and"
+        f'\n  Configs need no import of {module}: leave it out, write types as texts, such as type="FCOS", and'
         ' VERSION = "v2" for ConfigVersion.v2.'
     )
 

@@ -14,8 +14,11 @@ from hatlite.data.loader import whole_batches
 from hatlite.engine.device import to_device
 from hatlite.engine.processes import first_says, in_turn, process
 from hatlite.errors import ConfigError
+from hatlite.log import get_logger
 
 __all__ = ["evaluate", "evaluating", "source_dataset"]
+
+logger = get_logger(__name__)
 
 
 def source_dataset(data_loader: Any) -> Any:
@@ -47,7 +50,13 @@ class _Measured:
 
 
 def evaluate(
-    model: Any, data_loader: Any, metrics: Any, *, device: torch.device, channels_last: bool = True
+    model: Any,
+    data_loader: Any,
+    metrics: Any,
+    *,
+    device: torch.device,
+    channels_last: bool = True,
+    log_interval: int | None = None,
 ) -> dict[str, float]:
     """Run `model` over `data_loader` and return what `metrics` computes, losses and speed.
 
@@ -61,6 +70,7 @@ def evaluate(
             several processes batches come on the CPU, and their ``img`` has a shape and no pixels (device ``meta``).
         device: Where the model is.
         channels_last: Memory layout of the images.
+        log_interval: Batches between two lines of the log; None and 0 are for none.
 
     Returns:
         The metrics; ``val_loss`` and ``val_loss_<name>``, means over images; ``images``; ``images_per_second`` of
@@ -74,8 +84,16 @@ def evaluate(
         own = (_measure(model, to_device(batch, device, channels_last)) for batch in batches)
         every = in_turn(own if count == 1 else map(_without_pixels, own), len(data_loader))
         shown = tqdm(every, total=len(data_loader), desc="evaluate", leave=False, disable=True if rank else None)
-        result = _summed_up(shown, metrics)
+        result = _summed_up(_logged(shown, log_interval, len(data_loader)), metrics)
     return first_says(result)
+
+
+def _logged(every: Iterable[_Measured], interval: int | None, total: int) -> Iterator[_Measured]:
+    """Yield `every` batch, with a line of the log for each `interval` of them, in the process that they come to."""
+    for number, measured in enumerate(every, 1):
+        yield measured
+        if interval and number % interval == 0:
+            logger.info("evaluate: batch %d of %d", number, total)
 
 
 def _measure(model: Any, batch: dict[str, Any]) -> _Measured:

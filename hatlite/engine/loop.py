@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -105,6 +105,10 @@ class Loop:
     batches_per_step = 1
     resumable = True
     """Whether a checkpoint written halfway is of use."""
+    declined_keys: ClassVar[Mapping[str, str]] = {
+        "log_interval": "StatsMonitor logs, and its log_freq says how often.",
+        "profiler": "StatsMonitor tells images per second; for more, start tools/train.py under a profiler.",
+    }
 
     def __init__(
         self,

@@ -22,13 +22,13 @@ class Predictor:
         model: A detector with its weights loaded.
         data_loader: Batches of images with ground truth; also as a list of one.
         metrics: ``bind / reset / update / compute``, or a list of such.
-        batch_processor, log_interval: Ignored: evaluation needs no step. Accepted because configs of this format name
-            them.
+        batch_processor: Ignored: evaluation needs no step. Accepted because configs of this format name one.
         callbacks: A ``MetricUpdater``, which says how the metrics are updated.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``; None is the CPU.
         channels_last: Memory layout of images and weights.
         model_convert_pipeline: How `model` comes into the form that its stage leaves; None is the way of its kind
             (:mod:`hatlite.engine.conversion`).
+        log_interval: Batches between two lines of the log; None and 0 are for none.
     """
 
     def __init__(
@@ -46,7 +46,10 @@ class Predictor:
     ) -> None:
         if metrics is None or metrics == []:
             raise ConfigError("Predictor has nothing to measure with; give it metrics, or the config val_metrics.")
+        if log_interval is not None and log_interval < 0:
+            raise ConfigError(f"Predictor: log_interval is {log_interval}; expected 0 or more batches.")
         self.model = model
+        self.log_interval = log_interval
         self.data_loader = _only(data_loader)
         self.metrics = evaluation_updater(callbacks, "Predictor").fed(metrics)
         self.device = resolve_device(device)
@@ -57,7 +60,12 @@ class Predictor:
         """Return what :func:`hatlite.engine.evaluation.evaluate` measures."""
         place(self.model, self.device, self.channels_last)
         return evaluate(
-            self.model, self.data_loader, self.metrics, device=self.device, channels_last=self.channels_last
+            self.model,
+            self.data_loader,
+            self.metrics,
+            device=self.device,
+            channels_last=self.channels_last,
+            log_interval=self.log_interval,
         )
 
 

@@ -48,12 +48,11 @@ class Trainer(Loop):
 
     build_later = {"optimizer": ("params",)}
     declined_keys: ClassVar = {
+        **Loop.declined_keys,
         **dict.fromkeys(
             ("resume_optimizer", "resume_epoch_or_step", "resume_dataloader", "start_epoch", "start_step"),
             "tools/train.py --resume goes on where the last checkpoint was written, to the bit.",
         ),
-        "log_interval": "StatsMonitor logs, and its log_freq says how often.",
-        "profiler": "StatsMonitor tells images per second; for more, start tools/train.py under a profiler.",
     }
 
     def __init__(

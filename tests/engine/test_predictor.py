@@ -59,3 +59,23 @@ def test_more_or_none_are_refused(many):
 def test_an_empty_list_measures_nothing():
     with pytest.raises(ConfigError, match="Predictor has nothing to measure with; give it metrics"):
         Predictor(None, None, metrics=[])
+
+
+def test_the_log_interval_counts_batches(tiny_config, caplog):
+    run_stage(Run(tiny_config), "float")
+    for interval, lines in ((None, 0), (0, 0), (1, 2), (2, 1), (50, 0)):
+        caplog.clear()
+        predictor = {"type": "Predictor", "log_interval": interval}
+        with caplog.at_level("INFO", "hatlite"):
+            predict_stage(Run({**tiny_config, "float_predictor": predictor}), "float")
+        assert caplog.text.count("evaluate: batch ") == lines
+    with pytest.raises(ConfigError, match="Predictor: log_interval is -1; expected 0 or more batches"):
+        Predictor(None, None, metrics=[3], log_interval=-1)
+
+
+@pytest.mark.parametrize("stage", ["float", "calibration"])
+@pytest.mark.parametrize("key", ["log_interval", "profiler"])
+def test_what_trains_and_calibrates_gives_one_answer(tiny_config, stage, key):
+    tiny_config[f"{stage}_trainer"][key] = 1
+    with pytest.raises(ConfigError, match=rf"has no key '{key}': StatsMonitor "):
+        run_stage(Run(tiny_config), "float")
