@@ -207,8 +207,8 @@ def test_an_import_of_the_other_toolkit_is_answered_with_what_to_write(tmp_path,
         config.load(tmp_path / "c.py")
     module = line.split()[1].partition(".")[0]
     assert str(caught.value) == (
-        f"{tmp_path / 'c.py'}:1: ModuleNotFoundError: No module named {module!r}\n  The line is: {line}\n  Configs need no"
-        f' import of {module}: leave it out, write types as texts, such as type="FCOS", and VERSION = "v2" for'
+        f"{tmp_path / 'c.py'}:1: ModuleNotFoundError: No module named {module!r}\n  The line is: {line}\n  Configs need"
+        f' no import of {module}: leave it out, write types as texts, such as type="FCOS", and VERSION = "v2" for'
         " ConfigVersion.v2."
     )
 

@@ -9,6 +9,8 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 import hatlite.engine
 from hatlite.engine.declined import DECLINED
+from hatlite.engine.infer_settings import INFER_KEYS
+from hatlite.engine.sections import Declined
 from hatlite.registry import OBJECT_REGISTRY
 
 DOC = Path(__file__).parents[1].joinpath("docs", "hat_names.md").read_text(encoding="utf-8")
@@ -39,6 +41,7 @@ def test_declined_keys_are_no_parameters_and_have_their_sentences() -> None:
         for key, sentence in getattr(target, "declined_keys", {}).items():
             assert key not in inspect.signature(target).parameters
             said[f"{getattr(name, '__name__', name)}.{key}"] = sentence
+    said |= {f"infer_cfg.{key}": str(hint) for key, hint in INFER_KEYS.items() if isinstance(hint, Declined)}
     listed = {marked(row[0])[0]: row[1] for row in ROWS if len(row) == 2 and "." in row[0]}
     assert {key: said.get(key) for key in listed} == listed
     assert set(said.values()) == set(listed.values())

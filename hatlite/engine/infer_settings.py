@@ -19,7 +19,7 @@ from typing import Any
 
 from hatlite.analysis import DetViz, parse_inputs
 from hatlite.engine.run import Run
-from hatlite.engine.sections import section
+from hatlite.engine.sections import Declined, section
 from hatlite.errors import ConfigError
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -31,6 +31,9 @@ INFER_KEYS: dict[str, Any] = {
     "gen_inputs_cfg": dict,
     "transforms": list,
     "viz_func": dict,
+    "input_path": Declined("write infer_inputs=dict(img=PATH), or give --model-inputs img:PATH."),
+    "process_inputs": Declined("pictures go through transforms, by default those of validation; write transforms."),
+    "process_outputs": Declined("viz_func draws what is detected; write it, or a class of your own on DetViz."),
 }
 _GENERATED: dict[str, Any] = {"dataset": dict, "sample_idx": int | list}
 

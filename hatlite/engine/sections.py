@@ -7,7 +7,11 @@ from hatlite.errors import ConfigError
 from hatlite.registry import nearest
 from hatlite.typehints import describe, fits
 
-__all__ = ["section"]
+__all__ = ["Declined", "section"]
+
+
+class Declined(str):
+    """In the place of an annotation: why a key that others have is none here, and what to write; one sentence."""
 
 
 def section(config: Mapping[str, Any], name: str, hints: Mapping[str, Any], where: str = "config") -> Mapping[str, Any]:
@@ -16,7 +20,7 @@ def section(config: Mapping[str, Any], name: str, hints: Mapping[str, Any], wher
     Args:
         config: The config, or a section of it.
         name: Key of the section.
-        hints: Key → annotation of its value; no other key may occur.
+        hints: Key → annotation of its value, or :class:`Declined`; no other key may occur.
         where: Place of `config`, for messages.
 
     Raises:
@@ -24,12 +28,15 @@ def section(config: Mapping[str, Any], name: str, hints: Mapping[str, Any], wher
     """
     found = config.get(name, {})
     where = f"{where}[{name!r}]"
+    known = [key for key, hint in hints.items() if not isinstance(hint, Declined)]
     if not isinstance(found, Mapping):
-        raise ConfigError(f"{where} is {found!r}; expected a dict with {', '.join(hints)}.", path=where)
+        raise ConfigError(f"{where} is {found!r}; expected a dict with {', '.join(known)}.", path=where)
     for key, value in found.items():
-        if key not in hints:
-            hint = nearest(str(key), list(hints))
-            raise ConfigError(f"{where} has no key {key!r}; it takes {', '.join(hints)}.{hint}", path=where)
+        if isinstance(hints.get(key), Declined):
+            raise ConfigError(f"{where} has no key {key!r}: {hints[key]}", path=where)
+        if key not in known:
+            hint = nearest(str(key), known)
+            raise ConfigError(f"{where} has no key {key!r}; it takes {', '.join(known)}.{hint}", path=where)
         if not fits(value, hints[key]):
             raise ConfigError(f"{where}[{key!r}] is {value!r}; expected {describe(hints[key])}.", path=where)
     return found

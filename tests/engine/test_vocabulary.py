@@ -199,3 +199,15 @@ def test_a_name_that_the_config_uses_is_its_own(tmp_path):
     assert [str(problem) for problem in name_problems(run)] == [
         "config['stage'] is read by nothing.\n  Did you mean 'stages'?"
     ]
+
+
+@pytest.mark.parametrize("key", ["input_path", "process_inputs", "process_outputs"])
+def test_other_keys_of_infer_cfg_are_answered_with_what_to_write(tiny_config, key):
+    (problem,) = told({**tiny_config, "infer_cfg": {key: "a.jpg"}})
+    assert re.search(rf"^config\['infer_cfg'\] has no key '{key}': .*(write|give) .*\.$", problem)
+    assert "Did you mean" not in problem
+
+
+def test_helpers_of_infer_cfg_may_stay(tiny_config):
+    helpers = {"infer_transforms": [], "process_inputs": print, "process_outputs": print}
+    assert told({**tiny_config, **helpers}) == []
