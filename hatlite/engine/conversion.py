@@ -111,6 +111,8 @@ class Converter:
 
     takes: tuple[str, ...] = FORMS
     leaves: str | None = None
+    only_loads = False
+    """Whether weights are all that it brings; a stage that is resumed has its own."""
 
     def __call__(self, model: Any, conversion: Conversion) -> None:
         """Change `model`, a detector, in place; only ``model.network`` and its weights may change."""
@@ -200,6 +202,11 @@ class ModelConvertPipeline:
                 changed = (*self.converters[:index], other, *self.converters[index + 1 :])
                 return ModelConvertPipeline(changed, self.qat_mode, self.qconfig_params)
         return None
+
+    def resuming(self, state: Converter) -> "ModelConvertPipeline":
+        """Return this pipeline with `state`, which loads a checkpoint of the same form, for all that loads weights."""
+        kept = [converter for converter in self.converters if not converter.only_loads]
+        return ModelConvertPipeline([*kept, state], self.qat_mode, self.qconfig_params)
 
     def before_integers(self) -> "ModelConvertPipeline":
         """Return this pipeline without the converters that leave integers."""

@@ -2,13 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hatlite import program
-from hatlite.engine.checkpoint import has_sites, load_checkpoint, load_weights
+from hatlite.engine.checkpoint import check_resumable, has_sites, load_checkpoint, load_weights
 from hatlite.engine.conversion import Conversion, Converter
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.parts import quantize
@@ -29,6 +29,7 @@ __all__ = [
     "LoadCheckpoint",
     "LoadHbir",
     "QAT2Quantize",
+    "ResumeState",
     "how_to_get",
     "is_program",
     "lower_detector",
@@ -69,6 +70,7 @@ class LoadCheckpoint(Converter):
     state_dict_update_func: Callable | None = None
 
     takes = ("float", "calibration", "qat")
+    only_loads = True
 
     @property
     def reads_stage_file(self) -> bool:
@@ -104,6 +106,25 @@ class LoadCheckpoint(Converter):
         run.classes = run.classes or tuple(state["classes"])
         if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
             logger.warning("%s was written after %d of %d epochs.", path, state["epoch"], state["num_epochs"])
+
+
+@dataclass(frozen=True)
+class ResumeState(Converter):
+    """Load the weights and scales that a stage was interrupted with, not deployed ones, before it goes on.
+
+    Attributes:
+        state: Checkpoint of the stage itself.
+        path: Its file, for messages.
+    """
+
+    state: Mapping[str, Any]
+    path: Path
+
+    def __call__(self, model: Any, conversion: Conversion) -> None:
+        check_resumable(model, self.state, path=self.path, run=conversion.run.info(conversion.stage.name))
+        model.load_state_dict(self.state["state_dict"])
+        conversion.loaded = self.path
+        conversion.open_scales = False
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hatlite.engine.checkpoint import is_checkpoint, read_tensors
+from hatlite.engine.checkpoint import is_checkpoint, load_checkpoint, read_tensors
 from hatlite.engine.conversion import Conversion, ModelConvertPipeline, form_of
-from hatlite.engine.converters import LoadHbir, is_program
+from hatlite.engine.converters import LoadHbir, ResumeState, is_program
 from hatlite.engine.loop import Loop
 from hatlite.engine.parts import build_model, model_config
 from hatlite.engine.run import Run, Stage
@@ -22,6 +22,7 @@ __all__ = [
     "STAGE_KINDS",
     "StageKind",
     "begin",
+    "go_on",
     "pipeline_of",
     "program_stage",
     "quantized_network",
@@ -94,6 +95,21 @@ def begin(run: Run, stage: Stage, model: Any, loop: Loop | None = None, checkpoi
     conversion = Conversion(run, stage, stage_file(run, stage), start_file(run, stage, pipeline), loop)
     pipeline(model, conversion)
     return conversion
+
+
+def go_on(run: Run, stage: Stage, loop: Loop) -> dict[str, Any]:
+    """Bring the freshly built model of `loop` to where `stage` was interrupted, and return the checkpoint of that.
+
+    Nothing but the last checkpoint of `stage` itself is read.
+
+    Raises:
+        CheckpointError: There is none, or it is of another run.
+    """
+    last = run.checkpoint(stage.name, "last")
+    state = load_checkpoint(last, hint=f"Start without --resume: {run.command(stage.name)}")
+    pipeline = pipeline_of(run, stage, "trainer").resuming(ResumeState(state, last))
+    pipeline(loop.model, Conversion(run, stage, stage_file(run, stage), loop=loop))
+    return state
 
 
 def pipeline_of(run: Run, stage: Stage, entry: str) -> ModelConvertPipeline:

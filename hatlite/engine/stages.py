@@ -32,12 +32,13 @@ from hatlite.engine.alignment import require_alignment
 from hatlite.engine.allocator import keep_freed_memory
 from hatlite.engine.callbacks import QuantRefresh
 from hatlite.engine.certificate import write_certificate
-from hatlite.engine.checkpoint import check_resumable, load_checkpoint
+from hatlite.engine.checkpoint import load_checkpoint
 from hatlite.engine.conversion import Conversion
 from hatlite.engine.converters import is_program
 from hatlite.engine.kinds import (
     STAGE_KINDS,
     begin,
+    go_on,
     pipeline_of,
     program_stage,
     restore,
@@ -66,10 +67,7 @@ logger = get_logger(__name__)
 @stage_kind("float", start=("LoadCheckpoint",), restore=("LoadCheckpoint",), from_nothing=True, shared=True)
 def train_float(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Train the float network."""
-    loop = build_loop(run, stage)
-    if not resume:
-        begin(run, stage, loop.model, loop)
-    return fit(run, stage, loop, resume)
+    return fit(run, stage, build_loop(run, stage), resume)
 
 
 @stage_kind(
@@ -81,9 +79,7 @@ def train_float(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 )
 def calibrate(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Observe the ranges of the trained float network and fix its scales."""
-    loop = build_loop(run, stage)
-    begin(run, stage, loop.model, loop)
-    return fit(run, stage, loop, resume)
+    return fit(run, stage, build_loop(run, stage), resume)
 
 
 @stage_kind(
@@ -96,7 +92,6 @@ def calibrate(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 def train_quantized(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
     """Train on integer-valued tensors."""
     loop = build_loop(run, stage)
-    begin(run, stage, loop.model, loop)
     # Refreshing comes first: whatever follows wants constants that belong to the weights.
     refreshing = [callback for callback in loop.callbacks if isinstance(callback, QuantRefresh)] or [QuantRefresh()]
     loop.callbacks = [*refreshing, *(callback for callback in loop.callbacks if callback not in refreshing)]
@@ -157,13 +152,11 @@ def prove_program(run: Run, stage: Stage) -> Path:
 
 
 def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
-    """Run `loop`, from its last checkpoint when asked, and return the stage's row."""
-    state = None
-    if resume:
-        require_resumable(stage, loop.resumable)
-        last = run.checkpoint(stage.name, "last")
-        state = load_checkpoint(last, hint=f"Start without --resume: {run.command(stage.name)}")
-        check_resumable(loop.model, state, path=last, run=loop.run)
+    """Run `loop` from what `stage` starts from, or from its last checkpoint when asked, and return the stage's row."""
+    require_resumable(stage, loop.resumable or not resume)
+    state = go_on(run, stage, loop) if resume else None
+    if state is None:
+        begin(run, stage, loop.model, loop)
     older = None if resume else written_at(run.checkpoint(stage.name))
     keep_config(run, stage)
     loop.fit(state)
@@ -233,7 +226,8 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
     keep_freed_memory()
     stage = run.stage(name)  # a wrong name is told before anything that the config lacks
     validate(run, STAGE_KINDS, stage=stage)
-    start_file(run, stage, pipeline_of(run, stage, "trainer"))
+    if not resume:
+        start_file(run, stage, pipeline_of(run, stage, "trainer"))
     seed_everything(run.config["seed"])
     started = time.perf_counter()
     with join_processes(run.device) as (rank, count):

@@ -1,3 +1,4 @@
+import logging
 import signal
 
 import pytest
@@ -167,6 +168,41 @@ def test_short_stages_do_not_resume(tiny_config, stage):
         run_stage(run, name)
     with pytest.raises(StageError, match=f"{stage}' is short and always starts anew; run it without --resume"):
         run_stage(run, stage, resume=True)
+
+
+@pytest.mark.parametrize("before", [("float",), ("float", "calibration")])
+def test_a_resumed_qat_needs_its_own_checkpoint_alone(tiny_config, before, caplog):
+    interruption = {"type": "InterruptAt", "step": 2}
+    tiny_config["qat_trainer"]["callbacks"] = [interruption, *tiny_config["qat_trainer"]["callbacks"]]
+    run = Run(tiny_config)
+    for name in before:
+        run_stage(run, name)
+    interruption["step"] = 99
+    run_stage(Run(tiny_config), "qat")
+    whole = load_checkpoint(run.checkpoint("qat", "last"))
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(run, "qat")
+    for name in before:
+        for which in ("best", "last"):
+            run.checkpoint(name, which).unlink()
+    with caplog.at_level(logging.INFO, logger="hatlite"):
+        run_stage(Run(tiny_config), "qat", resume=True)
+    assert not [one for one in caplog.messages if "its scales come from" in one or "was written after" in one]
+    assert_same(whole, load_checkpoint(run.checkpoint("qat", "last")))
+
+
+def test_a_resumed_stage_keeps_the_form_of_its_own_pipeline_and_reads_no_file_of_it(tiny_config, tmp_path):
+    run = Run(tiny_config)
+    run_stage(run, "float")
+    start = tmp_path / "start.pth.tar"
+    run.checkpoint("float").rename(start)
+    steps = [{"type": "LoadCheckpoint", "checkpoint_path": str(start)}, {"type": "Float2QAT"}]
+    tiny_config["qat_trainer"]["model_convert_pipeline"] = {"type": "ModelConvertPipeline", "converters": steps}
+    run_stage(Run(tiny_config), "qat")
+    start.unlink()
+    tiny_config["qat_trainer"]["num_epochs"] = 2
+    run_stage(Run(tiny_config), "qat", resume=True)
+    assert load_checkpoint(run.checkpoint("qat", "last"))["epoch"] == 2
 
 
 QCONFIGS = {
