@@ -47,7 +47,7 @@ class Conversion:
     Attributes:
         run: Config and folder.
         stage: Whose model it is.
-        own: The file that `stage` leaves.
+        instead: What to do about a file that is missing and that no stage leaves.
         checkpoint: What a ``LoadCheckpoint`` without a path takes; None loads what the model names as pretrained.
         loop: Whose model is made ready to train: scales that are still open are calibrated on its batches. None: the
             model is restored, and every scale must be in the checkpoint.
@@ -61,7 +61,7 @@ class Conversion:
 
     run: Run
     stage: Stage
-    own: Path
+    instead: str = ""
     checkpoint: Path | None = None
     loop: Any = None
     qconfig: QConfig = field(init=False)

@@ -13,7 +13,7 @@ from hatlite.engine.conversion import Conversion, Converter
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.parts import quantize
 from hatlite.engine.pretrained import load_pretrained
-from hatlite.engine.run import Run
+from hatlite.engine.run import Run, Stage
 from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
 from hatlite.log import get_logger
 from hatlite.lowering import lower
@@ -34,6 +34,8 @@ __all__ = [
     "is_program",
     "lower_detector",
     "require_program",
+    "take_origin",
+    "take_own",
 ]
 
 logger = get_logger(__name__)
@@ -85,7 +87,7 @@ class LoadCheckpoint(Converter):
         if path is None:
             load_pretrained(model, run.info(stage.name))
             return
-        state = load_checkpoint(path, hint=how_to_get(run, conversion.own, path))
+        state = load_checkpoint(path, hint=how_to_get(run, conversion.instead, path))
         if self.check_hash:
             require_hash(path)
         scales = has_sites(state)
@@ -265,7 +267,7 @@ def require_program(run: Run, path: Path) -> None:
         StageError: It does not exist; the message holds the command that makes it.
     """
     if not path.is_file():
-        raise StageError(f"There is no program {path}.\n  {how_to_get(run, run.program(), path)}")
+        raise StageError(f"There is no program {path}.\n  {how_to_get(run, take_own(run.program()), path)}")
 
 
 def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
@@ -284,11 +286,27 @@ def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
         )
 
 
-def how_to_get(run: Run, own: Path, path: Path) -> str:
-    """Return what to do about a missing `path`: run what leaves it, or name another file, such as `own`."""
+def how_to_get(run: Run, instead: str, path: Path) -> str:
+    """Return what to do about a missing `path`: run what leaves it, or `instead`, where no stage leaves such a file."""
     if path == run.program():
         return f"Export it first: {run.command(tool='tools/export_hbir.py')}"
     for stage in run.stages:
         if path in (run.checkpoint(stage.name, "best"), run.checkpoint(stage.name, "last")):
             return f"Run this first: {run.command(stage.name)}"
-    return f"Name another file, or take {own}."
+    return instead
+
+
+def take_own(path: Path) -> str:
+    """Return what to do where a stage is looked at and its file, `path`, would do."""
+    return f"Name another file, or take {path}."
+
+
+def take_origin(run: Run, stage: Stage, checkpoint: Path | None) -> str:
+    """Return what to do where `stage` starts and its pipeline, or ``--ckpt`` (`checkpoint`), names no file."""
+    named = "checkpoint_path" if checkpoint is None else "--ckpt"
+    if not stage.starts_from:
+        return f"Name another file, or leave {named} out to start from nothing."
+    paths = [run.checkpoint(name) for name in stage.starts_from]
+    found = next((path for path in paths if path.is_file()), None)
+    make = "." if found else f", which this makes: {run.command(stage.starts_from[0])}"
+    return f"Name another file, or leave {named} out to start from {found or paths[0]}{make}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from hatlite.engine.checkpoint import is_checkpoint, load_checkpoint, read_tensors
 from hatlite.engine.conversion import Conversion, ModelConvertPipeline, form_of
-from hatlite.engine.converters import LoadHbir, ResumeState, is_program
+from hatlite.engine.converters import LoadHbir, ResumeState, is_program, take_origin, take_own
 from hatlite.engine.loop import Loop
 from hatlite.engine.parts import build_model, model_config
 from hatlite.engine.run import Run, Stage
@@ -92,7 +92,8 @@ def begin(run: Run, stage: Stage, model: Any, loop: Loop | None = None, checkpoi
     pipeline = pipeline_of(run, stage, "trainer")
     if checkpoint is not None:
         pipeline = with_file(pipeline, run, stage, checkpoint)
-    conversion = Conversion(run, stage, stage_file(run, stage), start_file(run, stage, pipeline), loop)
+    instead = take_origin(run, stage, checkpoint)
+    conversion = Conversion(run, stage, instead, start_file(run, stage, pipeline), loop)
     pipeline(model, conversion)
     return conversion
 
@@ -108,7 +109,7 @@ def go_on(run: Run, stage: Stage, loop: Loop) -> dict[str, Any]:
     last = run.checkpoint(stage.name, "last")
     state = load_checkpoint(last, hint=f"Start without --resume: {run.command(stage.name)}")
     pipeline = pipeline_of(run, stage, "trainer").resuming(ResumeState(state, last))
-    pipeline(loop.model, Conversion(run, stage, stage_file(run, stage), loop=loop))
+    pipeline(loop.model, Conversion(run, stage, loop=loop))
     return state
 
 
@@ -173,7 +174,8 @@ def quantized_network(run: Run, stage: Stage, checkpoint: Path | None = None) ->
     if checkpoint is not None:
         pipeline = with_file(pipeline, run, stage, checkpoint)
     model = build_model(run, stage)
-    pipeline(model, Conversion(run, stage, stage_file(run, stage), start_file(run, stage, pipeline)))
+    instead = take_origin(run, stage, checkpoint)
+    pipeline(model, Conversion(run, stage, instead, start_file(run, stage, pipeline)))
     return model.network
 
 
@@ -224,7 +226,7 @@ def restore(run: Run, name: str, model: Any, checkpoint: Path | None = None) -> 
     if checkpoint is not None:
         pipeline = with_file(pipeline, run, stage, Path(checkpoint))
     converted = build_model(run) if program else model
-    pipeline(converted, Conversion(run, stage, own, own))
+    pipeline(converted, Conversion(run, stage, take_own(own), own))
     model.network = converted.network
 
 

@@ -319,3 +319,21 @@ def test_programs_are_known_by_their_names(tmp_path):
     assert [is_program(tmp_path / name) for name in ("a.hbir", "a.bc", "a.pth.tar")] == [True, True, False]
     assert LoadCheckpoint().reads_stage_file
     assert not LoadCheckpoint("x").reads_stage_file
+
+
+def test_a_missing_start_names_what_the_stage_could_start_from_and_not_what_it_leaves(calibrated):
+    calibrated["qat_trainer"]["model_convert_pipeline"] = pipeline("Float2QAT", load("nope.pth.tar"))
+    said = r"no checkpoint nope.pth.tar.\n  Name another file, or leave checkpoint_path out to start from \S+/"
+    with pytest.raises(CheckpointError, match=said + r"calibration-checkpoint-last.pth.tar\.$"):
+        run_stage(Run(calibrated), "qat")
+    Run(calibrated).checkpoint("calibration").unlink()
+    with pytest.raises(CheckpointError, match=said + r"float-checkpoint-last.pth.tar\.$"):
+        run_stage(Run(calibrated), "qat")
+    Run(calibrated).checkpoint("float").unlink()
+    with pytest.raises(CheckpointError, match=said + "calibration-.*, which this makes: .* --stage calibration"):
+        run_stage(Run(calibrated), "qat")
+    calibrated["float_trainer"]["model_convert_pipeline"] = pipeline(load("nope.pth.tar"))
+    with pytest.raises(CheckpointError, match="or leave checkpoint_path out to start from nothing"):
+        run_stage(Run(calibrated), "float")
+    with pytest.raises(CheckpointError, match="or leave --ckpt out to start from .*qat-checkpoint-last.pth.tar, which"):
+        export_stage(Run(calibrated), "nope.pth.tar")
