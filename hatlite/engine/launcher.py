@@ -13,9 +13,11 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -176,13 +178,21 @@ def _member(place: Place, work: Callable[[Place], Any], *, debug: bool) -> int |
 
 
 def _lost(error: Exception) -> LaunchError | None:
-    """Return what to say if `error` came from a group that a process has left."""
+    """Return what to say if `error` came from a group that a process has left.
+
+    gloo raises plain RuntimeErrors; those of others, whose connections are none of ours, keep their tracebacks.
+    """
     text = str(error)
-    if isinstance(error, distributed.DistError) or (
-        isinstance(error, RuntimeError) and ("gloo" in text or "onnection" in text)
-    ):
+    from_gloo = isinstance(error, RuntimeError) and ("gloo" in text or "onnection" in text) and _in_torch(error)
+    if isinstance(error, distributed.DistError) or from_gloo:
         return LaunchError(f"{LOST.partition(': ')[2]}; it has ended, and its own message says why ({text[:200]}).")
     return None
+
+
+def _in_torch(error: Exception) -> bool:
+    """Return whether the function that raised `error` is one of ``torch.distributed``."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and Path(frames[-1].f_code.co_filename).is_relative_to(Path(distributed.__file__).parent)
 
 
 def _watch_parent() -> None:

@@ -191,16 +191,41 @@ def test_the_first_process_to_fail_is_told(capsys, failures, code, said):
 
 
 @pytest.mark.parametrize(
-    ("error", "lost"),
+    "error",
     [
-        (RuntimeError("[../gloo/transport/tcp/pair.cc:537] Connection closed by peer [127.0.0.1]:4321"), True),
-        (distributed.DistNetworkError("The client socket has timed out"), True),
-        (RuntimeError("The size of tensor a (2) must match"), False),
-        (DataError("gloo.jpg is no picture"), False),
+        RuntimeError("Connection of my own database failed"),
+        RuntimeError("[../gloo/transport/tcp/pair.cc:537] Connection closed by peer"),  # nobody raised it
+        RuntimeError("The size of tensor a (2) must match"),
+        DataError("gloo.jpg is no picture"),
     ],
 )
-def test_a_partner_that_is_gone_is_noticed(error, lost):
-    told = launcher_module._lost(error)
-    assert (told is not None) == lost
-    if told is not None:
-        assert f"LaunchError: {told}".startswith(launcher_module.LOST)
+def test_errors_of_others_stay_what_they_are(error):
+    def work(place):
+        raise error
+
+    with pytest.raises(type(error)) as told:
+        launcher_module._member(launcher_module.Place(), work, debug=False)
+    assert told.value is error
+    assert launcher_module._lost(told.value) is None
+
+
+def test_an_error_of_torch_distributed_is_a_partner_that_is_gone():
+    told = launcher_module._lost(distributed.DistNetworkError("The client socket has timed out"))
+    assert f"LaunchError: {told}".startswith(launcher_module.LOST)
+
+
+def leave(rank: int) -> Any:
+    def work(place):
+        if rank == 0:
+            distributed.all_reduce(torch.zeros(1))
+
+    try:
+        return launch(arguments(), work)
+    except LaunchError as error:
+        return f"LaunchError: {error}"
+
+
+def test_a_partner_that_is_gone_is_noticed():
+    said, code = in_torchrun(leave)
+    assert said.startswith(f"{launcher_module.LOST}; it has ended, and its own message says why")
+    assert code is None
