@@ -6,6 +6,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hatlite.engine.loop import Callback
+from hatlite.engine.processes import process
 from hatlite.errors import ConfigError
 from hatlite.log import get_logger
 from hatlite.registry import OBJECT_REGISTRY
@@ -24,6 +25,9 @@ def _clock(seconds: float) -> str:
 @OBJECT_REGISTRY.register
 class StatsMonitor(Callback):
     """Shows a progress bar on a terminal and logs a line every `log_freq` steps.
+
+    Images per second are those of all processes: each takes as many as the first, or one fewer. Loss and learning rate
+    are there where something is trained.
 
     Args:
         log_freq: Steps between two lines.
@@ -50,7 +54,7 @@ class StatsMonitor(Callback):
     def on_step_end(self, loop: Any) -> None:
         """Move the bar; log when it is due."""
         assert self.bar is not None
-        self.images += sum(len(batch["img"]) for batch in loop.batches)
+        self.images += process()[1] * sum(len(batch["img"]) for batch in loop.batches)
         self.steps += 1
         self.bar.update()
         if loop.step % self.log_freq:
@@ -59,14 +63,15 @@ class StatsMonitor(Callback):
         left = loop.total_steps - loop.epoch * loop.steps_per_epoch - loop.step_in_epoch
         total = sum(float(loss) for loss in loop.losses.values())
         facts = {
-            "loss": f"{total:.4f}",
+            **({"loss": f"{total:.4f}"} if loop.losses else {}),
             "images/s": f"{self.images / seconds:.1f}",
             "left": _clock(left * seconds / self.steps),
         }
         self.bar.set_postfix(facts)
         where = f"{loop.run.stage} epoch {loop.epoch + 1}/{loop.num_epochs} step {loop.step_in_epoch}"
-        shown = ", ".join(f"{name} {value}" for name, value in facts.items())
-        logger.info("%s/%d: %s, lr %.4g", where, loop.epoch_length, shown, loop.lr)
+        told = facts | ({"lr": f"{loop.lr:.4g}"} if loop.losses else {})
+        shown = ", ".join(f"{name} {value}" for name, value in told.items())
+        logger.info("%s/%d: %s", where, loop.epoch_length, shown)
         self._restart()
 
     def on_epoch_end(self, loop: Any) -> None:

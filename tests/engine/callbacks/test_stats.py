@@ -49,6 +49,24 @@ def test_a_line_has_loss_speed_time_left_and_rate(loop, caplog, monkeypatch):
     assert monitor.bar.disable or monitor.bar.n == 3
 
 
+def test_images_of_all_processes_count(loop, caplog, monkeypatch):
+    clock = iter([100.0, 101.0, 101.0])
+    monkeypatch.setattr(stats_module.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(stats_module, "process", lambda: (0, 3))
+    with caplog.at_level(logging.INFO, logger="hatlite"):
+        walk(StatsMonitor(log_freq=1), loop, 1)
+    assert "images/s 12.0," in caplog.text
+
+
+def test_without_training_there_is_neither_loss_nor_rate(loop, caplog, monkeypatch):
+    clock = iter([100.0, 101.0, 101.0])
+    monkeypatch.setattr(stats_module.time, "perf_counter", lambda: next(clock))
+    loop.losses, loop.lr, loop.run = {}, 0.0, RunInfo("calibration")
+    with caplog.at_level(logging.INFO, logger="hatlite"):
+        walk(StatsMonitor(log_freq=1), loop, 1)
+    assert caplog.messages == ["calibration epoch 1/3 step 1/10: images/s 4.0, left 0:00:29"]
+
+
 def test_an_epoch_that_ends_closes_its_bar(loop):
     monitor = StatsMonitor()
     monitor.on_loop_end(loop)  # nothing to close yet
