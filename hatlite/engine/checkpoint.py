@@ -10,6 +10,7 @@ Keys of a file::
     state_dict         the trained weights; a quantised model adds `network.sites.*`
     ema_state_dict     their moving average, where one was kept
     optimizer, callbacks, random_state, epoch, step, step_in_epoch      what --resume needs
+    seconds            of all runs up to here, those that were resumed included
     metrics            name → float, measured on the weights that `deployed_weights` returns
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,6 +97,7 @@ class Loop:
         batch, losses, metrics, lr: The latest of each.
         stop, interrupted: Set `stop` to leave after the current step; `interrupted` says that Ctrl-C did. Of several
             processes one is enough, and all leave after the same step.
+        seconds_before: What earlier runs took to come to the checkpoint that this one goes on from.
         run: What checkpoints say about this run.
     """
 
@@ -137,6 +139,8 @@ class Loop:
         self.metrics: dict[str, float] = {}
         self.lr = 0.0
         self.stop = self.interrupted = self._ctrl_c = False
+        self.seconds_before = 0.0
+        self._started = time.perf_counter()
         self._seed = 0
 
     @property
@@ -186,10 +190,17 @@ class Loop:
             self._call("on_loop_begin")
             if resume is not None:
                 self.load_state_dict(resume)
+                self._tell_if_finished()
             while not self.finished and not self.stop:
                 self._run_epoch()
                 self._agree()
             self._call("on_loop_end")
+
+    def _tell_if_finished(self) -> None:
+        if self.finished:
+            done = f"{self.epoch} epochs" if self.max_steps is None else f"{self.step} steps"
+            asked = self.num_epochs if self.max_steps is None else self.max_steps
+            logger.info("Stage %r: nothing was left to do, %s of %d are finished.", self.run.stage, done, asked)
 
     def setup(self) -> None:
         """Bring the model into place; runs before any callback."""
@@ -275,6 +286,7 @@ class Loop:
             "step_in_epoch": self.step_in_epoch,
             "steps_per_epoch": self.steps_per_epoch,
             "processes": process()[1],
+            "seconds": self.seconds_before + time.perf_counter() - self._started,
             "metrics": {} if self.step_in_epoch else dict(self.metrics),  # inside an epoch they are of older weights
             "state_dict": self.model.state_dict(),
             "callbacks": {f"{i}.{type(c).__name__}": c.state_dict() for i, c in enumerate(self.callbacks)},
@@ -292,6 +304,7 @@ class Loop:
         """
         self._check_pace(state.get("processes", 1), state.get("steps_per_epoch"))
         self.epoch, self.step, self.step_in_epoch = state["epoch"], state["step"], state["step_in_epoch"]
+        self.seconds_before = state.get("seconds", 0.0)
         self.metrics = dict(state["metrics"])
         self.model.load_state_dict(state["state_dict"])
         if self.evaluation_model is not self.model:

@@ -169,10 +169,9 @@ def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
         raise KeyboardInterrupt
     if older is not None and written_at(run.checkpoint(stage.name)) == older:
         raise StageError(
-            f"{run.checkpoint(stage.name)} is of an earlier run: this one wrote no such checkpoint. Give its trainer a"
-            " Validation, or set stage_checkpoint='last'."
+            f"{run.checkpoint(stage.name)} is of an earlier run: this one wrote no such checkpoint. {how_to_write(run)}"
         )
-    return row_of_checkpoint(run, stage)
+    return {**row_of_checkpoint(run, stage), "seconds": loop.seconds_before}
 
 
 def written_at(path: Path) -> int | None:
@@ -199,11 +198,16 @@ def require_resumable(stage: Stage, resumable: bool) -> None:
 def row_of_checkpoint(run: Run, stage: Stage) -> dict[str, Any]:
     """Return the metrics of the checkpoint that counts, measuring them if training did not."""
     path = run.checkpoint(stage.name)
-    state = load_checkpoint(
-        path, hint="Give the trainer epochs, a Validation and a Checkpoint, or set stage_checkpoint='last'."
-    )
+    state = load_checkpoint(path, hint=how_to_write(run))
     metrics = state["metrics"] or predict_stage(run, stage.name)
     return {**metrics, "checkpoint": path.name, "epoch": state["epoch"]}
+
+
+def how_to_write(run: Run) -> str:
+    """Return what makes a stage write the checkpoint that counts."""
+    if run.config["stage_checkpoint"] == "last":
+        return "Give the trainer at least one epoch and a Checkpoint."
+    return "Give the trainer epochs, a Validation and a Checkpoint, or set stage_checkpoint='last'."
 
 
 # --------------------------------------------------------------------------------------------------- for the tools
@@ -241,7 +245,8 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
         if intended != count:
             logger.info("config['device_ids'] names %d devices; processes that work: %d.", intended, count)
         row = STAGE_KINDS[stage.kind].execute(run, stage, resume)
-    return row if rank else record(run, stage, {**row, "seconds": time.perf_counter() - started})
+    seconds = row.get("seconds", 0.0) + time.perf_counter() - started
+    return row if rank else record(run, stage, {**row, "seconds": seconds})
 
 
 def record(run: Run, stage: Stage, row: dict[str, Any]) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import json
 import logging
 import signal
 
@@ -22,7 +23,7 @@ def assert_same(a, b, place="checkpoint"):
     assert type(a) is type(b), place
     if isinstance(a, dict):
         assert a.keys() == b.keys(), place
-        for key in a.keys() - {"config", "metrics"}:
+        for key in a.keys() - {"config", "metrics", "seconds"}:
             assert_same(a[key], b[key], f"{place}.{key}")
     elif isinstance(a, (list, tuple)):
         assert len(a) == len(b), place
@@ -123,6 +124,26 @@ def test_an_interruption_keeps_best(tiny_config, tmp_path):
     last = load_checkpoint(tmp_path / "float-checkpoint-last.pth.tar")
     assert (last["epoch"], last["step_in_epoch"]) == (1, 3)
     assert last["metrics"] == {}  # those of epoch 1 were measured on other weights
+
+
+@pytest.mark.parametrize("shorter", [{"num_epochs": 2}, {"num_epochs": 1}, {"stop_by": "step", "num_steps": 4}])
+def test_resuming_what_is_finished_says_so_and_keeps_its_seconds(tiny_config, tmp_path, caplog, shorter):
+    before = train(tiny_config, tmp_path)
+    save_checkpoint({**before, "seconds": 1000.0}, tmp_path / "float-checkpoint-last.pth.tar")
+    with caplog.at_level(logging.INFO, logger="hatlite"):
+        after = train(tiny_config, tmp_path, resume=True, **shorter)
+    done = f"8 steps of {shorter['num_steps']}" if "num_steps" in shorter else f"2 epochs of {shorter['num_epochs']}"
+    assert f"Stage 'float': nothing was left to do, {done} are finished." in caplog.messages
+    assert_same(before, after)
+    row = json.loads((tmp_path / "stages.json").read_text())["stages"]["float"]
+    assert row["seconds"] > 1000
+
+
+def test_seconds_of_all_runs_add_up(tiny_config, tmp_path):
+    before = train(tiny_config, tmp_path, num_epochs=1)
+    assert before["seconds"] > 0
+    save_checkpoint({**before, "seconds": 1000.0}, tmp_path / "float-checkpoint-last.pth.tar")
+    assert train(tiny_config, tmp_path, resume=True)["seconds"] > 1000
 
 
 def test_the_handler_of_ctrl_c_is_put_back(tiny_config, tmp_path):

@@ -238,7 +238,11 @@ def last_of(rank: int, cfg: dict[str, Any], resume: bool = False) -> dict[str, A
 def plain(value: Any) -> Any:
     """Return nested tensors as arrays; paths in the config's text are those of another folder."""
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items() if key not in ("config", "metrics", "random_state")}
+        return {
+            key: plain(item)
+            for key, item in value.items()
+            if key not in ("config", "metrics", "random_state", "seconds")
+        }
     return value.numpy() if isinstance(value, torch.Tensor) else value
 
 

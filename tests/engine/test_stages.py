@@ -94,6 +94,12 @@ def test_without_validation_the_last_checkpoint_is_measured_once_when_asked_for(
     assert rows["float"]["mAP"] == predict_stage(run, "float")["mAP"]
 
 
+def test_advice_that_is_followed_already_is_not_given(tiny_config):
+    tiny_config["float_trainer"]["num_epochs"] = 0
+    with pytest.raises(CheckpointError, match=r"float-checkpoint-last\S+\n  Give the .* one epoch and a Checkpoint\.$"):
+        run_all({**tiny_config, "stage_checkpoint": "last"}, ["float"])
+
+
 def test_a_stage_without_its_predecessor_says_what_to_run(tiny_config):
     run = Run(tiny_config, source="my.py", opts=("seed=3", "a=b c"), device="cpu")
     command = "python tools/train.py --stage calibration --config my.py --opts seed=3 'a=b c' --device cpu"
