@@ -56,6 +56,7 @@ class Conversion:
         open_scales: Whether the scales of the graph are not known yet.
         without_scales: Checkpoint whose scales found no place, since the model was float.
         loaded: Path of the checkpoint that was loaded last; None before.
+        loaded_stage: Name of the stage that wrote it; None before.
         graph: The fake-quant graph that ``QAT2Quantize`` lowered; None before.
     """
 
@@ -69,6 +70,7 @@ class Conversion:
     open_scales: bool = field(init=False, default=False)
     without_scales: Path | None = field(init=False, default=None)
     loaded: Any = field(init=False, default=None)
+    loaded_stage: str | None = field(init=False, default=None)
     graph: Any = field(init=False, default=None)
 
     def __post_init__(self) -> None:

@@ -102,7 +102,7 @@ class LoadCheckpoint(Converter):
             verbose=self.verbose,
             update=self.state_dict_update_func,
         )
-        conversion.loaded = path
+        conversion.loaded, conversion.loaded_stage = path, state["stage"]
         conversion.open_scales = conversion.open_scales and not scales
         conversion.without_scales = path if scales and conversion.form == "float" else None
         run.classes = run.classes or tuple(state["classes"])
@@ -125,7 +125,7 @@ class ResumeState(Converter):
     def __call__(self, model: Any, conversion: Conversion) -> None:
         check_resumable(model, self.state, path=self.path, run=conversion.run.info(conversion.stage.name))
         model.load_state_dict(self.state["state_dict"])
-        conversion.loaded = self.path
+        conversion.loaded, conversion.loaded_stage = self.path, self.state["stage"]
         conversion.open_scales = False
 
 

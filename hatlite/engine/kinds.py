@@ -15,6 +15,7 @@ from hatlite.engine.loop import Loop
 from hatlite.engine.parts import build_model, model_config
 from hatlite.engine.run import Run, Stage
 from hatlite.errors import ConfigError, StageError
+from hatlite.log import get_logger
 from hatlite.quantization import FakeQuantGraph
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -31,6 +32,8 @@ __all__ = [
     "stage_kind",
     "start_file",
 ]
+
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,13 @@ def restore(run: Run, name: str, model: Any, checkpoint: Path | None = None) -> 
     if checkpoint is not None:
         pipeline = with_file(pipeline, run, stage, Path(checkpoint))
     converted = build_model(run) if program else model
-    pipeline(converted, Conversion(run, stage, take_own(own), own))
+    conversion = Conversion(run, stage, take_own(own), own)
+    pipeline(converted, conversion)
+    if checkpoint is not None and conversion.form != "integers" and conversion.loaded_stage not in (None, name):
+        other = conversion.loaded_stage
+        logger.info(
+            "%s is of stage %r; its weights are looked at as stage %r has them.", conversion.loaded, other, name
+        )
     model.network = converted.network
 
 

@@ -63,6 +63,15 @@ def test_predict_measures_what_training_reported(tiny_config):
         assert predict_stage(run, name)["mAP"] == rows[name]["mAP"]
 
 
+def test_a_checkpoint_of_another_stage_is_called_that(tiny_config, caplog):
+    run, _ = run_all(tiny_config)
+    with caplog.at_level("INFO", "hatlite"):
+        for name, ckpt in (("float", "float"), ("qat", "qat"), ("int_infer", "calibration"), ("float", "qat")):
+            predict_stage(run, name, run.checkpoint(ckpt))
+    said = f"{run.checkpoint('qat')} is of stage 'qat'; its weights are looked at as stage 'float' has them."
+    assert [message for message in caplog.messages if "is of stage" in message] == [said]
+
+
 def test_a_stage_that_runs_again_replaces_its_row(tiny_config):
     run, before = run_all(tiny_config, ("float", "calibration"))
     run_stage(run, "float")
