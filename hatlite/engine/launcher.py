@@ -215,7 +215,7 @@ def _start(ids: Sequence[int], dist_url: str | None) -> int:
     endpoint = "127.0.0.1:0" if dist_url in (None, "auto") else _endpoint(str(dist_url))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // len(ids))))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what it would say is said below
+    _silence()
     with tempfile.TemporaryDirectory() as folder:
         config = LaunchConfig(
             min_nodes=1,
@@ -234,8 +234,26 @@ def _start(ids: Sequence[int], dist_url: str | None) -> int:
         except ChildFailedError as failed:
             return _report(failed.failures, len(ids))
         except SignalException as ended:
-            return 128 + int(ended.sigval)
+            return _ended(ended.sigval, len(ids))
     return 0
+
+
+def _silence() -> None:
+    """Keep torch's agent quiet: what it would say is said here. Some of its loggers have a level of their own."""
+    above = "torch.distributed.elastic"
+    for name in (above, *(name for name in logging.root.manager.loggerDict if name.startswith(f"{above}."))):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _ended(by: signal.Signals, count: int) -> int:
+    """Tell that `by` ended this program, after the processes have gone, and return the exit code."""
+    if by != signal.SIGINT:  # after Ctrl-C the first process has spoken
+        print(
+            f"Ended by {signal.Signals(by).name}, and the {count} processes with it; what they had saved stays. Ctrl-C"
+            " lets a training finish its step and save it.",
+            file=sys.stderr,
+        )
+    return 128 + int(by)
 
 
 def _endpoint(url: str) -> str:

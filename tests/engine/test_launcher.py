@@ -1,7 +1,9 @@
 """Flags that start processes: what they mean, what is refused, and how the end of one is told."""
 
 import argparse
+import logging
 import os
+import signal
 import socket
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 import torch
 from process_groups import forked
 from torch import distributed
+from torch.distributed.elastic.multiprocessing import SignalException
 
 from hatlite.command import run_tool
 from hatlite.engine import Run, launch
@@ -188,6 +191,32 @@ def recorded(text: str, **more: Any) -> SimpleNamespace:
 def test_the_first_process_to_fail_is_told(capsys, failures, code, said):
     assert launcher_module._report(failures, 2) == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("by", "code", "said"),
+    [
+        (signal.SIGTERM, 143, "Ended by SIGTERM, and the 2 processes with it; what they had saved stays. Ctrl-C lets"),
+        (signal.SIGINT, 130, ""),
+    ],
+)
+def test_what_ended_all_is_told_in_our_words(monkeypatch, capfd, by, code, said):
+    loggers = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
+    levels = {name: logging.getLogger(name).level for name in loggers}
+
+    def ended(*words):
+        logging.getLogger("torch.distributed.elastic.agent.server.api").warning("Received death signal")
+        raise SignalException("Process got signal", by)
+
+    monkeypatch.setattr(launcher_module, "elastic_launch", lambda config, entrypoint: ended)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    try:
+        assert launch(arguments(device_ids="0,1"), lambda place: None) == code
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+    told = capfd.readouterr().err
+    assert told.startswith(said) if said else not told
 
 
 @pytest.mark.parametrize(

@@ -179,10 +179,22 @@ def test_ctrl_c_ends_both_after_the_same_step_and_saves(faulty: Path, tmp_path: 
     time.sleep(0.5)  # the launcher hands it on; it may come later, then a later step is the last
     (tmp_path / "waiting").unlink()
     stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130 and "Traceback" not in stderr
+    assert process.returncode == 130 and "Traceback" not in stderr and "death signal" not in stderr
     command = f"python tools/train.py --stage float --config {faulty} --opts fault.kind=wait --device-ids 0,1 --resume"
     assert stdout == f"Interrupted and saved. To go on: {command}\n"
     assert (tmp_path / "run" / "float-checkpoint-last.pth.tar").is_file()
+    assert len(children) == 2 and not any(map(runs, children))
+
+
+@pytest.mark.slow
+def test_an_order_to_end_is_answered_in_one_sentence(faulty: Path, tmp_path: Path) -> None:
+    process = until_waiting(train(faulty, kind="wait"), tmp_path / "waiting")
+    children = workers_of(process)
+    process.terminate()
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stdout) == (143, "")
+    assert stderr.splitlines()[-1].startswith("Ended by SIGTERM, and the 2 processes with it; what they had saved")
+    assert "Traceback" not in stderr and "death signal" not in stderr
     assert len(children) == 2 and not any(map(runs, children))
 
 
