@@ -16,6 +16,7 @@ import time
 import traceback
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from hatlite import log
 from hatlite.command import INTERRUPTED, USER_ERROR
 from hatlite.engine.processes import join_processes
-from hatlite.errors import HatliteError, LaunchError
+from hatlite.errors import HatliteError, LaunchError, OutputError
+from hatlite.files import whole_file
 
 __all__ = ["Place", "launch"]
 
@@ -37,6 +39,8 @@ OWN_RUN = "hatlite-"
 """Start of the run id by which a process knows that this program, and not torchrun, started it."""
 TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torch's launcher tells every process, beside ``LOCAL_RANK``."""
+ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
+"""Where torch's launcher looks for what went wrong in a process."""
 PATIENCE = 600
 """Seconds that processes have to finish their step and save it after Ctrl-C."""
 LOST = "LaunchError: The connection to another process broke"
@@ -168,13 +172,27 @@ def _member(place: Place, work: Callable[[Place], Any], *, debug: bool) -> int |
         return INTERRUPTED
     except Exception as error:
         told = _lost(error) or error
-        get_error_handler().record_exception(told)
+        _record(told)
         if debug or not isinstance(told, HatliteError):
             raise
         if own:  # whoever started this process tells it, once for all
             return USER_ERROR
         raise told from error
     return None
+
+
+def _record(error: Exception) -> None:
+    """Write `error` where the launcher looks for it, whole or not at all: it may end this process meanwhile."""
+    file = os.environ.get(ERROR_FILE)
+    if not file:
+        get_error_handler().record_exception(error)
+        return
+    with suppress(OutputError), whole_file(file) as unfinished:  # without the file, the exit code says it
+        os.environ[ERROR_FILE] = str(unfinished)
+        try:
+            get_error_handler().record_exception(error)
+        finally:
+            os.environ[ERROR_FILE] = file
 
 
 def _lost(error: Exception) -> LaunchError | None:

@@ -1,6 +1,7 @@
 """Flags that start processes: what they mean, what is refused, and how the end of one is told."""
 
 import argparse
+import json
 import logging
 import os
 import signal
@@ -151,6 +152,22 @@ def fail(rank: int) -> Any:
 
 def test_a_process_of_our_own_leaves_telling_to_the_launcher():
     assert in_torchrun(fail) == ["The disk is full.", 2]
+
+
+def test_what_went_wrong_is_written_whole_or_not_at_all(monkeypatch, tmp_path):
+    file = tmp_path / "error.json"
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(file))
+    handler, seen = launcher_module.get_error_handler(), []
+
+    def record(error):
+        handler.record_exception(error)
+        seen.append(file.exists())  # the launcher may end this process here
+
+    monkeypatch.setattr(launcher_module, "get_error_handler", lambda: SimpleNamespace(record_exception=record))
+    launcher_module._record(DataError("The disk is full."))
+    assert seen == [False] and os.environ["TORCHELASTIC_ERROR_FILE"] == str(file)
+    assert json.loads(file.read_text())["message"]["message"] == "DataError: The disk is full."
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def interrupt(rank: int) -> Any:
