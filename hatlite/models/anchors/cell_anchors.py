@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from hatlite.models.agreement import rising_strides
 from hatlite.ops.boxes import points_for_levels
 
 __all__ = ["CellAnchors"]
@@ -17,6 +18,9 @@ class CellAnchors:
         cells: Per level the (width, height) of the anchors of one cell, in pixels.
         center_offset: Where in its cell an anchor's centre lies, 0 (top left) … 1; 0.5 is the middle.
         input_size: (height, width) of the one image size that the anchors are made for; None for any.
+
+    Raises:
+        BuildError: The strides do not rise.
     """
 
     def __init__(
@@ -26,7 +30,7 @@ class CellAnchors:
         center_offset: float = 0.5,
         input_size: tuple[int, int] | None = None,
     ) -> None:
-        self.strides = tuple(strides)
+        self.strides = rising_strides(f"{type(self).__name__}: strides", strides)
         self.cells = tuple(tuple(cell) for cell in cells)
         self.center_offset, self.input_size = center_offset, input_size
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from hatlite.models.agreement import agree
+from hatlite.errors import BuildError
+from hatlite.models.agreement import agree, rising_strides
 from hatlite.models.losses.focal_loss import FocalLoss
 from hatlite.models.losses.giou_loss import GIoULoss
 from hatlite.models.predictions import DensePredictions
@@ -79,12 +80,15 @@ class DynamicFcosTarget(nn.Module):
     positive.
 
     Args:
-        topK: Number of IoUs that are summed to k.
+        topK: Number of IoUs that are summed to k, from 1 up.
         loss_cls: Class part of the cost, elementwise.
         loss_reg: Box part of the cost, elementwise; its weight is 2 unless given.
-        strides: Strides of the head; None takes them from there.
+        strides: Strides of the head, fine to coarse; None takes them from there.
         cls_out_channels: Number of classes without background; None takes it from the head.
         background_label: Class of points without object, the number of classes; None takes that.
+
+    Raises:
+        BuildError: `topK` is below 1, the strides do not rise, or a loss of a pair is reduced.
     """
 
     def __init__(
@@ -98,6 +102,11 @@ class DynamicFcosTarget(nn.Module):
         background_label: int | None = None,
     ) -> None:
         super().__init__()
+        if topK < 1:
+            raise BuildError(
+                f"DynamicFcosTarget: targets.topK is {topK}; expected a whole number from 1 up, such as 10: so many of "
+                "an object's IoUs say how many cells it takes."
+            )
         self.top_k = topK
         self.loss_cls = FocalLoss(reduction="none") if loss_cls is None else loss_cls
         self.loss_reg = GIoULoss(loss_weight=2.0, reduction="none") if loss_reg is None else loss_reg
@@ -105,7 +114,8 @@ class DynamicFcosTarget(nn.Module):
             agree(
                 "how a cost is reduced", ("the cost of a pair", "none"), (f"targets.{name}.reduction", loss.reduction)
             )
-        self.strides = None if strides is None else tuple(strides)
+        place = "DynamicFcosTarget: targets.strides"
+        self.strides = None if strides is None else rising_strides(place, strides)
         self.num_classes, self.background_label = cls_out_channels, background_label
 
     def bind(self, num_classes: int, strides: Sequence[int]) -> None:

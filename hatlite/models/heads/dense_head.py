@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from hatlite.errors import BuildError
-from hatlite.models.agreement import agree
+from hatlite.models.agreement import agree, rising_strides
 from hatlite.nn.stubs import DeQuantStub
 
 __all__ = ["DenseHead"]
@@ -19,8 +19,8 @@ class DenseHead(nn.Module, ABC):
 
     Args:
         num_classes: Number of classes, without background.
-        in_strides: Strides of the features that arrive.
-        out_strides: Strides that are predicted; a subset of `in_strides`, None for all.
+        in_strides: Strides of the features that arrive, fine to coarse.
+        out_strides: Strides that are predicted, fine to coarse; some of `in_strides`, None for all.
         stride2channels: Channels of the features. None takes them from the neck (:meth:`bind`).
         int8_output: Outputs leave the accelerator as int8.
         int16_output: Outputs leave as int16. Neither: int32, the accumulators themselves.
@@ -49,9 +49,10 @@ class DenseHead(nn.Module, ABC):
         super().__init__()
         self._kind = type(self).__name__
         self.num_classes = num_classes
-        self.in_strides = tuple(in_strides)
-        self.out_strides = self.in_strides if out_strides is None else tuple(out_strides)
-        self._check_strides()
+        self.in_strides = rising_strides(f"{self._kind}: head.in_strides", in_strides)
+        chosen = self.in_strides if out_strides is None else out_strides
+        offered = ("head.in_strides", self.in_strides)
+        self.out_strides = rising_strides(f"{self._kind}: head.out_strides", chosen, offered)
         self.dequant = DeQuantStub(self._output_dtype(int8_output, int16_output))
         self.in_channels: dict[int, int] | None = None
         if stride2channels is not None:
@@ -112,11 +113,3 @@ class DenseHead(nn.Module, ABC):
                 f"{self._kind}: int8_output and int16_output are both True; set one of them, or none for int32."
             )
         return "int8" if int8_output else "int16" if int16_output else "int32"
-
-    def _check_strides(self) -> None:
-        unknown = [stride for stride in self.out_strides if stride not in self.in_strides]
-        if unknown or not self.out_strides:
-            raise BuildError(
-                f"{self._kind}: head.out_strides {list(self.out_strides)} must be some of head.in_strides "
-                f"{list(self.in_strides)}."
-            )

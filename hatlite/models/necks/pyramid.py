@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hatlite.errors import BuildError
-from hatlite.models.agreement import agree
+from hatlite.models.agreement import agree, rising_strides
 
 __all__ = ["PyramidNeck"]
 
@@ -49,7 +49,8 @@ class PyramidNeck(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self._kind = type(self).__name__
-        self.in_strides, self.out_strides = tuple(in_strides), tuple(out_strides)
+        self.in_strides = rising_strides(f"{self._kind}: neck.in_strides", in_strides)
+        self.out_strides = tuple(out_strides)
         self.out_channels = out_channels
         agree("the number of outputs", ("len(neck.out_strides)", len(self.out_strides)), ("neck.num_outs", num_outs))
         self.used_strides = self.in_strides[start_level : None if end_level == -1 else end_level + 1]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hatlite.errors import BuildError
-from hatlite.models.agreement import agree
+from hatlite.models.agreement import agree, rising_strides
 from hatlite.ops.boxes import boxes_to_original, clip_boxes
 from hatlite.ops.nms import class_aware_nms
 from hatlite.registry import nearest
@@ -22,13 +22,14 @@ class DenseDecoder(nn.Module, ABC):
 
     Args:
         num_classes: Number of classes; None takes it from the head.
-        strides: Strides of the outputs; None takes them from the head.
+        strides: Strides of the outputs, fine to coarse; None takes them from the head.
         rescale: Give boxes in pixels of the original image, else of the network input.
         test_cfg: ``dict(score_thr, nms_pre, nms=dict(name="nms", iou_threshold, max_per_img))``; `max_per_img` may
             stand outside `nms` too.
 
     Raises:
-        BuildError: `test_cfg` has an unknown key, a value outside its range or two different `max_per_img`.
+        BuildError: The strides do not rise, or `test_cfg` has an unknown key, a value outside its range or two
+            different `max_per_img`.
     """
 
     defaults: ClassVar[dict[str, Any]]
@@ -45,7 +46,8 @@ class DenseDecoder(nn.Module, ABC):
         super().__init__()
         self._kind = type(self).__name__
         self.num_classes = num_classes
-        self.strides = None if strides is None else tuple(strides)
+        place = f"{self._kind}: post_process.strides"
+        self.strides = None if strides is None else rising_strides(place, strides)
         self.rescale = rescale
         self._read_test_cfg(test_cfg or {})
 

@@ -1,5 +1,8 @@
 """CellAnchors: order and place."""
 
+import pytest
+
+from hatlite.errors import BuildError
 from hatlite.models.anchors.cell_anchors import CellAnchors
 
 
@@ -19,3 +22,8 @@ def test_levels_rows_cells_and_shapes_in_this_order():
 
 def test_the_centre_may_lie_in_the_corner():
     assert CellAnchors((8,), [[(4, 2)]], 0.0).anchors([(1, 2)]).tolist() == [[-2, -1, 2, 1], [6, -1, 10, 1]]
+
+
+def test_levels_that_do_not_rise():
+    with pytest.raises(BuildError, match=r"CellAnchors: strides \[16, 8\] must rise .*; write \[8, 16\]"):
+        CellAnchors((16, 8), [[(4, 2)], [(2, 2)]])

@@ -167,6 +167,10 @@ def test_contradictions_name_both_places():
     assigner = DynamicFcosTarget(strides=[8])
     with pytest.raises(BuildError, match=r"targets.strides is \(8,\), but head.out_strides is \(8, 16\)"):
         assigner.bind(2, (8, 16))
+    with pytest.raises(BuildError, match=r"targets.strides \[16, 8\] must rise .*; write \[8, 16\]"):
+        DynamicFcosTarget(strides=[16, 8])
+    with pytest.raises(BuildError, match=r"targets.topK is 0; expected a whole number from 1 up, such as 10"):
+        DynamicFcosTarget(topK=0)
     with pytest.raises(BuildError, match=r"targets.loss_cls.num_classes is 9, but head.num_classes is 2"):
         assigner_of(loss_cls=FocalLoss(num_classes=9, reduction="none"))
     with pytest.raises(BuildError, match=r"targets.loss_reg.reduction is 'mean', but the cost of a pair is 'none'"):

@@ -44,6 +44,13 @@ def test_channels_come_from_the_neck_once():
 def test_refuses_what_does_not_fit():
     with pytest.raises(BuildError, match=r"Own: head.out_strides \[32\] must be some of head.in_strides \[8, 16\]"):
         Own(3, (8, 16), (32,))
+    text = r"Own: head.out_strides \[8, 16, 16\] must .* each stride once; write \[8, 16\]\."
+    with pytest.raises(BuildError, match=text):
+        Own(3, (8, 16), (8, 16, 16))
+    with pytest.raises(BuildError, match=r"Own: head.in_strides \[16, 8\] must rise .*; write \[8, 16\]\."):
+        Own(3, (16, 8))
+    with pytest.raises(BuildError, match=r"Own: head.out_strides \[\] must .*; write \[8, 16\]\."):
+        Own(3, (8, 16), ())
     with pytest.raises(BuildError, match="Own: int8_output and int16_output are both True; set one of them, or none"):
         Own(3, (8,), int8_output=True, int16_output=True)
     with pytest.raises(BuildError, match=r"Own: head.stride2channels is \{8: 4\}; it lacks the strides \[16\] of head"):

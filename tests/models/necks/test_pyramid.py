@@ -50,5 +50,7 @@ def test_refuses_what_does_not_fit():
         Own()
     with pytest.raises(BuildError, match=r"neck.num_outs is 4, but len\(neck.out_strides\) is 3"):
         Own(start_level=1, num_outs=4)
+    with pytest.raises(BuildError, match=r"Own: neck.in_strides \[8, 4, 16\] must rise .*; write \[4, 8, 16\]"):
+        Own(in_strides=(8, 4, 16))
     with pytest.raises(BuildError, match=r"Own: no channels are known for the strides \[16\]; stride2channels is \{4"):
         Own(start_level=1, stride2channels={4: 6, 8: 7})

@@ -55,6 +55,8 @@ def test_classes_and_strides_come_from_the_head():
         Own(9).bind(3, (8,))
     with pytest.raises(BuildError, match=r"post_process.strides is \(8,\), but head.out_strides is \(8, 16\)"):
         Own(3, (8,)).bind(3, (8, 16))
+    with pytest.raises(BuildError, match=r"Own: post_process.strides \[8, 8\] must rise .*; write \[8\]"):
+        Own(3, (8, 8))
 
 
 @pytest.mark.parametrize(
