@@ -1,13 +1,14 @@
 """Files that appear whole or not at all."""
 
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hatlite.errors import HatliteError, OutputError
 
-__all__ = ["make_folder", "naming_output", "whole_file"]
+__all__ = ["make_folder", "naming_output", "output_folder", "whole_file"]
 
 
 @contextmanager
@@ -41,6 +42,28 @@ def make_folder(path: str | Path) -> Path:
     with naming_output(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@contextmanager
+def output_folder(path: str | Path) -> Iterator[Path]:
+    """Make the folder `path` for work whose results go there, and see before that work that files can be written.
+
+    What was made for it and is still empty when the block ends, because it failed or had nothing to write, goes away.
+
+    Raises:
+        OutputError: The system does not let it be made, or lets no file be written there.
+    """
+    path = Path(path)
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        with naming_output(path):
+            make_folder(path)
+            tempfile.TemporaryFile(dir=path).close()
+        yield path
+    finally:
+        with suppress(OSError):  # a folder with something in it stays, and those above it too
+            for folder in missing:
+                folder.rmdir()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hatlite.errors import DataNotFoundError, OutputError
-from hatlite.files import make_folder, whole_file
+from hatlite.files import make_folder, output_folder, whole_file
 
 
 def test_the_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -56,3 +56,22 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_what_the_block_says_itself_stays(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"^no picture$"), whole_file(tmp_path / "a"):
         raise DataNotFoundError("no picture")
+
+
+def test_a_folder_for_results_goes_where_none_came(tmp_path: Path) -> None:
+    with output_folder(tmp_path / "a" / "b") as folder:
+        assert folder.is_dir()
+    with pytest.raises(DataNotFoundError, match=r"^no picture$"), output_folder(tmp_path / "a" / "b"):
+        raise DataNotFoundError("no picture")
+    assert not list(tmp_path.iterdir())
+    with output_folder(tmp_path / "a" / "b") as folder:
+        (folder / "result").write_text("")
+    with output_folder(tmp_path / "a"):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b", "result"]
+
+
+@pytest.mark.parametrize("place", ["/proc", "/proc/none/here", "/dev/null", "/dev/null/here"])
+def test_a_folder_for_results_is_tried_before_the_work(place: str) -> None:
+    with pytest.raises(OutputError, match=rf"^{place} cannot be written \(.*; name another"), output_folder(place):
+        pytest.fail("the work began")

@@ -27,7 +27,9 @@ def parser(stage: str | None = None) -> ToolParser:
         metavar="INDEX",
         help="pictures of the validation data, counted from 0, instead of files; without a number those of infer_cfg",
     )
-    parser.add_argument("--save-path", required=True, metavar="OUT", help="a folder or, for one input, a .jpg or .png")
+    parser.add_argument(
+        "--save-path", required=True, metavar="OUT", help="a folder, made if missing; for one input a .jpg or .png"
+    )
     parser.add_argument(
         "--stage",
         "-s",
@@ -45,6 +47,7 @@ def main(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from hatlite import analysis, engine, log
+    from hatlite.files import output_folder
 
     log.setup()
     run = engine.load_run(args.config, args.opts, args.device)
@@ -53,14 +56,15 @@ def main(args: argparse.Namespace) -> None:
     names = [one if isinstance(one, Path) else Path(one["img_name"]) for one in inputs]
     outputs = analysis.picture_paths(args.save_path, names)
     stage = args.stage or (engine.stage_of(run, args.ckpt) if args.ckpt else engine.last_stage(run).name)
-    print(f"stage {stage}: {args.ckpt or engine.stage_file(run, run.stage(stage))}")
-    results = engine.infer_images(run, stage, inputs, args.ckpt)
-    classes = engine.class_names(run, stage, args.ckpt)
-    for name, path, (image, found) in zip(names, outputs, results, strict=True):
-        analysis.save_picture(viz(image, found, classes), path)
-        print(f"{name} -> {path}")
-        for line in viz.lines(found, classes):
-            print(f"  {line}")
+    with output_folder(outputs[0].parent):
+        results = engine.infer_images(run, stage, inputs, args.ckpt)
+        classes = engine.class_names(run, stage, args.ckpt)
+        print(f"stage {stage}: {args.ckpt or engine.stage_file(run, run.stage(stage))}")
+        for name, path, (image, found) in zip(names, outputs, results, strict=True):
+            analysis.save_picture(viz(image, found, classes), path)
+            print(f"{name} -> {path}")
+            for line in viz.lines(found, classes) or [f"nothing above {viz.score_threshold:g}"]:
+                print(f"  {line}")
 
 
 if __name__ == "__main__":

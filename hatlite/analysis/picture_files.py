@@ -38,16 +38,17 @@ def picture_paths(save_path: str | Path, inputs: Sequence[Path]) -> list[Path]:
     """Return where the picture of each input goes.
 
     Args:
-        save_path: A folder that exists, where ``a.png`` becomes ``a_detections.jpg``; or, for one input, a file.
+        save_path: A folder, where ``a.png`` becomes ``a_detections.jpg``: one that is there or, without a suffix, a
+            new one; or, for one input, a file. Nothing is made here.
         inputs: Files.
 
     Raises:
-        DataNotFoundError: The folder does not exist.
+        DataNotFoundError: The folder of the file does not exist.
         ConfigError: `save_path` is a file of unknown format, one file for several inputs or the input itself, or two
             inputs have one name.
     """
     save_path = Path(save_path)
-    if save_path.is_dir():
+    if save_path.is_dir() or not (save_path.suffix or save_path.exists()):
         paths = [save_path / f"{path.stem}{SUFFIX}" for path in inputs]
         twice = [path.name for path in paths if paths.count(path) > 1]
         if twice:
@@ -60,8 +61,8 @@ def picture_paths(save_path: str | Path, inputs: Sequence[Path]) -> list[Path]:
 def _check_file(save_path: Path, inputs: Sequence[Path]) -> None:
     if save_path.suffix.lower() not in FORMATS:
         raise DataNotFoundError(
-            f"--save-path is {save_path}, which is no folder here and no name ending in {', '.join(FORMATS)};"
-            " make the folder first, or name a file."
+            f"--save-path is {save_path}, which is no folder and no name ending in {', '.join(FORMATS)}; name one of"
+            " these; a new folder needs a name without a dot, or make it first."
         )
     if not save_path.parent.is_dir():
         raise DataNotFoundError(

@@ -35,6 +35,8 @@ def test_another_input_than_img_is_refused():
 def test_outputs(tmp_path):
     paths = picture_paths(tmp_path, [Path("x/a.png"), Path("b.jpg")])
     assert paths == [tmp_path / "a_detections.jpg", tmp_path / "b_detections.jpg"]
+    assert picture_paths(tmp_path / "new" / "er", [Path("b.jpg")]) == [tmp_path / "new" / "er" / "b_detections.jpg"]
+    assert not list(tmp_path.iterdir())
     assert picture_paths(tmp_path / "out.PNG", [Path("a.jpg")]) == [tmp_path / "out.PNG"]
 
 
@@ -42,8 +44,12 @@ def test_outputs_that_cannot_be(tmp_path):
     one, two = Path("a.jpg"), [Path("x/a.jpg"), Path("y/a.jpg")]
     with pytest.raises(DataNotFoundError, match=r"there is no folder .*missing; make it first"):
         picture_paths(tmp_path / "missing" / "a.jpg", [one])
-    with pytest.raises(DataNotFoundError, match=r"missing, which is no folder here and no name ending in \.jpg"):
-        picture_paths(tmp_path / "missing", [one])
+    for name in ("new.v2", "file"):
+        (tmp_path / "file").touch()
+        with pytest.raises(
+            DataNotFoundError, match=rf"{name}, which is no folder and no name ending in \.jpg.*name one"
+        ):
+            picture_paths(tmp_path / name, [one])
     with pytest.raises(ConfigError, match=r"is the file .*out\.jpg, but there are 2 inputs; name a folder"):
         picture_paths(tmp_path / "out.jpg", two)
     with pytest.raises(ConfigError, match=r"Two inputs would both become .*a_detections\.jpg"):

@@ -141,6 +141,7 @@ def test_a_wrong_stage_comes_before_what_the_config_lacks(tool: Tool, name: str)
         ("infer_hbir.py", "--model-inputs img:DIR/folder.jpg", "image DIR/folder.jpg cannot be read: Is a directory."),
         ("infer_hbir.py", "--model-inputs img:DIR/1.png --save-path none/a.jpg", "there is no folder none; make it"),
         ("infer_hbir.py", "--model-inputs img:DIR/1.png --save-path a.txt", "no name ending in .jpg, .jpeg, .png"),
+        ("infer_hbir.py", "--model-inputs img:DIR/1.png --save-path /proc/a", "/proc/a cannot be written ("),
         ("infer_hbir.py", "--model-inputs img:DIR/1.png --ckpt DIR/cut.hbir", "DIR/cut.hbir: is damaged"),
         ("infer.py", "--use-dataset 3", "The data set has no picture 3; it has 3, counted from 0."),
         ("infer.py", "--use-dataset -1", "argument --use-dataset: is '-1'; expected a whole number from 0 up"),

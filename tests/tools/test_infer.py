@@ -47,7 +47,10 @@ def test_a_picture_in_a_drawn_picture_out(infer, run, tmp_path, capsys):
 def test_one_file_and_a_stage_of_choice(infer, run, tmp_path, capsys):
     out = tmp_path / "drawn.png"
     assert infer(run.folder.parent / "2.png", "--stage", "float", "--score-threshold", "0.9", out=out) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == [f"{run.folder.parent / '2.png'} -> {out}"]
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"{run.folder.parent / '2.png'} -> {out}",
+        "  nothing above 0.9",
+    ]
     assert out.is_file()
 
 
@@ -64,7 +67,8 @@ def test_a_bad_picture_is_one_sentence_and_nothing_is_written(infer, run, tmp_pa
     if data is not None:
         bad.write_bytes(data)
     assert infer(f"imgs:{run.folder.parent / '1.png'},imgs:{bad}") == 2
-    error = capsys.readouterr().err
+    printed, error = capsys.readouterr()
+    assert printed == ""  # no file of the stage was read
     assert sentence in error and len(error.splitlines()) == 1
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -88,6 +92,14 @@ def test_bad_arguments(infer, run, tmp_path, more, sentence, capsys):
 def test_a_missing_folder(infer, run, tmp_path, capsys):
     assert infer(run.folder.parent / "1.png", out=tmp_path / "missing" / "a.jpg") == 2
     assert "make it first" in capsys.readouterr().err
+
+
+def test_a_new_folder_is_made_for_a_picture_alone(infer, run, tmp_path, capsys):
+    new = tmp_path / "new" / "drawn"
+    assert infer(tmp_path / "bad.jpg", out=new) == 2
+    assert not new.parent.exists()
+    assert infer(run.folder.parent / "1.png", out=new) == 0
+    assert [path.name for path in new.iterdir()] == ["1_detections.jpg"]
 
 
 def test_pictures_of_the_data_set(infer, run, tmp_path, capsys):
