@@ -72,6 +72,10 @@ def _samples(run: Run, indices: Sequence[int]) -> list[Path | Mapping[str, Any]]
     dataset = OBJECT_REGISTRY.build(config, path=place)
     chosen = generated.get("sample_idx", 0)
     indices = indices or ([chosen] if isinstance(chosen, int) else list(chosen))
+    if not indices:
+        raise ConfigError(
+            "config['infer_cfg']['gen_inputs_cfg']['sample_idx'] is empty; name a picture, counted from 0."
+        )
     outside = [index for index in indices if not 0 <= index < len(dataset)]
     if outside:
         raise ConfigError(f"The data set has no picture {outside[0]}; it has {len(dataset)}, counted from 0.")

@@ -56,6 +56,7 @@ def test_the_data_set_may_be_another_one(run):
         ({}, None, [3], "The data set has no picture 3; it has 3, counted from 0."),
         ({"transform": []}, "a.jpg", None, "config['infer_cfg'] has no key 'transform'; it takes model, infer_inputs,"),
         ({"transforms": {}}, "a.jpg", None, "config['infer_cfg']['transforms'] is {}; expected a list."),
+        ({"gen_inputs_cfg": {"sample_idx": []}}, None, [], "['sample_idx'] is empty; name a picture, counted from 0."),
         ({"gen_inputs_cfg": {"sample_idx": "all"}}, None, [], "['sample_idx'] is 'all'; expected a whole number or a"),
     ],
 )
