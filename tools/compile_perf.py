@@ -35,6 +35,7 @@ def main(args: argparse.Namespace) -> None:
     from hatlite import config, engine
     from hatlite.compiler import CompilerOptions
     from hatlite.errors import ConfigError
+    from hatlite.files import output_folder
 
     if args.ckpt and args.random_params:
         raise ConfigError("--ckpt and --random-params contradict one another; leave one out.")
@@ -42,9 +43,10 @@ def main(args: argparse.Namespace) -> None:
     settings = engine.perf_settings(run)
     if args.opt is not None:
         settings = replace(settings, options=CompilerOptions.parse(args.opt))
-    report, origin = engine.estimate_run(run, settings, args.ckpt, random_params=args.random_params)
-    out = (args.out_dir or settings.out_dir) / "perf.json"
-    config.dump(report.to_dict(), out)
+    with output_folder(args.out_dir or settings.out_dir) as folder:
+        report, origin = engine.estimate_run(run, settings, args.ckpt, random_params=args.random_params)
+        out = folder / "perf.json"
+        config.dump(report.to_dict(), out)
     print(f"{origin}\n{report.table()}\nWritten: {out}. It is an estimate; no file for a device is made.")
 
 

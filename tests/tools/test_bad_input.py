@@ -153,7 +153,7 @@ def test_a_wrong_stage_comes_before_what_the_config_lacks(tool: Tool, name: str)
         ("align_bpu_validation.py", "--device-id 0 --device cpu", "--device and --device-id name the same"),
         ("align_bpu_validation.py", "--num-workers x", "argument --num-workers: is 'x'; expected a whole number"),
         ("compile_perf.py", "--opt 4", "argument --opt: invalid choice: '4'"),
-        ("compile_perf_hbir.py", "--out-dir /dev/null", "/dev/null/perf.json cannot be written (File exists); name"),
+        ("compile_perf_hbir.py", "--out-dir /dev/null", "/dev/null cannot be written (File exists); name"),
         ("compile_perf_hbir.py", "--ckpt DIR/cut.hbir", "DIR/cut.hbir: is damaged"),
         ("calops.py", "--input-shape 3,64", "input shape is '3,64'; expected four whole numbers N,C,H,W above 0"),
         ("calops.py", "--input-shape 1,4,24,24", "The network cannot take an input of shape (1, 4, 24, 24)"),

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from spots import spot_run
 
+from hatlite import engine
 from hatlite.command import run_tool
-from hatlite.errors import MarchError
+from hatlite.errors import MarchError, OutputError
 from hatlite.program import Conv2d, IntProgram, Port, Requantize, TensorType, Weight, save
 
 TOOL = Path(__file__).parents[2] / "tools" / "compile_perf.py"
@@ -55,6 +56,12 @@ def test_nothing_is_written_when_the_march_is_unknown(tool: dict, config: Path) 
     assert not (config.parent / "perf").exists()
 
 
+def test_the_place_is_tried_before_the_work(tool: dict, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "estimate_run", lambda *args, **kwargs: pytest.fail("the work began"))
+    with pytest.raises(OutputError, match="/dev/null/perf cannot be written"):
+        tool["main"](tool["parser"]().parse_args(["--config", str(config), "--out-dir", "/dev/null/perf"]))
+
+
 def test_what_the_config_says_counts_unless_the_command_line_does(tool: dict, config: Path, monkeypatch) -> None:
     monkeypatch.chdir(config.parent)
     with config.open("a") as file:
@@ -72,7 +79,7 @@ def test_what_the_config_says_counts_unless_the_command_line_does(tool: dict, co
         (["--ckpt", "a.hbir", "--random-params"], "--ckpt and --random-params contradict one another; leave one out."),
         (["--ckpt", "none.hbir"], "none.hbir: cannot be read (No such file or directory)."),
         (["--random-params"], "The config has neither deploy_inputs nor val_data_loader, so the size of the image is"),
-        (["--out-dir", "/dev/null"], "/dev/null/perf.json cannot be written (File exists); name another place."),
+        (["--out-dir", "/dev/null"], "/dev/null cannot be written (File exists); name another place."),
         (["--opts", "compile_cfg.opt=fast"], "config['compile_cfg']: opt is 'fast'; expected one of 0, 1, 2, 3, or O0"),
         (
             ["--opts", "compile_cfg.march=b"],
