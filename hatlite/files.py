@@ -45,10 +45,14 @@ def make_folder(path: str | Path) -> Path:
 
 
 @contextmanager
-def output_folder(path: str | Path) -> Iterator[Path]:
+def output_folder(path: str | Path, *, of: Path | None = None) -> Iterator[Path]:
     """Make the folder `path` for work whose results go there, and see before that work that files can be written.
 
     What was made for it and is still empty when the block ends, because it failed or had nothing to write, goes away.
+
+    Args:
+        path: The folder.
+        of: What is to be written there, for the message; None for the folder itself.
 
     Raises:
         OutputError: The system does not let it be made, or lets no file be written there.
@@ -56,8 +60,8 @@ def output_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
-        with naming_output(path):
-            make_folder(path)
+        with naming_output(of or path):
+            path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=path).close()
         yield path
     finally:

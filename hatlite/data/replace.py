@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hatlite.errors import DataError
-from hatlite.files import make_folder, naming_output
+from hatlite.files import output_folder
 
 __all__ = ["replace_folder"]
 
@@ -25,10 +25,10 @@ def replace_folder(target: Path, *, force: bool) -> Iterator[Path]:
     """
     if target.exists() and not force:
         raise DataError(f"{target} exists already; pass --force to replace it, or choose another place.")
-    make_folder(target.parent)
-    with naming_output(target):
-        beside = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
-    with beside as scratch:
+    with (
+        output_folder(target.parent, of=target) as parent,
+        tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=parent) as scratch,
+    ):
         fresh, old = Path(scratch) / "new", Path(scratch) / "old"
         fresh.mkdir()
         yield fresh

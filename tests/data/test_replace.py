@@ -27,6 +27,9 @@ def test_nothing_is_left_after_an_error(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert names(tmp_path) == []
+    with pytest.raises(ValueError, match="broken"), replace_folder(tmp_path / "a" / "b" / "out", force=False):
+        raise ValueError("broken")
+    assert names(tmp_path) == []  # nor the folders that were made for it
 
 
 def test_an_existing_folder_is_kept_or_replaced_whole(tmp_path):

@@ -185,7 +185,7 @@ def test_a_wrong_file_stage_or_place(tool: Tool, spots: Path, name: str, words: 
         ("datasets/mscoco_packer.py", "--pack-type mxrecord", "argument --pack-type: invalid choice: 'mxrecord'"),
         ("mscoco_packer.py", "--num-workers -1", "argument --num-workers: is '-1'; expected a whole number from 0 up"),
         ("mscoco_packer.py", "--split-name test", "argument --split-name: invalid choice: 'test'"),
-        ("make_shapes.py", "--out /proc/a", "/proc/a cannot be written ("),
+        ("make_shapes.py", "--out /proc/a", "/proc/a/val2017 cannot be written ("),
         ("make_shapes.py", "--num-images 0", "argument --num-images: is '0'; expected a whole number from 1 up"),
         ("make_shapes.py", "--image-size 4x4", "expected at least one image, sides of at least 64 pixels"),
         ("voc2coco.py", "", "a Pascal VOC data set is expected at source, which does not exist"),
