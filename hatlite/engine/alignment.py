@@ -6,11 +6,11 @@ import torch
 
 from hatlite import config as config_module
 from hatlite.analysis import AlignmentReport, check_alignment
+from hatlite.engine.data_paths import build_on_data
 from hatlite.engine.run import Run
 from hatlite.errors import ConfigError, StageError
 from hatlite.log import get_logger
 from hatlite.quantization import FakeQuantGraph
-from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["check_run", "require_alignment", "validation_images"]
 
@@ -54,7 +54,7 @@ def require_alignment(run: Run, graph: FakeQuantGraph) -> None:
 
 def validation_images(run: Run, count: int) -> Iterator[torch.Tensor]:
     """Yield the first `count` validation images, (1, 3, H, W) float32, behind the transforms of validation."""
-    loader = OBJECT_REGISTRY.build({**run.config["val_data_loader"], "num_workers": 0}, path="['val_data_loader']")
+    loader = build_on_data(run, {**run.config["val_data_loader"], "num_workers": 0}, "['val_data_loader']")
     for batch in loader:
         yield from batch["img"][:count].split(1)
         count -= len(batch["img"])

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from hatlite.analysis import contact_sheet, draw_detections, save_picture, side_by_side
+from hatlite.engine.data_paths import build_on_data
 from hatlite.engine.infer import infer_images
 from hatlite.engine.run import Run
 from hatlite.errors import ConfigError
 from hatlite.files import make_folder
-from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["compare_pictures"]
 
@@ -46,7 +46,7 @@ def compare_pictures(
     if count < 1 or not stages:
         raise ConfigError(f"count is {count} and stages are {list(stages)}; expected at least one of each.")
     config = run.config["val_data_loader"]["dataset"]
-    dataset = OBJECT_REGISTRY.build(config, path="['val_data_loader']['dataset']")
+    dataset = build_on_data(run, config, "['val_data_loader']['dataset']")
     samples = [dataset.load(index) for index in range(min(count, len(dataset)))]
     found = [[detections for _, detections in infer_images(run, stage, samples)] for stage in stages]
     folder = make_folder(folder or run.folder / "pictures")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hatlite.analysis import DetViz, parse_inputs
+from hatlite.engine.data_paths import build_on_data
 from hatlite.engine.run import Run
 from hatlite.engine.sections import Declined, section
 from hatlite.errors import ConfigError
@@ -69,7 +70,7 @@ def _samples(run: Run, indices: Sequence[int]) -> list[Path | Mapping[str, Any]]
         place, config = "['val_data_loader']['dataset']", run.config.get("val_data_loader", {}).get("dataset")
     if config is None:
         raise ConfigError(f"config{place} is missing, from which --use-dataset takes pictures.")
-    dataset = OBJECT_REGISTRY.build(config, path=place)
+    dataset = build_on_data(run, config, place)
     chosen = generated.get("sample_idx", 0)
     indices = indices or ([chosen] if isinstance(chosen, int) else list(chosen))
     if not indices:

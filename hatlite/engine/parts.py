@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from hatlite.engine.data_paths import build_on_data
 from hatlite.engine.derive import predictor_of
 from hatlite.engine.evaluation import source_dataset
 from hatlite.engine.loop import Loop
@@ -119,7 +120,7 @@ def example_image(run: Run) -> torch.Tensor:
             "The config has neither deploy_inputs nor val_data_loader, so the size of the image is unknown; set"
             " deploy_inputs=dict(img=torch.zeros(1, 3, 512, 512)), or what it is."
         )
-    loader = OBJECT_REGISTRY.build({**run.config["val_data_loader"], "num_workers": 0}, path="['val_data_loader']")
+    loader = build_on_data(run, {**run.config["val_data_loader"], "num_workers": 0}, "['val_data_loader']")
     return next(iter(loader))["img"][:1]
 
 
@@ -129,7 +130,7 @@ def build_loop(run: Run, stage: Stage) -> Loop:
     if key not in run.config:
         raise StageError(f"config[{key!r}] is missing, which stage {stage.name!r} needs.")
     parts = {} if run.device is None else {"device": run.device}
-    loop = OBJECT_REGISTRY.build(run.config[key], path=f"[{key!r}]", **parts)
+    loop = build_on_data(run, run.config[key], f"[{key!r}]", **parts)
     for loader in (
         loop.data_loader,
         *(callback.data_loader for callback in loop.callbacks if hasattr(callback, "data_loader")),
@@ -179,7 +180,7 @@ def check_model(run: Run, model: Any) -> None:
 def build_predictor(run: Run, name: str) -> Predictor:
     """Build ``<stage>_predictor``, or the one that the config implies, with the run's device."""
     parts = {} if run.device is None else {"device": run.device}
-    predictor = OBJECT_REGISTRY.build(predictor_config(run, name), path=f"['{name}_predictor']", **parts)
+    predictor = build_on_data(run, predictor_config(run, name), f"['{name}_predictor']", **parts)
     check_classes(run, predictor.data_loader)
     check_model(run, give_inputs(run, predictor.model))
     return predictor

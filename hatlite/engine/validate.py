@@ -2,24 +2,20 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from hatlite.data.datasets.paths import near_path
 from hatlite.engine.callbacks import Checkpoint
+from hatlite.engine.data_paths import missing_paths
 from hatlite.engine.kinds import STAGE_KINDS, pipeline_of
 from hatlite.engine.parts import qconfig_of
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.vocabulary import name_problems, section_names
-from hatlite.errors import ConfigError, DataNotFoundError, HatliteError, MarchError, StageError
+from hatlite.errors import ConfigError, HatliteError, MarchError, StageError
 from hatlite.march import get_march
 from hatlite.quantization import check_rules
 from hatlite.registry import OBJECT_REGISTRY, nearest
 
 __all__ = ["find_problems", "load_run", "validate"]
-
-PATH_KEYS = ("data_path", "ann_file", "img_path")
-"""Keys of data sets and metrics whose text must name something that exists."""
 
 
 def load_run(
@@ -190,27 +186,3 @@ def _unseen(value: Any, seen: set[int], root: bool = False) -> Any:
         return ...  # not None, which is a value
     seen.add(id(value))
     return {key: _unseen(item, seen) for key, item in value.items()}
-
-
-def missing_paths(config: Mapping[str, Any]) -> Iterator[DataNotFoundError]:
-    """Yield an error for every file or folder of the data that does not exist; none for what lies below another."""
-    told: set[Path] = set()
-    for place, text in _paths(config, "config"):
-        path = Path(text).expanduser()
-        if not path.exists() and told.isdisjoint({path, *path.parents}):
-            told.add(path)
-            made = "pack it with tools/mscoco_packer.py" if path.name.endswith("_lmdb") else "put the data there"
-            yield DataNotFoundError(
-                f"{place} is {text!r}, which does not exist here; {made}, or set it with --opts.{near_path(path)}"
-            )
-
-
-def _paths(value: Any, place: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if key in PATH_KEYS and isinstance(item, str):
-                yield f"{place}[{key!r}]", item
-            yield from _paths(item, f"{place}[{key!r}]")
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _paths(item, f"{place}[{index}]")
