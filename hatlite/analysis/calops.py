@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from hatlite.analysis.image_size import asked_of_sides
 from hatlite.errors import CaptureError, ConfigError
 from hatlite.graph import capture
 
@@ -108,9 +109,7 @@ def count(network: nn.Module, shape: Sequence[int], method: str = "hook") -> Cou
         raise
     except RuntimeError as cause:
         reason = str(cause).strip().partition("\n")[0].rstrip(".")
-        divisor = max(getattr(network, "output_strides", {}).values(), default=1)
-        odd = any(side % divisor for side in shape[2:])
-        asked = f"\n  Height and width must be multiples of {divisor}." if odd else ""
+        asked = asked_of_sides(network, shape)
         raise ConfigError(f"The network cannot take an input of shape {tuple(shape)}: {reason}.{asked}") from cause
     finally:
         network.train(was_training)

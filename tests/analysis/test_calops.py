@@ -134,7 +134,7 @@ def test_a_shape_that_does_not_fit_is_refused() -> None:
 
 def test_the_multiple_that_the_sides_must_have_is_named() -> None:
     class Strided(nn.Conv2d):
-        output_strides = {"cls_logits_s8": 8}
+        size_divisor = 8
 
         def forward(self, img: torch.Tensor) -> torch.Tensor:
             return super().forward(img) + torch.zeros(8, 8)
