@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from hatlite.errors import BuildError
 from hatlite.nn.stubs import QuantStub
 
 __all__ = ["Network"]
@@ -22,11 +23,17 @@ class Network(nn.Module):
         head: Has ``bind(stride2channels)`` and ``output_strides``; list in, dict of named outputs out.
 
     Raises:
-        BuildError: The channels or strides of neighbours differ; the message names both places.
+        BuildError: The backbone is a classifier, or the channels or strides of neighbours differ; the message names
+            both places.
     """
 
     def __init__(self, backbone: nn.Module, neck: nn.Module, head: nn.Module) -> None:
         super().__init__()
+        if getattr(backbone, "top", None) is not None:
+            raise BuildError(
+                f"backbone.include_top is True, so {type(backbone).__name__} returns class logits, but the neck takes"
+                " its features; leave include_top out."
+            )
         neck.bind(backbone.stride2channels)
         head.bind(neck.stride2channels)
         self.quant = QuantStub(scale=_PIXEL_SCALE)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import fx, nn
 
+from hatlite.errors import BuildError
 from hatlite.models.detectors.network import Network
 from hatlite.nn import Add, DeQuantStub, Interpolate, QuantStub
 from hatlite.registry import OBJECT_REGISTRY
@@ -91,3 +92,12 @@ def test_channels_flow_from_part_to_part(small_model):
     assert network.size_divisor == 32
     assert head.in_channels == neck.stride2channels
     assert network(torch.randn(1, 3, 32, 64))["centerness_s32"].shape == (1, 1, 1, 2)
+
+
+def test_a_classifier_is_no_backbone(small_model):
+    cfg = small_model()
+    cfg["backbone"]["include_top"] = True
+    with pytest.raises(
+        BuildError, match=r"backbone.include_top is True, so EfficientNet returns .*; leave include_top"
+    ):
+        OBJECT_REGISTRY.build(cfg)
