@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hatlite.compiler import CompilerOptions, PerfReport, estimate
+from hatlite.engine.converters import is_program
 from hatlite.engine.inspection import lower_from_config
 from hatlite.engine.run import Run
 from hatlite.engine.sections import section
@@ -14,8 +15,6 @@ from hatlite.march import get_march
 from hatlite.program import IntProgram, load
 
 __all__ = ["COMPILE_KEYS", "PerfSettings", "estimate_run", "perf_settings"]
-
-PROGRAMS = (".hbir", ".bc")
 
 _SOURCE = Literal["ddr", "pyramid", "resizer"]
 _LAYOUT = Literal["NHWC", "NCHW", "BPU_RAW"]
@@ -110,6 +109,6 @@ def _program(run: Run, checkpoint: str | Path | None, random_params: bool) -> tu
     if checkpoint is None:
         reason = "as asked for" if random_params else f"no checkpoint is named and there is no {made} yet"
         return lower_from_config(run.config), f"Random weights: {reason}."
-    if Path(checkpoint).suffix in PROGRAMS:
+    if is_program(Path(checkpoint)):
         return load(checkpoint), f"Program: {checkpoint}"
     return lower_from_config(run.config, checkpoint), f"Checkpoint: {checkpoint}"
