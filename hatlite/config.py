@@ -38,9 +38,12 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         overrides: ``key.path=value`` strings, see :mod:`hatlite.overrides`.
 
     Raises:
-        ConfigError: The file is missing, does not run (file and line are named), or an override leads nowhere.
+        ConfigError: There is no such file, it does not run (file and line are named), or an override leads nowhere.
     """
     path = Path(path)
+    if path.is_dir():
+        inside = "".join(f", such as {file}" for file in sorted(path.glob("*.py"))[:1])
+        raise ConfigError(f"{path} is a folder; name a config file{inside}.", path=str(path))
     if not path.is_file():
         raise ConfigError(f"There is no config file {path}.{_near(path)}", path=str(path))
     opts = Overrides(overrides)
@@ -165,7 +168,7 @@ def _execute(path: Path, opts: Overrides, siblings: _Siblings) -> tuple[dict[str
     except SyntaxError as cause:
         where = f"{cause.filename or path}:{cause.lineno or 1}"
         raise ConfigError(f"{where}: the config is not valid Python: {cause.msg}.", path=where) from cause
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         where, line = _place(cause, path, siblings)
         said = f"\n  The line is: {line}" if line else ""
         raise ConfigError(f"{where}: {type(cause).__name__}: {cause}{said}{_instead(cause)}", path=where) from cause
@@ -173,7 +176,7 @@ def _execute(path: Path, opts: Overrides, siblings: _Siblings) -> tuple[dict[str
     return namespace, {alias.asname or alias.name for node in froms for alias in node.names}
 
 
-def _instead(error: Exception) -> str:
+def _instead(error: BaseException) -> str:
     """Return what to write in the place of an import of the toolkit that the config was written for."""
     module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if module not in ("hat", "horizon_plugin_pytorch"):
@@ -184,7 +187,7 @@ def _instead(error: Exception) -> str:
     )
 
 
-def _place(error: Exception, path: Path, siblings: _Siblings) -> tuple[str, str]:
+def _place(error: BaseException, path: Path, siblings: _Siblings) -> tuple[str, str]:
     """Return ``file:line`` and the text of the innermost line that stands in a config."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if f.filename.endswith(".py") and siblings.owns(Path(f.filename).resolve())]
@@ -206,7 +209,7 @@ def _import_custom(names: Any, path: Path) -> None:
             importlib.import_module(name)
         except HatliteError:
             raise
-        except Exception as cause:
+        except (Exception, SystemExit) as cause:
             raise ConfigError(
                 f"{path}: custom_imports names {name!r}, which cannot be imported: {type(cause).__name__}: {cause}."
                 f"\n  Looked in {path.resolve().parent}, {Path.cwd()} and the installed packages.",

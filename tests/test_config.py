@@ -134,11 +134,14 @@ def test_custom_imports_register_types_from_outside(write: Write) -> None:
         ("a = 1\nb = c\n", r"bad\.py:2: NameError: name 'c' is not defined\n  The line is: b = c"),
         ("import broken_base", r"broken_base\.py:2: ZeroDivisionError: division by zero\n  The line is: x = 1 / 0"),
         ("import unreadable", r"unreadable\.py:1: the config is not valid Python"),
+        ("import sys\nsys.exit(3)", r"bad\.py:2: SystemExit: 3\n  The line is: sys\.exit\(3\)"),
+        ("custom_imports = ['my_exit']", r"'my_exit', which cannot be imported: SystemExit: 4"),
         ("from pathlib import Paht", r"bad\.py:1: ImportError: cannot import name 'Paht'"),
     ],
 )
 def test_a_config_that_does_not_run_names_its_line(write: Write, text: str, message: str) -> None:
     write("my_broken.py", "1 / 0\n")
+    write("my_exit.py", "raise SystemExit(4)\n")
     write("configs/broken_base.py", "\nx = 1 / 0\n")
     write("configs/unreadable.py", "def\n")
     with pytest.raises(ConfigError, match=message):
@@ -154,6 +157,10 @@ def test_a_missing_file_suggests_one_near_by(write: Write) -> None:
         config.load("fcos_bccd")
     with pytest.raises(ConfigError, match=r"^There is no config file zzz\.py\.$"):
         config.load("zzz.py")
+    with pytest.raises(
+        ConfigError, match=r"^configs/fcos is a folder; name a config file, such as configs/fcos/fcos_bccd\.py\.$"
+    ):
+        config.load("configs/fcos")
 
 
 def test_hatlite_errors_of_a_config_pass_through(write: Write) -> None:
