@@ -9,8 +9,9 @@ in between those of ``sync_bn``. The price is that gradients do not travel while
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -123,13 +124,13 @@ def _packed(value: Any) -> bytes:
 @torch.no_grad()
 def copy_parameters(network: torch.nn.Module) -> None:
     """Give the parameters of every process the values that they have in the first. Every process must call it."""
-    _copy(list(network.parameters()))
+    _copy(network.parameters())
 
 
 @torch.no_grad()
 def copy_state(model: torch.nn.Module) -> None:
     """Give parameters and buffers of every process the values that they have in the first; all must call it."""
-    _copy([*model.parameters(), *model.buffers()])
+    _copy(chain(model.parameters(), model.buffers()))
 
 
 @torch.no_grad()
@@ -138,11 +139,11 @@ def copy_statistics(model: torch.nn.Module) -> None:
 
     Constants of a fake-quant graph are functions of what all processes share and need no journey.
     """
-    _copy([buffer for name, buffer in model.named_buffers() if name.endswith(RUNNING_STATISTICS)])
+    _copy(buffer for name, buffer in model.named_buffers() if name.endswith(RUNNING_STATISTICS))
 
 
-def _copy(tensors: list[torch.Tensor]) -> None:
-    """Broadcast `tensors` from the first process, all of one type and device at once."""
+def _copy(tensors: Iterable[torch.Tensor]) -> None:
+    """Broadcast `tensors` from the first process, all of one type and device at once; alone, do not even list them."""
     if process()[1] == 1:
         return
     for group in _alike(tensors):
@@ -152,7 +153,7 @@ def _copy(tensors: list[torch.Tensor]) -> None:
             tensor.copy_(values.view(tensor.shape))
 
 
-def _alike(tensors: list[torch.Tensor]) -> list[list[torch.Tensor]]:
+def _alike(tensors: Iterable[torch.Tensor]) -> list[list[torch.Tensor]]:
     groups: dict[Any, list[torch.Tensor]] = {}
     for tensor in tensors:
         groups.setdefault((tensor.dtype, tensor.device), []).append(tensor)
