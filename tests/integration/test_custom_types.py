@@ -69,7 +69,7 @@ model, data_loader, val_data_loader, qconfig, float_trainer, calibration_trainer
 )
 model["backbone"] = dict(type="OwnBackbone", channels=8)
 model["neck"].update(out_channels=8, stack=1)
-model["head"].update(feat_channels=8, stacked_convs=1)
+model["head"].update(feat_channels=8, stacked_convs=1, stride2channels=None)
 data_loader["dataset"]["transforms"].insert(0, dict(type="OwnDarken", factor=0.5))
 float_trainer["callbacks"].append(dict(type="OwnDiary"))
 """

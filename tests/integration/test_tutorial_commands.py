@@ -34,6 +34,7 @@ SMALL = (
     "model.neck.stack=1",
     "model.head.stacked_convs=1",
     "model.head.feat_channels=16",
+    "model.head.stride2channels=None",
     "calibration_trainer.num_steps=1",
 )
 

@@ -60,7 +60,10 @@ seed = 0
 march = "bayes-sim"
 
 model = copy.deepcopy(mscoco.model)
-model["head"]["num_classes"] = num_classes
+model["head"].update(
+    num_classes=num_classes,
+    stride2channels=dict.fromkeys(model["head"]["in_strides"], 64),  # given, weights are drawn in the recorded order
+)
 
 
 def loader(dataset, transforms, **options):

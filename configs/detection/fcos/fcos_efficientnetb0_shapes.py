@@ -45,6 +45,7 @@ model["head"].update(
     stacked_convs=2,
     in_strides=strides,
     out_strides=strides,
+    stride2channels=dict.fromkeys(strides, 64),
 )
 
 data_loader = base.loader(
