@@ -1,12 +1,13 @@
-"""Calibration: show the fake-quant graph some images, in one process or several, then fix its scales."""
+"""Calibration: show the fake-quant graph some images, in one process or several, fix its scales, correct its biases."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
 
 from hatlite.data.loader import set_epoch, share_batches
+from hatlite.engine.correction import Correcting
 from hatlite.engine.device import place, to_device
 from hatlite.engine.evaluation import evaluating
 from hatlite.engine.loop import Callback, Loop
@@ -47,10 +48,15 @@ def calibrate_briefly(loop: Loop) -> int:
 
 @OBJECT_REGISTRY.register
 class Calibrator(Loop):
-    """One epoch of at most `num_steps` forward passes in eval mode; the observers' ranges become scales at its end.
+    """At most `num_steps` forward passes in eval mode; the observers' ranges become scales at their end.
 
-    Of several processes (``tools/train.py --stage calibration --device-ids 0,1 …``) process r of n takes the
-    batches r, r + n, …; all end with the scales that one process would have found, and the first one writes the files.
+    With `bias_correction` the same batches are gone through again, once for each of its epochs, and take the shift of
+    rounding out of the biases (:class:`hatlite.quantization.BiasCorrection`). All of it is one epoch, which ends in one
+    validation and one checkpoint. No step needs labels.
+
+    Of several processes (``tools/train.py --stage calibration --device-ids 0,1 …``) process r of n observes the
+    batches r, r + n, …, and of every batch that corrects the images r, r + n, …; all end with the scales and biases
+    that one process would have found, to the bit, and the first one writes the files.
 
     Args:
         model: A detector whose network is a fake-quant graph by the time :meth:`fit` runs.
@@ -59,6 +65,9 @@ class Calibrator(Loop):
         batch_processor: Ignored: calibration needs no losses. Accepted because configs of this format name one.
         equalize: Balance of cross-layer equalisation, 0…1, which the first batch decides before any range is observed
             (:func:`hatlite.quantization.equalize`); None leaves the weights as they are.
+        bias_correction: ``dict(rate=0.05, decay=0.5, num_epochs=1)``, or some of these keys: each batch of epoch e,
+            from 0, takes ``rate · decay^e`` of what rounding adds to the means of channels out of their biases.
+            ``dict()`` takes those values, which are those of TI's toolkit; None corrects nothing.
         device, callbacks, val_metrics, seed, channels_last, model_convert_pipeline: As for the trainer; callbacks
             usually are ``Validation`` and ``Checkpoint``.
     """
@@ -71,6 +80,7 @@ class Calibrator(Loop):
         batch_processor: Any = None,
         *,
         equalize: float | None = 0.6,
+        bias_correction: Mapping[str, Any] | None = None,
         device: str | torch.device | None = None,
         callbacks: Sequence[Callback] = (),
         val_metrics: Any = None,
@@ -82,6 +92,7 @@ class Calibrator(Loop):
             raise ConfigError(f"Calibrator: num_steps is {num_steps}; expected at least 1 batch.")
         if equalize is not None:
             check_balance(equalize)
+        correcting = None if bias_correction is None else Correcting.of(bias_correction)
         super().__init__(
             model,
             data_loader,
@@ -94,14 +105,25 @@ class Calibrator(Loop):
         )
         self.num_steps = num_steps
         self.balance = equalize
+        self.correcting = correcting
 
     resumable = False
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Batches that this process looks at."""
+    def batch_count(self) -> int:
+        """Batches that all processes together look at."""
+        return min(self.num_steps, len(self.data_loader))
+
+    @property
+    def observing_steps(self) -> int:
+        """Batches that this process observes."""
         rank, count = process()
-        return len(range(rank, min(self.num_steps, len(self.data_loader)), count))
+        return len(range(rank, self.batch_count, count))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that this process observes, and those that correct."""
+        return self.observing_steps + (self.correcting.num_epochs * self.batch_count if self.correcting else 0)
 
     def setup(self) -> None:
         """Bring the model into place, in eval mode, observers on.
@@ -110,28 +132,44 @@ class Calibrator(Loop):
             ConfigError: There are more processes than batches, or the loader shares out its images already.
         """
         rank, count = process()
-        batches = min(self.num_steps, len(self.data_loader))
-        if batches < count:
+        if self.batch_count < count:
             raise ConfigError(
-                f"Calibrator: there are {batches} batches for {count} processes; start at most {batches}, or lower the"
-                " batch_size of the calibration loader."
+                f"Calibrator: there are {self.batch_count} batches for {count} processes; start at most"
+                f" {self.batch_count}, or lower the batch_size of the calibration loader."
             )
         share_batches(self.data_loader, rank, count)
         super().setup()
         self.model.eval()
         self.model.network.calibrate_mode()
 
+    def _groups(self) -> Iterator[list[Any]]:
+        """Yield the batches that this process observes, then all of them for each epoch of bias correction."""
+        yield from islice(super()._groups(), self.observing_steps)
+        if self.correcting is None:
+            return
+        share_batches(self.data_loader, 0, 1)
+        for _ in range(self.correcting.num_epochs):
+            set_epoch(self.data_loader, self.epoch)
+            yield from islice(super()._groups(), self.batch_count)
+
     @torch.no_grad()
     def run_step(self) -> None:
-        """Let the observers see ``self.batch``; after the last batch, fix the scales."""
+        """Let the observers see ``self.batch``, and fix the scales after the last of them; then correct by it."""
+        if self.step_in_epoch < self.observing_steps:
+            self._observe()
+        elif self.correcting is not None:
+            number = self.step_in_epoch - self.observing_steps
+            self.correcting.step(self.model.network, self.batch["img"], number, self.batch_count)
+        if self.step_in_epoch + 1 == self.steps_per_epoch and process()[0] == 0:
+            self._write_ranges()
+
+    def _observe(self) -> None:
         if self.step == 0 and self.balance is not None:
             self._equalize(self.balance)
         self.model.network(self.batch["img"])
-        if self.step_in_epoch + 1 == self.steps_per_epoch:
+        if self.step_in_epoch + 1 == self.observing_steps:
             merge_observers(self.model.network)
             self.model.network.finish_calibration()
-            if process()[0] == 0:
-                self._write_ranges()
 
     def _equalize(self, balance: float) -> None:
         """Let the very first batch, which the first process has, decide for all."""
@@ -143,6 +181,9 @@ class Calibrator(Loop):
     def _write_ranges(self) -> None:
         """Leave ``<stage>-ranges.md`` in the run's folder."""
         path = self.run.folder / f"{self.run.stage}-ranges.md"
+        text = format_ranges(site_ranges(self.model.network))
+        if self.correcting is not None:
+            text += f"\n{self.correcting.summary()}"
         with whole_file(path) as unfinished:
-            unfinished.write_text(format_ranges(site_ranges(self.model.network)), encoding="utf-8")
+            unfinished.write_text(text, encoding="utf-8")
         logger.info("Ranges of all sites: %s", path)

@@ -1,6 +1,6 @@
 """Float networks become fake-quant graphs whose forward is the integer arithmetic itself."""
 
-from hatlite.quantization.bias_correction import BiasCorrection
+from hatlite.quantization.bias_correction import BiasCorrection, check_correction
 from hatlite.quantization.equalize import check_balance, equalize
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.prepare import check_rules, prepare
@@ -14,6 +14,7 @@ __all__ = [
     "QConfig",
     "SiteRange",
     "check_balance",
+    "check_correction",
     "check_rules",
     "equalize",
     "format_ranges",

@@ -5,7 +5,7 @@ because it has both networks: bias += rate · decay^epoch · (mean in float − 
 calibration, and in the spirit of Nagel et al. 2019, arXiv:1906.04721, section 4.2.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -15,10 +15,21 @@ from hatlite.errors import QuantizationError
 from hatlite.quantization.graph import FakeQuantGraph
 from hatlite.quantization.sites import ConvSite
 
-__all__ = ["BiasCorrection"]
+__all__ = ["BiasCorrection", "check_correction"]
 
 UNIT = 2.0**-32
 """Means are added up in whole numbers of this, so that no order of images changes a bit of the sum."""
+
+
+def check_correction(rate: float, decay: float) -> None:
+    """Refuse what :class:`BiasCorrection` cannot take.
+
+    Raises:
+        QuantizationError: `rate` or `decay` is outside 0…1.
+    """
+    for name, value in (("rate", rate), ("decay", decay)):
+        if not 0.0 <= value <= 1.0:
+            raise QuantizationError(f"BiasCorrection: {name} is {value}; expected 0 ≤ {name} ≤ 1.")
 
 
 class BiasCorrection:
@@ -30,8 +41,8 @@ class BiasCorrection:
     Args:
         graph: In eval mode, with scales. Its biases (of batch norms, else of layers; layers without one are left
             alone) are changed by :meth:`update`; as they are now, they define the float network.
-        rate: Share of the difference that an update of the first epoch takes over.
-        decay: What every further epoch multiplies the rate by.
+        rate: Share of the difference that an update of the first epoch takes over, 0…1.
+        decay: What every further epoch multiplies the rate by, 0…1.
 
     Attributes:
         sums: (1 + C,) int64: the number of images, and for all channels of all corrected sites the sum of their
@@ -42,9 +53,7 @@ class BiasCorrection:
     """
 
     def __init__(self, graph: FakeQuantGraph, rate: float = 0.05, decay: float = 0.5) -> None:
-        for name, value in (("rate", rate), ("decay", decay)):
-            if not 0.0 <= value <= 1.0:
-                raise QuantizationError(f"BiasCorrection: {name} is {value}; expected 0 ≤ {name} ≤ 1.")
+        check_correction(rate, decay)
         graph.integer_mode()
         self.graph, self.rate, self.decay = graph, rate, decay
         self._sites: dict[str, nn.Parameter] = {}
@@ -73,12 +82,16 @@ class BiasCorrection:
             self.sums += torch.cat([self.sums.new_ones(1), *differences])
 
     @torch.no_grad()
-    def update(self, epoch: int, sums: torch.Tensor | None = None) -> None:
+    def update(self, epoch: int, sums: torch.Tensor | None = None) -> float:
         """Move the biases and take the scales of weights anew; the sums start again at 0.
 
         Args:
             epoch: Epochs that are finished.
             sums: Total of all processes; None takes this one's.
+
+        Returns:
+            By how many steps of its result the mean of a channel was off, on average over the channels that can be
+            corrected; raw accumulators are left out, and where there is nothing else it is 0.
 
         Raises:
             QuantizationError: No image was seen.
@@ -88,12 +101,19 @@ class BiasCorrection:
             raise QuantizationError("BiasCorrection: update without an image; call watch before it.")
         means = total[1:].double() * UNIT / total[0]
         parts = means.split([len(bias) for bias in self._sites.values()])
+        off = self._steps_off(parts)
         for bias, _ in self._float:
             shares = [part for part, own in zip(parts, self._sites.values(), strict=True) if own is bias]
             step = self.rate * self.decay**epoch * torch.stack(shares).mean(0)  # of all calls of a shared layer
             bias.add_(step.to(bias))
         self.sums.zero_()
         self.graph.refresh()
+        return off
+
+    def _steps_off(self, parts: Sequence[torch.Tensor]) -> float:
+        sites = [self.graph.sites[name] for name in self._sites]
+        steps = [part.abs() / site.scale for part, site in zip(parts, sites, strict=True) if not site.raw]
+        return float(torch.cat(steps).mean()) if steps else 0.0
 
     @contextmanager
     def _float_biases(self) -> Iterator[None]:

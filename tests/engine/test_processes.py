@@ -1,4 +1,4 @@
-"""Calibration in two processes gives the scales of one, to the bit."""
+"""Calibration in two processes gives the scales and biases of one, to the bit."""
 
 import dataclasses
 import os
@@ -21,7 +21,7 @@ from hatlite.engine import STAGE_KINDS, Calibrator, Run, run_stage
 from hatlite.engine import calibrator as calibrator_module
 from hatlite.engine import processes as processes_module
 from hatlite.engine import stages as stages_module
-from hatlite.engine.checkpoint import load_checkpoint
+from hatlite.engine.checkpoint import deployed_weights, load_checkpoint
 from hatlite.engine.processes import (
     any_process,
     average_gradients,
@@ -77,11 +77,17 @@ def launch(config: dict[str, Any], stage: str, count: int) -> list[subprocess.Co
     ]
 
 
-@pytest.mark.parametrize("observer", ["min_max", "mix"])
-def test_two_processes_find_the_scales_of_one(tiny_config, observer):
+@pytest.mark.parametrize(
+    ("observer", "correction", "march"),
+    [("min_max", None, "bayes-sim"), ("mix", {"num_epochs": 2}, "tidl")],
+)
+def test_two_processes_find_the_scales_and_biases_of_one(tiny_config, observer, correction, march):
     tiny_config["qconfig"] = {"type": "QConfig", "activation": {"observer": observer}}
+    tiny_config["march"] = march
+    tiny_config["calibration_trainer"]["bias_correction"] = correction
     run = Run(tiny_config)
     run_stage(run, "float")
+    weights = deployed_weights(load_checkpoint(run.checkpoint("float")))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -99,6 +105,7 @@ def test_two_processes_find_the_scales_of_one(tiny_config, observer):
     scales = [name for name in alone["state_dict"] if name.endswith("scale")]
     assert len(scales) >= 4
     assert all(torch.equal(alone["state_dict"][key], together["state_dict"][key]) for key in alone["state_dict"])
+    assert torch.equal(weights["network.head.bias"], alone["state_dict"]["network.head.bias"]) == (correction is None)
     assert alone["metrics"]["mAP"] == together["metrics"]["mAP"]
     assert (run.folder / "calibration-ranges.md").read_text(encoding="utf-8") == ranges
     assert "| calibration |" in first.stdout and not second.stdout, "the first process alone reports"

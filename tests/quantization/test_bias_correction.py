@@ -74,13 +74,15 @@ def test_one_step_by_hand() -> None:
     correction = BiasCorrection(graph)
     img = images(1, *SIZE, seed=3)
     with torch.no_grad():
-        real = graph.watch(img, {}, keep=("inner_shared", "inner_shared_1"))
+        real = graph.watch(img, {}, keep=graph.sites)
         integers = graph.integers(img)
-    gaps = [
-        (real[n] - graph.sites[n].dequantize(integers[n])).mean((0, 2, 3)) for n in real if n in integers and "sh" in n
-    ]
+    corrected = ("inner_first_0", "inner_shared", "inner_shared_1", "inner_up_phases")
+    off = {n: (real[n] - graph.sites[n].dequantize(integers[n])).mean((0, 2, 3)) for n in corrected}
+    gaps = [gap for n, gap in off.items() if "shared" in n]
+    off["inner_up_phases"] = off["inner_up_phases"].reshape(3, 4).mean(1)  # the phases of each channel
+    steps = torch.cat([gap.abs() / graph.sites[n].scale for n, gap in off.items()])
     correction.watch(img)
-    correction.update(1)
+    assert correction.update(1) == pytest.approx(float(steps.mean()), rel=1e-4)
     torch.testing.assert_close(layer.bias, before["inner.shared.bias"] + 0.025 * torch.stack(gaps).mean(0))
     changed = {name for name, value in graph.named_parameters() if not torch.equal(value, before[name])}
     assert changed == {"inner.first.1.bias", "inner.shared.bias", "inner.up.bias"}, "biases alone"
@@ -99,7 +101,7 @@ def test_mistakes_are_answered() -> None:
         BiasCorrection(prepare(ProofNetwork(), QConfig(), images(1, 36, 52)))
     nothing = BiasCorrection(calibrated(lambda: nn.MaxPool2d(2)))
     nothing.watch(images(1, *SIZE))
-    nothing.update(0)
+    assert nothing.update(0) == 0.0
 
 
 def test_the_float_network_is_the_one_before_any_correction() -> None:
