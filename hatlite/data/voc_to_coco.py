@@ -20,6 +20,7 @@ def voc_to_coco(
     classes: Sequence[str] | None = None,
     copy: bool = False,
     force: bool = False,
+    **reading: bool,
 ) -> str:
     """Write a split of a Pascal VOC folder as ``<out>/<out_split>2017`` and ``instances_<out_split>2017.json``.
 
@@ -29,6 +30,8 @@ def voc_to_coco(
         classes: Class names in the order of the category ids (from 1); None takes all that occur, sorted.
         copy: Copy the images; otherwise link to them.
         force: Replace a split that exists.
+        reading: `repair`, `skip_unknown_classes` and `allow_absent_classes` of
+            :class:`~hatlite.data.datasets.voc.VOCFromImage`.
 
     Returns:
         A summary to print.
@@ -36,7 +39,7 @@ def voc_to_coco(
     Raises:
         DataError: The split is unusable (:class:`~hatlite.data.datasets.voc.VOCFromImage`), or `out_split` exists.
     """
-    dataset = VOCFromImage(voc_dir, split, classes=classes)
+    dataset = VOCFromImage(voc_dir, split, classes=classes, **reading)
     source = (voc_dir / "JPEGImages").resolve()
 
     def fill(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pycocotools.coco import COCO
 
+from hatlite import class_names
 from hatlite.errors import DataError, DataNotFoundError
 from hatlite.log import get_logger
 from hatlite.structures import Detections
@@ -16,8 +17,6 @@ from hatlite.structures import Detections
 __all__ = ["Annotated", "DetectionMetric", "indexed"]
 
 logger = get_logger(__name__)
-
-NAMES_SHOWN = 10
 
 
 class Annotated(Protocol):
@@ -89,10 +88,10 @@ class DetectionMetric(ABC):
         if self._truth is None or not classes:
             return
         names = [self._truth.cats[i]["name"] for i in sorted(self._truth.getCatIds())]
-        if names != classes:
+        if differs := class_names.difference(names, classes, "ann_file", type(dataset).__name__):
             raise DataError(
-                f"{self._kind}: ann_file has the categories {_shown(names)}; {type(dataset).__name__} has the"
-                f" classes {_shown(classes)}. A label would mean two things; name the annotations of this data set."
+                f"{self._kind}: {differs}; a label would mean two things. Name the annotations of this data set, whose"
+                " categories are its classes in the order of their ids."
             )
 
     @property
@@ -164,8 +163,3 @@ class DetectionMetric(ABC):
         Raises:
             DataError: No image was evaluated.
         """
-
-
-def _shown(names: list[str]) -> str:
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"{', '.join(names[:NAMES_SHOWN])}{more}"

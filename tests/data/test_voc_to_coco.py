@@ -35,3 +35,13 @@ def test_an_existing_split_is_kept(write_voc, tmp_path):
     voc_to_coco(root, "train", tmp_path / "out", "train")
     with pytest.raises(DataError, match="exists already"):
         voc_to_coco(root, "train", tmp_path / "out", "train")
+
+
+def test_a_part_of_the_classes_is_converted_on_request(write_voc, tmp_path):
+    root = write_voc(OBJECTS, size="x")
+    options = {"classes": ["cow", "cat"], "repair": True, "skip_unknown_classes": True, "allow_absent_classes": True}
+    summary = voc_to_coco(root, "train", tmp_path / "out", "train", **options)
+    assert summary.startswith("2 images and 1 boxes of 2 classes (cow, cat) written to")
+    assert "2 objects passed over, their class is not in classes" in summary
+    with pytest.raises(DataError, match="has no size"):
+        voc_to_coco(root, "train", tmp_path / "other", "train")

@@ -186,11 +186,11 @@ def test_the_annotations_of_other_classes_are_refused(tmp_path):
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(Truth(annotation(1, A)).content))
     metric = COCODetectionMetric(path)
-    said = "ann_file has the categories cat, dog; Data has the classes dog, cat. A label would mean two things"
+    said = "COCODetectionMetric: class 0 is 'cat' in ann_file and 'dog' in Data; a label would mean two things. Name"
     with pytest.raises(DataError, match=said):
         metric.bind(Data())
     Data.classes = [f"c{i}" for i in range(12)]
-    with pytest.raises(DataError, match="Data has the classes c0, c1, .*, c9 and 2 more"):
+    with pytest.raises(DataError, match="only ann_file has 'cat', 'dog' and only Data has 'c0', .*, 'c9' and 2 more"):
         metric.bind(Data())
     Data.classes = ["cat", "dog"]
     metric.bind(Data())

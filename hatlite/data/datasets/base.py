@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from hatlite import class_names
 from hatlite.data.datasets.record import ImageRecord
 from hatlite.data.datasets.report import DataReport
 from hatlite.data.transforms.join import JoinTransform
@@ -31,7 +32,7 @@ class DetectionDataset(Dataset, ABC):
         report: What was clipped or left out.
 
     Raises:
-        DataError: There is no class.
+        DataError: There is no class, or one twice.
     """
 
     epoch = 0
@@ -41,6 +42,11 @@ class DetectionDataset(Dataset, ABC):
     ) -> None:
         if not classes:
             raise DataError(f"{type(self).__name__}: the annotations name no class; expected at least one.")
+        if twice := class_names.repeated(classes):
+            raise DataError(
+                f"{type(self).__name__}: there is more than one class {class_names.shown(twice)}; a label could not say"
+                " which, so give each a name of its own."
+            )
         self.classes = list(classes)
         self.transforms = list(transforms or ())
         self.report = report or DataReport()
@@ -122,7 +128,10 @@ class DetectionDataset(Dataset, ABC):
         seen: set[int] = set()
         for record in map(self.record, range(len(self))):
             if record.img_id in seen:
-                raise DataError(f"Two images of the data set have the id {record.img_id}; evaluation needs unique ids.")
+                raise DataError(
+                    f"Two images of the data set have the id {record.img_id}; evaluation needs unique ids. Evaluate one"
+                    " data set alone, or joined ones as one COCO annotation file."
+                )
             seen.add(record.img_id)
             images.append(_image_entry(record))
             boxes += _box_entries(record, first_id=len(boxes) + 1)  # COCOeval takes id 0 for "no match"

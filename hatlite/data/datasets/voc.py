@@ -1,19 +1,17 @@
-"""Pascal VOC, read as it lies on the disk.
+"""Pascal VOC, read as it lies on the disk (:mod:`hatlite.data.datasets.voc_file` reads its files)."""
 
-VOC numbers pixels from 1 and counts both ends: a box ``xmin … xmax`` covers the pixels xmin to xmax. In continuous
-edges, which hatlite uses everywhere, that is ``xmin − 1 … xmax``, and the same for y.
-"""
-
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
 
+from hatlite import class_names
 from hatlite.data.datasets.base import Transform
 from hatlite.data.datasets.folder import FolderDataset
 from hatlite.data.datasets.paths import require_path
 from hatlite.data.datasets.record import ImageRecord, clean_record
-from hatlite.data.datasets.report import DataReport, listed
+from hatlite.data.datasets.report import EXAMPLES, DataReport, listed
+from hatlite.data.datasets.voc_file import VOCFile, names_in, read_split, read_voc_file, require_voc
 from hatlite.data.image import read_image
 from hatlite.errors import DataError, DataNotFoundError
 from hatlite.registry import OBJECT_REGISTRY
@@ -21,87 +19,97 @@ from hatlite.registry import OBJECT_REGISTRY
 __all__ = ["VOCFromImage"]
 
 DIFFICULT = "difficult objects left out (keep_difficult=False)"
-EDGES = ("xmin", "ymin", "xmax", "ymax")
+UNKNOWN = "objects passed over, their class is not in classes (skip_unknown_classes=True)"
+SIZED = "sizes that annotations lack taken from their images (repair=True)"
+REMEDY = (
+    "\n  Correct the annotations; or let repair=True (--repair of tools/voc2coco.py) take sizes from the images, clip"
+    " boxes and leave out those that are none."
+)
 
 
-def _parse(xml_file: Path) -> ElementTree.Element:
-    try:
-        return ElementTree.parse(xml_file).getroot()
-    except ElementTree.ParseError as cause:
-        raise DataError(f"{xml_file} is not valid XML ({cause}); expected a Pascal VOC annotation.") from cause
+@dataclass(frozen=True)
+class _Annotated:
+    """An image and its annotation."""
+
+    xml_file: Path
+    image: Path
+    content: VOCFile
 
 
-def _object(element: ElementTree.Element, xml_file: Path) -> dict[str, Any]:
-    """Return one object with the name of its class in place of its label."""
-    name, texts = element.findtext("name"), [element.findtext(f"bndbox/{edge}") for edge in EDGES]
-    try:
-        x1, y1, x2, y2 = (float(text or "") for text in texts)
-        difficult = bool(int(element.findtext("difficult") or 0))
-    except ValueError as cause:
-        raise DataError(f"{xml_file}: an object {name!r} has the bndbox {texts}; expected four numbers.") from cause
-    if not name:
-        raise DataError(f"{xml_file}: an object at {texts} has no name.")
-    return {"box": (x1 - 1, y1 - 1, x2, y2), "name": name.strip(), "ignore": difficult}
+def _xml_files(root: Path) -> dict[str, Path]:
+    """Return the file of every annotation by the name of its image."""
+    folder = require_path(root / "Annotations", "part of a Pascal VOC data set")
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".xml"}
 
 
-def _image_size(root: ElementTree.Element, image_file: Path) -> tuple[int, int]:
-    """Return (height, width) as annotated; where that is missing or zero, as the file has it."""
-    try:
-        size = (int(root.findtext("size/height") or 0), int(root.findtext("size/width") or 0))
-    except ValueError:
-        size = (0, 0)
-    if min(size) > 0:
-        return size
-    height, width, _ = read_image(image_file).shape
-    return height, width
+def _image_files(root: Path) -> dict[str, Path]:
+    folder = require_path(root / "JPEGImages", "part of a Pascal VOC data set")
+    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png")}
 
 
-def _split_names(root: Path, split: str) -> list[str]:
-    require_path(root, "a Pascal VOC data set")
-    split_file = require_path(root / "ImageSets" / "Main" / f"{split}.txt", f"the list of the split {split!r}")
-    names = [line.split()[0] for line in split_file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if not names:
-        raise DataError(f"{split_file} is empty; a data set needs at least one image.")
-    return names
-
-
-def _all_classes(root: Path) -> list[str]:
-    """Return the class names of all annotations, whatever their split, so that splits agree."""
-    found = {
-        o.findtext("name", "").strip() for f in (root / "Annotations").glob("*.xml") for o in _parse(f).iter("object")
-    }
-    return sorted(found - {""})
-
-
-def _files(folder: Path, names: list[str], suffixes: tuple[str, ...]) -> list[Path]:
-    """Return the file of every name, whichever of `suffixes` it has."""
-    present = {
-        p.stem: p
-        for p in require_path(folder, "part of a Pascal VOC data set").iterdir()
-        if p.suffix.lower() in suffixes
-    }
+def _require_all(names: list[str], present: Iterable[str], folder: Path) -> None:
     if missing := [name for name in names if name not in present]:
         raise DataNotFoundError(
             f"{len(missing)} of {len(names)} files named by the split are missing in {folder}: {listed(missing)}."
         )
-    return [present[name] for name in names]
+
+
+def _read(pairs: list[tuple[Path, Path]], repair: bool, report: DataReport) -> list[_Annotated]:
+    """Read the annotations of (annotation, image); refuse all bad ones together, or mend what can be mended.
+
+    Raises:
+        DataError: Annotations are malformed, or lack a size or have boxes that are no boxes of their image.
+    """
+    found, broken, doubtful = [], list[str](), list[str]()
+    for xml_file, image in pairs:
+        try:
+            content = read_voc_file(xml_file)
+            if repair and content.size is None:
+                height, width, _ = read_image(image).shape
+                content = VOCFile((height, width), content.objects)
+                report.add(SIZED, image.name)
+        except DataError as problem:
+            broken.append(str(problem).rstrip("."))
+            continue
+        doubtful += [] if repair else content.problems(xml_file)
+        found.append(_Annotated(xml_file, image, content))
+    if broken or doubtful:
+        raise _refusal([*broken, *doubtful], REMEDY if doubtful else "")
+    return found
+
+
+def _refusal(problems: list[str], remedy: str) -> DataError:
+    """Return the error of one problem, or of all with the first ten of them."""
+    if len(problems) == 1:
+        return DataError(f"{problems[0]}.{remedy}")
+    shown = [*problems[:EXAMPLES], *([f"and {len(problems) - EXAMPLES} more"] if len(problems) > EXAMPLES else ())]
+    lines = "".join(f"\n- {problem}." for problem in shown)
+    return DataError(f"The annotations have {len(problems)} problems:{lines}{remedy}")
 
 
 @OBJECT_REGISTRY.register
 class VOCFromImage(FolderDataset):
     """A Pascal VOC folder with ``Annotations``, ``ImageSets/Main`` and ``JPEGImages``.
 
+    Boxes are cleaned as :func:`~hatlite.data.datasets.record.clean_record` says. An object without a difficult flag is
+    none.
+
     Args:
         data_path: The folder.
-        split: Name of a list in ``ImageSets/Main``, such as ``trainval``.
+        split: Name of a list in ``ImageSets/Main``, such as ``trainval``; of one class, such as ``dog_train``, without
+            the images that are marked −1.
         transforms: Callables ``transform(sample, rng) -> sample``.
         classes: Class names in the order of their labels. None takes all names found in ``Annotations`` in alphabetical
             order, the same for every split.
         keep_difficult: Keep difficult objects as regions to ignore; otherwise leave them out.
+        repair: Take the size from the image where an annotation has none, clip boxes that reach beyond their image by
+            more than a pixel, and leave out those that end before they begin. Otherwise all these are refused.
+        skip_unknown_classes: Leave out objects whose class is not in `classes`. Otherwise they are refused.
+        allow_absent_classes: `classes` may hold names that no annotation of the folder, of whatever split, has.
 
     Raises:
         DataNotFoundError: The folder, the split, annotations or images are missing; up to ten are named.
-        DataError: The split is empty, an annotation is malformed, or objects have a class that `classes` lacks.
+        DataError: The split is empty, annotations are malformed, or `classes` and annotations disagree.
     """
 
     def __init__(
@@ -112,44 +120,70 @@ class VOCFromImage(FolderDataset):
         *,
         classes: Sequence[str] | None = None,
         keep_difficult: bool = True,
+        repair: bool = False,
+        skip_unknown_classes: bool = False,
+        allow_absent_classes: bool = False,
     ) -> None:
-        root = Path(data_path)
-        names = _split_names(root, split)
-        annotations = _files(root / "Annotations", names, (".xml",))
-        images = _files(root / "JPEGImages", names, (".jpg", ".jpeg", ".png"))
-        classes = list(classes) if classes is not None else _all_classes(root)
-        report = DataReport()
-        parsed = [self._parse_one(*pair, keep_difficult, report) for pair in zip(annotations, images, strict=True)]
-        records = self._number(parsed, classes, report)
+        root, report = Path(data_path), DataReport()
+        require_voc(root)
+        xml_files, images = _xml_files(root), _image_files(root)
+        names = read_split(root, split, xml_files)
+        _require_all(names, xml_files, root / "Annotations")
+        _require_all(names, images, root / "JPEGImages")
+        annotated = _read([(xml_files[name], images[name]) for name in names], repair, report)
+        if classes is None:
+            classes = sorted(set().union(*map(names_in, xml_files.values())))
+        else:
+            _compare(list(classes), annotated, xml_files, skip_unknown_classes, allow_absent_classes)
+        records = [
+            _record(number, one, list(classes), keep_difficult, report) for number, one in enumerate(annotated, 1)
+        ]
         super().__init__(root / "JPEGImages", records, classes=classes, transforms=transforms, report=report)
 
-    @staticmethod
-    def _parse_one(
-        xml_file: Path, image: Path, keep_difficult: bool, report: DataReport
-    ) -> tuple[str, tuple[int, int], list[dict[str, Any]]]:
-        root = _parse(xml_file)
-        objects = []
-        for found in (_object(element, xml_file) for element in root.iter("object")):
-            if found["ignore"] and not keep_difficult:
-                report.add(DIFFICULT, image.name)
-            else:
-                objects.append(found)
-        return image.name, _image_size(root, image), objects
 
-    @staticmethod
-    def _number(
-        parsed: list[tuple[str, tuple[int, int], list[dict[str, Any]]]], classes: list[str], report: DataReport
-    ) -> list[ImageRecord]:
-        """Give images ids from 1 in the order of the split, and objects the index of their class."""
-        if strangers := [
-            f"{o['name']!r} in {name}" for name, _, objects in parsed for o in objects if o["name"] not in classes
-        ]:
-            raise DataError(
-                f"{len(strangers)} objects have a class that is not in classes ({', '.join(classes)}): "
-                f"{listed(strangers)}."
-            )
-        records = []
-        for img_id, (name, size, objects) in enumerate(parsed, 1):
-            labelled = [o | {"label": classes.index(o["name"])} for o in objects]
-            records.append(clean_record(ImageRecord.of(img_id, name, size, labelled), report))
-        return records
+def _record(
+    number: int, annotated: _Annotated, classes: list[str], keep_difficult: bool, report: DataReport
+) -> ImageRecord:
+    """Return the record of an image, whose id is its `number` in the split, from 1."""
+    kept, name = [], annotated.image.name
+    for one in annotated.content.objects:
+        if one["name"] not in classes:
+            report.add(UNKNOWN, f"{one['name']!r} in {name}")
+        elif one["ignore"] and not keep_difficult:
+            report.add(DIFFICULT, name)
+        else:
+            kept.append(one | {"label": classes.index(one["name"])})
+    size = annotated.content.size or (0, 0)
+    return clean_record(ImageRecord.of(number, name, size, kept), report)
+
+
+def _compare(
+    classes: list[str], annotated: list[_Annotated], xml_files: dict[str, Path], unknown: bool, absent: bool
+) -> None:
+    """Refuse objects whose class is not in `classes`, and classes that no object has, unless that is allowed.
+
+    Raises:
+        DataError: Either is there.
+    """
+    seen = [(one["name"], each.image.name) for each in annotated for one in each.content.objects]
+    counts = Counter(name for name, _ in seen)
+    if (strangers := [name for name in counts if name not in classes]) and not unknown:
+        first = dict(reversed(seen))
+        named = listed([f"{name!r} ({counts[name]}, such as in {first[name]})" for name in strangers])
+        raise DataError(
+            f"{sum(counts[name] for name in strangers)} objects have a class that is not in classes"
+            f" ({', '.join(classes)}): {named}. Add it to classes, or leave such objects out with"
+            f" skip_unknown_classes=True.{class_names.meant(strangers, classes)}"
+        )
+    missing = [name for name in classes if name not in counts]
+    if absent or not missing:
+        return
+    folder = set(counts)  # of all splits, since a small one may lack a class that the others have
+    for xml_file in set(xml_files.values()) - {each.xml_file for each in annotated}:
+        folder |= names_in(xml_file)
+    if missing := [name for name in missing if name not in folder]:
+        raise DataError(
+            f"classes has {class_names.shown(missing)}, which no object in {annotated[0].xml_file.parent} is; there are"
+            f" {', '.join(sorted(folder))}. Take it out of classes (and count again for num_classes), or keep it with"
+            f" allow_absent_classes=True.{class_names.meant(missing, sorted(folder))}"
+        )

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hatlite import class_names
 from hatlite.data.datasets.base import DetectionDataset, Sample, Transform
 from hatlite.data.datasets.record import ImageRecord
 from hatlite.errors import DataError
@@ -167,10 +168,11 @@ class ConcatDataset(_Wrapper):
         if not datasets:
             raise DataError("ConcatDataset: datasets is empty; expected at least one.")
         for number, dataset in enumerate(datasets):
-            if dataset.classes != datasets[0].classes:
+            ours, theirs = (f"datasets[{one}]" for one in (number, 0))
+            if differs := class_names.difference(dataset.classes, datasets[0].classes, ours, theirs):
                 raise DataError(
-                    f"ConcatDataset: datasets[{number}] has the classes {dataset.classes} where datasets[0] has "
-                    f"{datasets[0].classes}; a label would mean two things."
+                    f"ConcatDataset: {differs}; a label would mean two things. Give all data sets the same classes in"
+                    " the same order."
                 )
         super().__init__(datasets[0].classes, transforms)
         self.datasets = list(datasets)

@@ -1,7 +1,7 @@
 import pytest
 
 from hatlite.data.datasets.record import CLIPPED, DROPPED
-from hatlite.data.datasets.voc import DIFFICULT, VOCFromImage
+from hatlite.data.datasets.voc import DIFFICULT, SIZED, UNKNOWN, VOCFromImage
 from hatlite.errors import DataError, DataNotFoundError
 
 DOG = ("dog", (3, 4, 12, 9))
@@ -24,10 +24,11 @@ def test_samples_follow_the_order_of_the_split(write_voc):
     assert found[0]["img"].shape == (24, 32, 3)
 
 
-def test_degenerate_boxes_are_dropped_and_reported(write_voc):
-    dataset = VOCFromImage(write_voc({"a": [("dog", (5, 5, 5, 5)), ("dog", (20, 3, 90, 9)), DOG]}), "train")
+def test_degenerate_boxes_are_dropped_and_others_mended_on_request(write_voc):
+    root = write_voc({"a": [("dog", (5, 5, 5, 5)), ("dog", (20, 3, 90, 9)), ("dog", (9, 3, 2, 9)), DOG]})
+    dataset = VOCFromImage(root, "train", repair=True)
     assert dataset.record(0).boxes.tolist() == [[19, 2, 32, 9], [2, 3, 12, 9]]
-    assert dataset.report.counts == {DROPPED: 1, CLIPPED: 1}
+    assert dataset.report.counts == {DROPPED: 2, CLIPPED: 1}
     assert "a.jpg (4, 4, 5, 5)" in str(dataset.report)
 
 
@@ -51,16 +52,102 @@ def test_given_classes_keep_their_order(write_voc):
     assert dataset.record(0).labels.tolist() == [0, 1]
 
 
-def test_unknown_classes_are_refused_by_name(write_voc):
-    root = write_voc({"a": [DOG, CAT]})
-    with pytest.raises(DataError, match=r"1 objects have a class that is not in classes \(dog\): 'cat' in a\.jpg\."):
+def test_boxes_of_one_pixel_and_those_that_count_from_0_need_no_request(write_voc):
+    dataset = VOCFromImage(write_voc({"a": [("dog", (5, 5, 5, 5)), ("dog", (0, 0, 33, 25))]}), "train")
+    assert dataset.record(0).boxes.tolist() == [[0, 0, 32, 24]]
+    assert dataset.report.counts == {DROPPED: 1, CLIPPED: 1}
+
+
+@pytest.mark.parametrize(
+    ("box", "said"),
+    [
+        ((20, 3, 90, 9), r"the box of 'dog' (xmin 20, ymin 3, xmax 90, ymax 9) reaches beyond the image of 32×24."),
+        ((50, 60, 70, 80), "reaches beyond the image of 32×24."),
+        ((12, 3, 2, 9), r"(xmin 12, ymin 3, xmax 2, ymax 9) ends before it begins."),
+        ((2, 9.5, 12, 3), r"(xmin 2, ymin 9.5, xmax 12, ymax 3) ends before it begins."),
+    ],
+)
+def test_boxes_that_are_none_of_their_image_are_refused(write_voc, box, said):
+    with pytest.raises(DataError) as caught:
+        VOCFromImage(write_voc({"a": [DOG, ("dog", box)]}), "train")
+    assert said in str(caught.value)
+    assert "Annotations/a.xml: the box of 'dog' (" in str(caught.value)
+    assert "\n  Correct the annotations; or let repair=True (--repair of tools/voc2coco.py)" in str(caught.value)
+
+
+@pytest.mark.parametrize("size", ["0x0", "x", "24x?", "-1x3"])
+def test_a_missing_size_is_refused_or_taken_from_the_image(write_voc, size):
+    root = write_voc({"a": [DOG]}, size=size)
+    with pytest.raises(
+        DataError, match=r"a\.xml has no size, whose width and height are whole pixels.*\n  Correct.*repair=True"
+    ):
+        VOCFromImage(root, "train")
+    dataset = VOCFromImage(root, "train", repair=True)
+    assert (dataset.record(0).height, dataset.record(0).width) == (24, 32)
+    assert dataset.report.counts == {SIZED: 1}
+
+
+def test_an_image_that_cannot_give_a_size_is_named(write_voc):
+    root = write_voc({"a": [DOG]}, size="x")
+    (root / "JPEGImages/a.jpg").write_text("no image")
+    with pytest.raises(DataError, match=r"a\.jpg \(8 bytes\) cannot be decoded; expected a JPEG or PNG file\.$"):
+        VOCFromImage(root, "train", repair=True)
+
+
+def test_all_problems_are_told_together(write_voc):
+    root = write_voc({f"{i:02}": [("dog", (12, 3, 2, 9))] for i in range(12)})
+    (root / "Annotations/03.xml").write_text("<html></html>")
+    with pytest.raises(DataError) as caught:
+        VOCFromImage(root, "train")
+    first, *lines, remedy = str(caught.value).splitlines()
+    assert first == "The annotations have 12 problems:"
+    assert lines[0].endswith("03.xml is XML of another kind: it begins with <html>, and VOC's with <annotation>.")
+    assert len(lines) == 11
+    assert lines[-1] == "- and 2 more."
+    assert remedy.startswith("  Correct the annotations; or let repair=True")
+
+
+def test_unknown_classes_are_refused_by_name_or_left_out(write_voc):
+    root = write_voc({"a": [DOG, CAT], "b": [("Dogs", (1, 1, 9, 9)), CAT]})
+    with pytest.raises(DataError) as caught:
         VOCFromImage(root, "train", classes=["dog"])
+    assert str(caught.value) == (
+        "3 objects have a class that is not in classes (dog): 'cat' (2, such as in a.jpg), 'Dogs' (1, such as in"
+        " b.jpg). Add it to classes, or leave such objects out with skip_unknown_classes=True.\n  Did you mean 'dog'?"
+    )
+    dataset = VOCFromImage(root, "train", classes=["dog"], skip_unknown_classes=True)
+    assert [len(dataset.record(i).labels) for i in range(2)] == [1, 0]
+    assert dataset.report.counts == {UNKNOWN: 3}
 
 
-@pytest.mark.parametrize("size", ["0x0", "x", "24x?"])
-def test_a_missing_size_is_taken_from_the_image(write_voc, size):
-    record = VOCFromImage(write_voc({"a": [DOG]}, size=size), "train").record(0)
-    assert (record.height, record.width) == (24, 32)
+def test_classes_that_no_object_has_are_refused_or_allowed(write_voc):
+    root = write_voc({"a": [DOG, CAT]})
+    with pytest.raises(DataError) as caught:
+        VOCFromImage(root, "train", classes=["background", "cats", "cat", "dog"])
+    assert str(caught.value) == (
+        f"classes has 'background', 'cats', which no object in {root}/Annotations is; there are cat, dog. Take it out"
+        " of classes (and count again for num_classes), or keep it with allow_absent_classes=True."
+        "\n  Did you mean 'cat'?"
+    )
+    dataset = VOCFromImage(root, "train", classes=["cow", "cat", "dog"], allow_absent_classes=True)
+    assert dataset.record(0).labels.tolist() == [2, 1]
+
+
+def test_a_class_may_be_absent_from_a_split_that_another_split_has(write_voc):
+    write_voc({"b": [CAT]}, split="val")
+    assert len(VOCFromImage(write_voc({"a": [DOG]}), "train", classes=["cat", "dog"])) == 1
+
+
+def test_a_class_that_is_there_twice_is_refused(write_voc):
+    with pytest.raises(DataError, match=r"VOCFromImage: there is more than one class 'dog'; a label could not say"):
+        VOCFromImage(write_voc({"a": [DOG]}), "train", classes=["dog", "cat", "dog"], allow_absent_classes=True)
+
+
+def test_an_object_without_a_difficult_flag_is_none(write_voc):
+    root = write_voc({"a": [DOG]})
+    file = root / "Annotations/a.xml"
+    file.write_text(file.read_text().replace("<difficult>0</difficult>", ""))
+    assert VOCFromImage(root, "train")[0]["gt_classes"].tolist() == [0]
 
 
 def test_an_empty_split_is_refused(write_voc):

@@ -1,0 +1,30 @@
+import pytest
+
+from hatlite.class_names import difference, meant, repeated, shown
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        (["cat", "dog"], ("cat", "dog"), ""),
+        (["cat", "cow"], ["cat", "dog"], "only A has 'cow' and only B has 'dog'"),
+        (["cat"], ["cat", "dog", "owl"], "only B has 'dog', 'owl'"),
+        (["cat", "dog", "owl"], ["cat", "owl", "dog"], "class 1 is 'dog' in A and 'owl' in B"),
+        (["cat", "cat"], ["cat"], "A has 2 names and B 1, some of them twice"),
+    ],
+)
+def test_the_difference(ours, theirs, said):
+    assert difference(ours, theirs, "A", "B") == said
+
+
+def test_long_lists_are_cut():
+    assert shown([f"c{i}" for i in range(12)]).endswith("'c9' and 2 more")
+
+
+def test_names_that_occur_twice():
+    assert repeated(["a", "b", "a", "c", "c", "a"]) == ["a", "c"]
+
+
+def test_what_was_meant():
+    assert meant(["zebra", "dogg"], ["cat", "dog"]) == "\n  Did you mean 'dog'?"
+    assert meant(["zebra"], ["cat", "dog"]) == ""
