@@ -11,7 +11,7 @@ from hatlite.data.image import encode_jpeg
 from hatlite.errors import ConfigError, DataNotFoundError
 from hatlite.files import whole_file
 
-__all__ = ["parse_inputs", "picture_paths", "save_picture"]
+__all__ = ["check_picture_name", "parse_inputs", "picture_paths", "save_picture"]
 
 FORMATS = (".jpg", ".jpeg", ".png")
 SUFFIX = "_detections.jpg"
@@ -72,6 +72,16 @@ def _check_file(save_path: Path, inputs: Sequence[Path]) -> None:
         raise ConfigError(f"--save-path is the file {save_path}, but there are {len(inputs)} inputs; name a folder.")
     if save_path.resolve() == inputs[0].resolve():
         raise ConfigError(f"--save-path is the input {save_path} itself; name another file or a folder.")
+
+
+def check_picture_name(path: Path, flag: str) -> None:
+    """Refuse a name of a picture's file, given as `flag`, before the work whose result goes there.
+
+    Raises:
+        ConfigError: It does not end as a format that can be written.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"{flag} is {path}; expected a name that ends in {', '.join(FORMATS)}.")
 
 
 def save_picture(img: np.ndarray, path: str | Path) -> Path:

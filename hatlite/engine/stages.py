@@ -30,7 +30,7 @@ from hatlite import config as config_module
 from hatlite import program
 from hatlite.engine.alignment import require_alignment
 from hatlite.engine.allocator import keep_freed_memory
-from hatlite.engine.callbacks import QuantRefresh
+from hatlite.engine.callbacks import QuantRefresh, ScalarLog
 from hatlite.engine.certificate import write_certificate
 from hatlite.engine.checkpoint import load_checkpoint
 from hatlite.engine.conversion import Conversion
@@ -157,6 +157,8 @@ def fit(run: Run, stage: Stage, loop: Loop, resume: bool) -> dict[str, Any]:
     state = go_on(run, stage, loop) if resume else None
     if state is None:
         begin(run, stage, loop.model, loop)
+    if not any(isinstance(callback, ScalarLog) for callback in loop.callbacks):
+        loop.callbacks.append(ScalarLog())  # last: what it writes down has been measured by then
     older = None if resume else written_at(run.checkpoint(stage.name))
     keep_config(run, stage)
     loop.fit(state)

@@ -36,7 +36,7 @@ def test_four_stages_follow_one_another(tiny_config, capsys):
     files = {file.name for file in run.folder.iterdir()}
     checkpoints = {f"{name}-checkpoint-{which}.pth.tar" for name in ALL[:3] for which in ("best", "last")}
     reports = {"stages.json", "stages.md", "calibration-ranges.md", "alignment.json"}
-    reports |= {"certificate.json", "certificate.md"}
+    reports |= {"certificate.json", "certificate.md", *(f"{name}-scalars.jsonl" for name in ALL[:3])}
     assert files == checkpoints | {f"{name}-config.json" for name in ALL} | {"tiny.hbir"} | reports
     assert (run.folder / "stages.md").read_text() in capsys.readouterr().out
 

@@ -18,6 +18,7 @@ from hatlite.engine.callbacks.lr_updater import CosLrUpdater, LrUpdater, StepDec
 from hatlite.engine.callbacks.metric_updater import MetricUpdater
 from hatlite.engine.callbacks.quant_refresh import QuantRefresh
 from hatlite.engine.callbacks.save_traced import SaveTraced
+from hatlite.engine.callbacks.scalars import ScalarLog
 from hatlite.engine.callbacks.stats import StatsMonitor
 from hatlite.engine.callbacks.tensorboard import TensorBoard
 from hatlite.engine.callbacks.validation import Validation
@@ -38,6 +39,7 @@ __all__ = [
     "PolyLrUpdater",
     "QuantRefresh",
     "SaveTraced",
+    "ScalarLog",
     "StatsMonitor",
     "StepDecayLrUpdater",
     "TensorBoard",

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hatlite.analysis.pictures import class_color
+from hatlite.analysis.plots import ABOUT, GRID, Curve, draw_plot, ticks
+from hatlite.analysis.sheets import TITLE
+from hatlite.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0, 30, [0, 5, 10, 15, 20, 25, 30]),
+        (0.5448, 0.551, [0.544, 0.546, 0.548, 0.55, 0.552]),
+        (-3e-5, 6e-5, [-4e-05, -2e-05, 0, 2e-05, 4e-05, 6e-05]),
+        (4, 4, [2, 3, 4, 5, 6]),
+        (0, 0, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+    ],
+)
+def test_ticks_are_round_numbers(low, high, expected):
+    assert ticks(low, high) == expected
+
+
+@given(low=st.floats(-1e6, 1e6), width=st.floats(1e-3, 1e6))
+def test_ticks_cover_the_values_and_are_few(low, width):
+    found = ticks(low, low + width)
+    assert 1 <= len(found) - 1 <= ABOUT
+    slack = 1e-6 * (found[1] - found[0])
+    assert found[0] <= low + slack and low + width <= found[-1] + slack
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, float("nan")), (2, 1), (0, float("inf"))])
+def test_limits_must_be_numbers_in_order(low, high):
+    with pytest.raises(DataError, match=r"ticks: the limits are .*; expected finite numbers in order"):
+        ticks(low, high)
+
+
+def curve(name, y, number=0, behind=None):
+    return Curve(name, np.arange(len(y), dtype=float), np.array(y, float), number, behind)
+
+
+def inked(picture, color):
+    return np.nonzero((picture == color).all(axis=2))
+
+
+def test_a_curve_stands_between_its_ticks():
+    picture = draw_plot("loss", [curve("a", [0.0, 10.0])], "epoch")
+    grid_rows, grid_columns = inked(picture, GRID)
+    rows, columns = inked(picture, class_color(0))
+    assert abs(rows.min() - grid_rows.min()) <= 5 and abs(rows.max() - grid_rows.max()) <= 5  # a dot's radius
+    assert columns[rows.argmax()] < columns[rows.argmin()]  # it rises to the right
+    assert grid_columns.min() - 5 <= columns.min() and columns.max() <= grid_columns.max() + 5
+
+
+def test_a_single_point_and_a_constant_are_seen():
+    for values in ([3.0], [3.0] * 50):
+        assert len(inked(draw_plot("val/mAP", [curve("a", values)], "epoch"), class_color(0))[0]) > 20
+
+
+def test_only_curves_with_points_are_in_the_legend():
+    curves = [curve("first", [1, 2]), curve("second", [], number=1), curve("third", [2, 1], number=2)]
+    picture = draw_plot("loss", curves, "epoch")
+    assert [len(inked(picture[:40], class_color(number))[0]) > 0 for number in range(3)] == [True, False, True]
+    alone = draw_plot("loss", curves[:1], "epoch")
+    assert not len(inked(alone[:40, 480:], TITLE)[0])
+
+
+def test_what_was_smoothed_stays_behind_it():
+    noisy = np.array([0.0, 10, 0, 10])
+    plain = draw_plot("loss", [curve("a", [5, 5, 5, 5], behind=noisy)], "epoch")
+    assert abs(np.ptp(inked(plain, class_color(0))[0]) - 8) <= 3  # a straight line of dots
+    assert not np.array_equal(plain, draw_plot("loss", [curve("a", [5, 5, 5, 5])], "epoch"))
+
+
+def test_many_curves_leave_the_picture_whole():
+    curves = [curve(f"a long name of run {number}", [1, number], number) for number in range(30)]
+    assert draw_plot("loss", curves, "epoch").shape == (540, 960, 3)
+
+
+def test_nothing_to_draw_is_refused():
+    with pytest.raises(DataError, match="There is no point to draw of 'lr'"):
+        draw_plot("lr", [curve("a", [])], "epoch")
