@@ -20,6 +20,7 @@ from torch import distributed
 from hatlite.errors import QuantizationError
 from hatlite.ops.processes import process, sum_over_processes
 from hatlite.quantization import FakeQuantGraph
+from hatlite.quantization.observer import Observer
 
 __all__ = [
     "RUNNING_STATISTICS",
@@ -33,6 +34,7 @@ __all__ = [
     "join_processes",
     "mean_losses",
     "merge_observers",
+    "merge_seen",
     "process",
     "wait_for_all",
 ]
@@ -214,12 +216,28 @@ def merge_observers(graph: FakeQuantGraph) -> None:
     if process()[1] == 1:
         return
     own = {name: site.observer for name, site in graph.sites.items() if site.observer is not None}
-    everyone: list[Any] = [None] * process()[1]
-    distributed.all_gather_object(everyone, (own, graph.batches_observed))
-    if any(list(theirs) != list(own) for theirs, _ in everyone):
-        raise QuantizationError("The processes calibrate different networks; give all of them the same config.")
-    graph.batches_observed = sum(batches for _, batches in everyone)
-    for name, observer in everyone[0][0].items():
-        for theirs, _ in everyone[1:]:
-            observer.merge(theirs[name])
+    for name, observer in merge_seen(own).items():
         graph.sites[name].observer = observer
+    graph.batches_observed = int(sum_over_processes(torch.tensor(graph.batches_observed)))
+
+
+def merge_seen(own: Mapping[str, Observer]) -> dict[str, Observer]:
+    """Return observers that have seen what those of the same name have in all processes, which all must call for.
+
+    Args:
+        own: Site name → observer of this process.
+
+    Raises:
+        QuantizationError: The processes have different networks.
+    """
+    if process()[1] == 1:
+        return dict(own)
+    everyone: list[Any] = [None] * process()[1]
+    distributed.all_gather_object(everyone, dict(own))
+    if any(list(theirs) != list(own) for theirs in everyone):
+        raise QuantizationError("The processes calibrate different networks; give all of them the same config.")
+    merged: dict[str, Observer] = everyone[0]
+    for theirs in everyone[1:]:
+        for name, observer in merged.items():
+            observer.merge(theirs[name])
+    return merged

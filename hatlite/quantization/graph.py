@@ -1,18 +1,46 @@
 """The fake-quant graph: the module that QAT trains and that is lowered to integers."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
 
 from hatlite.errors import QuantizationError
+from hatlite.log import get_logger
 from hatlite.ops.exact import exact_float32
 from hatlite.quantization.observer import Observer
-from hatlite.quantization.scale_groups import give_parameters, tie_scales
-from hatlite.quantization.sites import BatchStatistics, Site
+from hatlite.quantization.scale_groups import give_parameters, keep_what_is_asked, tie_scales
+from hatlite.quantization.sites import BatchStatistics, RunningRange, Site
 
-__all__ = ["FakeQuantGraph"]
+__all__ = ["FakeQuantGraph", "FreezeEpochs"]
+
+logger = get_logger(__name__)
+
+FreezeEpoch = int | Literal["half"] | None
+
+
+@dataclass(frozen=True)
+class FreezeEpochs:
+    """After how many epochs of qat that which moves with the batches stays as it is.
+
+    ``"half"`` is where TI's toolkit stops: batch norms one epoch before half of the epochs, rounded down, are over,
+    but after one at least; ranges one epoch behind it. None never stops.
+
+    Attributes:
+        bn: For the running statistics of batch norms.
+        ranges: For the ranges of activations.
+    """
+
+    bn: FreezeEpoch = None
+    ranges: FreezeEpoch = None
+
+    def of(self, num_epochs: int) -> tuple[int | None, int | None]:
+        """Return both as numbers, for a training of `num_epochs`."""
+        half = num_epochs // 2
+        return max(half - 1, 1) if self.bn == "half" else self.bn, half + 1 if self.ranges == "half" else self.ranges
 
 
 @contextmanager
@@ -26,6 +54,16 @@ def _naming(site: Site) -> Iterator[None]:
         raise QuantizationError(f"{site.path} ({site.line}): {problem}") from None
 
 
+def _freeze(what: str, shadows: Iterable[BatchStatistics | RunningRange], after: int | None, epoch: int) -> None:
+    """Freeze `shadows` once `after` epochs are finished, and say so when they were not."""
+    frozen = after is not None and epoch >= after
+    shadows = list(shadows)
+    if frozen and not all(shadow.frozen for shadow in shadows):
+        logger.info("After %d epochs the %s are frozen.", epoch, what)
+    for shadow in shadows:
+        shadow.frozen = frozen
+
+
 class FakeQuantGraph(nn.Module):
     """A network as sites in order, ``img → dict[str, Tensor]`` like the float network that it replaces.
 
@@ -36,7 +74,7 @@ class FakeQuantGraph(nn.Module):
         network: The float network.
         sites: All sites in order, the input first.
         outputs: Output name → site name.
-        bn_freeze_epoch: Epochs after which batch norms that follow their batches freeze; None never freezes them.
+        freeze_epochs: When what follows the batches stops.
     """
 
     def __init__(
@@ -44,19 +82,20 @@ class FakeQuantGraph(nn.Module):
         network: nn.Module,
         sites: Mapping[str, Site],
         outputs: Mapping[str, str],
-        bn_freeze_epoch: int | None = None,
+        freeze_epochs: FreezeEpochs | None = None,
     ) -> None:
         super().__init__()
         for name, child in network.named_children():
             self.add_module(name, child)
         self.sites = nn.ModuleDict(sites)
         self.scale_groups = tie_scales(sites.values())
-        self.learns_scales = give_parameters(sites.values())
+        give_parameters(sites.values())
+        self.scales_move = keep_what_is_asked(sites.values())
         for site in sites.values():
             if site.is_fixed:  # known before calibration
                 site.ask_scale()
                 site.take_scale()
-        self.bn_freeze_epoch = bn_freeze_epoch
+        self.freeze_epochs = freeze_epochs or FreezeEpochs()
         self.outputs = dict(outputs)
         self.mode = "calibrate"
         self.batches_observed = 0
@@ -79,18 +118,41 @@ class FakeQuantGraph(nn.Module):
         for statistics in self._batch_statistics():
             statistics.restart()
         for site in self.sites.values():
-            site.ask_scale()
+            site.ask_scale(self.batches_observed)
         self._take_scales()
         self._refresh_sites()
         self.integer_mode()
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Freeze the batch norms when their time has come; `epoch` epochs of qat are finished."""
-        for statistics in self._batch_statistics():
-            statistics.frozen = self.bn_freeze_epoch is not None and epoch >= self.bn_freeze_epoch
+    def begin_epoch(self, epoch: int, num_epochs: int) -> None:
+        """Freeze batch norms and ranges when their time has come.
+
+        Args:
+            epoch: Epochs of qat that are finished.
+            num_epochs: Epochs that it takes in all.
+        """
+        bn, ranges = self.freeze_epochs.of(num_epochs)
+        _freeze("statistics of batch norms", self._batch_statistics(), bn, epoch)
+        _freeze("ranges of activations", self._running_ranges(), ranges, epoch)
+
+    def end_step(self, merge: Callable[[dict[str, Observer]], Mapping[str, Observer]] = dict) -> None:
+        """Move the running ranges by what the batches since the last call have shown; a refresh takes them over.
+
+        Args:
+            merge: Makes of what the batches of this process have shown, site name → observer, what those of all
+                processes have. It is called where ranges run and are not frozen.
+        """
+        running = {name: site.running_range for name, site in self.sites.items() if site.running_range is not None}
+        shown = {name: running_range.take_seen() for name, running_range in running.items()}
+        seen = {name: observer for name, observer in shown.items() if observer is not None}
+        if seen:
+            for name, observer in merge(seen).items():
+                self.sites[name].follow_step(observer)
 
     def _batch_statistics(self) -> list[BatchStatistics]:
         return [module for module in self.sites.modules() if isinstance(module, BatchStatistics)]
+
+    def _running_ranges(self) -> list[RunningRange]:
+        return [site.running_range for site in self.sites.values() if site.running_range is not None]
 
     def _take_scales(self) -> None:
         """In order, a group when its first member comes: what an addition reads is then decided before it is."""
@@ -105,10 +167,12 @@ class FakeQuantGraph(nn.Module):
                 site.take_scale()
 
     def refresh(self) -> None:
-        """Take over what has been learned: batch statistics, learned scales, and all constants made of parameters."""
+        """Take over what training has moved: batch statistics, ranges, learned scales, and constants of parameters."""
         for statistics in self._batch_statistics():
             statistics.take_over()
-        if self.learns_scales:
+        if self.scales_move:
+            for site in self.sites.values():
+                site.ask_followed()
             self._take_scales()
         self._refresh_sites()
 

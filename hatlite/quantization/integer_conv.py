@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
-from hatlite.quantization.straight_through import learn_scale
+from hatlite.quantization.straight_through import Watch
 from hatlite.quantization.weight_scales import BIAS_LIMIT
 
 __all__ = ["ConvConstants", "fold", "integer_conv"]
@@ -114,18 +114,18 @@ def _is_exact_in_float32(folded: _Folded, constants: ConvConstants) -> bool:
 class _IntegerConv(torch.autograd.Function):
     """(x, weight, bias, gamma, beta) → requantised result, or the accumulator where ``multiplier`` is None.
 
-    The second result is what was rounded, for a learned scale; unless `learn`, it may be rounded already.
+    The second result is what was rounded; unless it is `watched`, it may be rounded already.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, constants: ConvConstants, learn: bool, x: torch.Tensor, *parameters: torch.Tensor | None
+        ctx: Any, constants: ConvConstants, watched: bool, x: torch.Tensor, *parameters: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         folded = fold(constants, *parameters)
         dtype = torch.float32 if _is_exact_in_float32(folded, constants) else torch.float64
         acc = F.conv2d(x.to(dtype), folded.weight.to(dtype), folded.bias.to(dtype), *constants.geometry)
         ctx.constants, ctx.folded = constants, folded
-        y, unclamped = _finish(constants, acc, learn)
+        y, unclamped = _finish(constants, acc, watched)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(unclamped)
         if any(ctx.needs_input_grad):
@@ -154,8 +154,8 @@ class _IntegerConv(torch.autograd.Function):
         return None, None, grad_x, *(g if need else None for g, need in zip(grads, needed, strict=True))
 
 
-def _finish(constants: ConvConstants, acc: torch.Tensor, learn: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the result as float32 and what its clamp looked at, not rounded if `learn`; `acc` may be overwritten."""
+def _finish(constants: ConvConstants, acc: torch.Tensor, watched: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the result as float32 and what its clamp looked at, not rounded if `watched`; `acc` may be overwritten."""
     m = constants.multiplier
     if m is None:
         return (acc, acc.new_empty(0)) if constants.quant_min is None else (acc.clamp_min(constants.quant_min), acc)
@@ -165,7 +165,7 @@ def _finish(constants: ConvConstants, acc: torch.Tensor, learn: bool) -> tuple[t
         unclamped = acc.mul_(m)
         return torch.round(unclamped).clamp_(constants.quant_min, constants.quant_max), unclamped
     scaled = acc.to(acc.dtype if narrow else torch.float64).mul_(m)
-    unrounded = scaled.to(torch.float32, copy=True) if learn else None
+    unrounded = scaled.to(torch.float32, copy=True) if watched else None
     rounded = scaled.add_(0.5).floor_()
     y = rounded.clamp(constants.quant_min, constants.quant_max).float()
     return y, rounded.float() if unrounded is None else unrounded
@@ -208,7 +208,7 @@ def integer_conv(
     gamma: torch.Tensor | None = None,
     beta: torch.Tensor | None = None,
     *,
-    log_scale: torch.Tensor | None = None,
+    watch: Watch | None = None,
 ) -> torch.Tensor:
     """Return the integer result of a folded convolution; gradients reach x, weight, bias, gamma and beta.
 
@@ -219,12 +219,11 @@ def integer_conv(
         bias: (O,) real, or None.
         gamma: (O,) scale of the batch norm, or None.
         beta: (O,) shift of the batch norm, or None.
-        log_scale: Parameter of a learned scale of the result, or None; see :func:`learn_scale`.
+        watch: Is shown the result and what it was before it was rounded and clamped; what it returns is returned. None
+            does without.
 
     Returns:
         (N, O, Y, X) integer-valued float32; a raw accumulator beyond 2^24 is float64.
     """
-    y, unrounded = _IntegerConv.apply(constants, log_scale is not None, x, weight, bias, gamma, beta)
-    if log_scale is None:
-        return y
-    return learn_scale(constants.quant_min or 0, constants.quant_max, log_scale, y, unrounded)
+    y, unrounded = _IntegerConv.apply(constants, watch is not None, x, weight, bias, gamma, beta)
+    return y if watch is None else watch(y, unrounded)

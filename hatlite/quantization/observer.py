@@ -50,8 +50,8 @@ class Observer:
     def __init__(self) -> None:
         self.seen = 0.0
 
-    def observe(self, x: torch.Tensor) -> None:
-        """Take one float tensor, (N, C, H, W) or (N, C).
+    def observe(self, x: torch.Tensor, relu: bool = False) -> None:
+        """Take one float tensor, (N, C, H, W) or (N, C); with `relu` negative values count as 0.
 
         Raises:
             QuantizationError: A value that it looks at is NaN, infinite or beyond 2^127.
@@ -61,6 +61,10 @@ class Observer:
     def merge(self, other: "Observer") -> None:
         """Take over what `other`, an observer made alike, has seen; the same as having seen it here, to the bit."""
         self.seen = max(self.seen, other.seen)
+
+    def of_step(self) -> "Observer":
+        """Return an observer of this kind that has seen nothing, for one step of training alone."""
+        return type(self)()
 
     def absmax(self, quant_max: int) -> float:
         """Return the magnitude that `quant_max` shall stand for; at least ``MIN_ABSMAX``."""
@@ -97,9 +101,9 @@ class MinMaxObserver(Observer):
 
     name = "min_max"
 
-    def observe(self, x: torch.Tensor) -> None:
+    def observe(self, x: torch.Tensor, relu: bool = False) -> None:
         low, high = map(float, torch.aminmax(in_memory_order(x.detach())))
-        self.see(max(-low, high) if low <= high else math.nan)  # max alone would drop a NaN
+        self.see(max(0.0 if relu else -low, high) if low <= high else math.nan)  # max alone would drop a NaN
 
     def absmax(self, quant_max: int) -> float:
         return max(self.seen, MIN_ABSMAX)
@@ -123,8 +127,11 @@ class HistogramObserver(Observer):
         self.counts = torch.zeros(bins, dtype=torch.int64)
         self.range = MIN_ABSMAX
 
-    def observe(self, x: torch.Tensor) -> None:
-        sample = magnitudes(x)
+    def of_step(self) -> Observer:
+        return type(self)(bins=len(self.counts))
+
+    def observe(self, x: torch.Tensor, relu: bool = False) -> None:
+        sample = magnitudes(x, relu)
         largest = float(sample.max())
         self.see(largest)
         self._grow(math.ldexp(1.0, math.frexp(largest)[1]))  # the power of two above it
@@ -176,6 +183,9 @@ class PercentileObserver(HistogramObserver):
             )
         self.percentile = percentile
 
+    def of_step(self) -> Observer:
+        return type(self)(self.percentile, len(self.counts))
+
     def clip(self, histogram: Histogram, quant_max: int) -> float:
         return percentile_clip(histogram, self.percentile)
 
@@ -193,9 +203,13 @@ class MeanPercentileObserver(PercentileObserver):
         super().__init__(percentile, bins)
         self.total, self.batches = Fraction(), 0
 
-    def observe(self, x: torch.Tensor) -> None:
-        batch = PercentileObserver(self.percentile, len(self.counts))
-        batch.observe(x)
+    def of_step(self) -> Observer:
+        return PercentileObserver(self.percentile, len(self.counts))  # the batches of a step, wherever, are one
+
+    def observe(self, x: torch.Tensor, relu: bool = False) -> None:
+        batch = self.of_step()
+        assert isinstance(batch, PercentileObserver)
+        batch.observe(x, relu)
         super().merge(batch)
         self.total += Fraction(percentile_clip(batch.histogram(), self.percentile))
         self.batches += 1

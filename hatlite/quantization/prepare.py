@@ -13,7 +13,7 @@ from hatlite.nn import Add, Concat, DeQuantStub, Interpolate, Mul, QuantStub, Su
 from hatlite.qparams import int_type
 from hatlite.quantization.border import output_dtypes
 from hatlite.quantization.fuse import FusedCall, fuse, refusal
-from hatlite.quantization.graph import FakeQuantGraph
+from hatlite.quantization.graph import FakeQuantGraph, FreezeEpochs
 from hatlite.quantization.observer import observer
 from hatlite.quantization.qconfig import ActivationRule, QConfig
 from hatlite.quantization.scale_groups import can_be_tied
@@ -65,7 +65,7 @@ def prepare(
     captured = capture(network, refuse)
     stand_ins = StandIns(captured, example_inputs, qconfig)
     sites, outputs, fused = _make_sites(stand_ins, refuse)
-    graph = FakeQuantGraph(network, sites, outputs, qconfig.bn_freeze_epoch)
+    graph = FakeQuantGraph(network, sites, outputs, FreezeEpochs(qconfig.bn_freeze_epoch, qconfig.range_freeze_epoch))
     graph.record_shapes(example_inputs)
     for item in fused:
         _check_linear(item, sites, refuse)
@@ -106,6 +106,9 @@ def _make_sites(stand_ins: StandIns, refuse: Refuse) -> tuple[dict[str, Site], d
         for site in sites.values():
             if isinstance(site, ConvSite):
                 site.follow_batches(statistics)
+    if qconfig.ranges == "train":
+        for site in sites.values():
+            site.let_range_run()
     holders = {name: aliases.get(holder[call]) for name, call in captured.outputs.items()}
     return sites, {name: site for name, site in holders.items() if site in sites}, fused
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 from hatlite.errors import QuantizationError
 from hatlite.march import Arithmetic, get_march
@@ -17,7 +17,7 @@ SMALLEST_SCALE = 2.0**-96
 """What the config may give lies between this and its inverse: room for products of scales in float32."""
 _DTYPES = ("int8", "int16")
 _BITS = range(2, 9)
-_BATCH_NORM = ("freeze", "train")
+_MOVING = ("freeze", "train")
 TYPE = "type:"
 """Start of a pattern that is about the module's class and not about its path."""
 
@@ -115,7 +115,12 @@ class QConfig:
             ``saturate``. None takes what the march does.
         bn: ``freeze`` keeps the running statistics of batch norms as float training left them; ``train`` lets the first
             part of qat move them, at the price of a second convolution in front of each.
-        bn_freeze_epoch: Epochs of qat after which ``bn="train"`` freezes; None never does.
+        bn_freeze_epoch: Epochs of qat after which ``bn="train"`` freezes; None never does. ``"half"`` is where TI's
+            toolkit freezes: one epoch before half of them, rounded down, is over, but after one at least.
+        ranges: ``freeze`` keeps the ranges of activations, hence scales, as calibration left them; ``train`` lets qat
+            move them by a running mean of what the observer says of each step. Scales that the config fixes stay.
+        range_freeze_epoch: Epochs of qat after which ``ranges="train"`` freezes; None never does. ``"half"`` is one
+            epoch behind half of them, rounded down.
         march: Whose arithmetic it is; a run gives that of its config.
     """
 
@@ -125,7 +130,9 @@ class QConfig:
     weight_scales: str | None = None
     large_bias: str | None = None
     bn: str = "freeze"
-    bn_freeze_epoch: int | None = None
+    bn_freeze_epoch: int | Literal["half"] | None = None
+    ranges: str = "freeze"
+    range_freeze_epoch: int | Literal["half"] | None = None
     march: str = "bayes-sim"
 
     def __post_init__(self) -> None:
@@ -135,17 +142,26 @@ class QConfig:
                     f"config['qconfig']['activation'] gives {key} to every activation; give it in rules, to those that"
                     " have it."
                 )
-        for mapping in ({}, *self.rules.values()):
-            self._rule(mapping)
+        learned = [mapping for mapping in ({}, *self.rules.values()) if self._rule(mapping).learn]
         self._check_march()
-        if self.bn not in _BATCH_NORM:
+        self._check_moving("bn", "bn_freeze_epoch")
+        self._check_moving("ranges", "range_freeze_epoch")
+        if learned and self.ranges == "train":
             raise QuantizationError(
-                f"config['qconfig']['bn'] is {self.bn!r}; expected {' or '.join(map(repr, _BATCH_NORM))}."
+                "config['qconfig'] has ranges='train' and learn=True, which both move scales; leave out one of them."
             )
-        if self.bn_freeze_epoch is not None and (self.bn == "freeze" or self.bn_freeze_epoch < 1):
+
+    def _check_moving(self, key: str, freeze_key: str) -> None:
+        what, epoch = getattr(self, key), getattr(self, freeze_key)
+        if what not in _MOVING:
             raise QuantizationError(
-                f"config['qconfig']['bn_freeze_epoch'] is {self.bn_freeze_epoch} with bn={self.bn!r}; expected 1 or"
-                " more epochs and bn='train', or leave it out."
+                f"config['qconfig'][{key!r}] is {what!r}; expected {' or '.join(map(repr, _MOVING))}."
+            )
+        number = isinstance(epoch, int) and not isinstance(epoch, bool) and epoch >= 1
+        if epoch is not None and (what == "freeze" or not (number or epoch == "half")):
+            raise QuantizationError(
+                f"config['qconfig'][{freeze_key!r}] is {epoch!r} with {key}={what!r}; expected 1 or more epochs, or"
+                f" 'half', and {key}='train', or leave it out."
             )
 
     @property

@@ -32,16 +32,18 @@ def pixel_stride(channels: int, height: int, width: int) -> int:
     return next(stride for stride in count(wanted) if math.gcd(stride, width) == 1 or stride == 1)
 
 
-def magnitudes(x: torch.Tensor) -> torch.Tensor:
+def magnitudes(x: torch.Tensor, relu: bool = False) -> torch.Tensor:
     """Return the sampled |x|, (n,) float32, in no particular order.
 
     All channels of every sampled pixel are taken. Which pixels these are depends on the size of the image alone.
 
     Args:
         x: Real values, (N, C, H, W); of any other number of dimensions all values are taken.
+        relu: Negative values count as 0.
     """
     x = x.detach()
     if x.ndim == 4:
         stride = pixel_stride(*x.shape[1:])
         x = x.flatten(2)[:, :, stride // 2 :: stride]
-    return in_memory_order(x).abs().flatten().float()
+    x = in_memory_order(x)
+    return (x.clamp_min(0.0) if relu else x.abs()).flatten().float()

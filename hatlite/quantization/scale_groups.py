@@ -16,7 +16,7 @@ from hatlite.ops.integer.snap import snap_add, tied_scale
 from hatlite.qparams import int_type
 from hatlite.quantization.sites import AddSite, ConcatSite, Site
 
-__all__ = ["ScaleGroup", "can_be_tied", "give_parameters", "tie_scales"]
+__all__ = ["ScaleGroup", "can_be_tied", "give_parameters", "keep_what_is_asked", "tie_scales"]
 
 
 def can_be_tied(site: Site, dtype: str) -> bool:
@@ -83,25 +83,32 @@ def tie_scales(sites: Iterable[Site]) -> tuple[ScaleGroup, ...]:
     return tuple(ScaleGroup(tuple(members)) for members in groups.values())
 
 
-def give_parameters(sites: Iterable[Site]) -> bool:
+def give_parameters(sites: Iterable[Site]) -> None:
     """Give every site that shall learn its scale, or the first of its group, the parameter for it.
 
     Args:
         sites: All sites, after :func:`tie_scales`.
-
-    Returns:
-        Whether any scale is learned. What is asked for then travels in the checkpoint too, also for sites that do not
-        learn: an addition looks for its scale again when those of its inputs have moved.
     """
-    sites = tuple(sites)
     for site in sites:
         members = site.group or (site,)
         if site is members[0] and any(member.learn and member.free for member in members):
             site.log_scale = nn.Parameter(torch.zeros(()))
-    learns = any(site.log_scale is not None for site in sites)
+
+
+def keep_what_is_asked(sites: Iterable[Site]) -> bool:
+    """Return whether training moves scales: some are learned, or ranges run.
+
+    What is asked for then travels in the checkpoint too, also for sites whose own scale stays: an addition looks for
+    its scale again when those of its inputs have moved.
+
+    Args:
+        sites: All sites, after :func:`give_parameters`.
+    """
+    sites = tuple(sites)
+    move = any(site.log_scale is not None or site.running_range is not None for site in sites)
     for site in sites:
-        site.register_buffer("asked_scale", site.asked_scale, persistent=learns and site.observer is not None)
-    return learns
+        site.register_buffer("asked_scale", site.asked_scale, persistent=move and site.observer is not None)
+    return move
 
 
 def _settle_type(members: list[Site]) -> None:

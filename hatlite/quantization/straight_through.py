@@ -6,11 +6,15 @@ That of a learned scale is LSQ's (Esser et al. 2020, arXiv:1902.08153).
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-__all__ = ["learn_scale", "lookup", "requantize"]
+__all__ = ["Watch", "learn_scale", "lookup", "requantize"]
+
+Watch = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(rounded and clamped, before both) → what goes on in place of the first."""
 
 
 class _LearnScale(torch.autograd.Function):
@@ -56,8 +60,8 @@ class _Requantize(torch.autograd.Function):
 
     In float64 it is written as ``floor(Σ xᵢ·mᵢ + ½)``: a product has at most 39 bits (53 for int16 inputs) and mᵢ is Mᵢ
     with another exponent, so products, sums and floor are exact. In float32 it is ``rint(Σ xᵢ·mᵢ)`` if `half_even`,
-    else the same floor; a certificate must allow either. The second result is ``Σ xᵢ·mᵢ`` for :func:`learn_scale`;
-    unless `learn`, it may be rounded.
+    else the same floor; a certificate must allow either. The second result is ``Σ xᵢ·mᵢ``; unless it is `watched`, it
+    may be rounded.
     """
 
     @staticmethod
@@ -66,7 +70,7 @@ class _Requantize(torch.autograd.Function):
         low: int,
         high: int,
         tail: tuple[torch.dtype, bool],
-        learn: bool,
+        watched: bool,
         factors: tuple,
         *values: torch.Tensor,
     ) -> Any:
@@ -77,7 +81,7 @@ class _Requantize(torch.autograd.Function):
         if half_even:
             rounded = torch.round(total)
         else:
-            unrounded = total.to(torch.float32, copy=True) if learn else None
+            unrounded = total.to(torch.float32, copy=True) if watched else None
             rounded = total.add_(0.5).floor_()
             total = rounded.float() if unrounded is None else unrounded
             rounded = rounded.clamp(low, high)  # not in place: in float32 they are one tensor
@@ -103,7 +107,7 @@ def requantize(
     *values: torch.Tensor,
     dtype: torch.dtype = torch.float64,
     half_even: bool = True,
-    log_scale: torch.Tensor | None = None,
+    watch: Watch | None = None,
 ) -> torch.Tensor:
     """Bring integers to the scale of the output.
 
@@ -114,14 +118,15 @@ def requantize(
         values: One accumulator, or two activations to add: integer-valued floats, (N, C, H, W) or (N, C).
         dtype: float64 is exact always, float32 where a certificate says so.
         half_even: How float32 rounds an exact half; float64 rounds it up.
-        log_scale: Parameter of a learned scale, see :func:`learn_scale`; None for one that is not learned.
+        watch: Is shown the result and Σ xᵢ·mᵢ, the result before it was rounded and clamped; what it returns is
+            returned. None does without.
 
     Returns:
         Integer-valued float32 of the shape of the first value.
     """
     tail = dtype, half_even and dtype == torch.float32
-    y, unrounded = _Requantize.apply(low, high, tail, log_scale is not None, factors, *values)
-    return y if log_scale is None else learn_scale(low, high, log_scale, y, unrounded)
+    y, unrounded = _Requantize.apply(low, high, tail, watch is not None, factors, *values)
+    return y if watch is None else watch(y, unrounded)
 
 
 class _Lookup(torch.autograd.Function):

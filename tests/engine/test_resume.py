@@ -228,6 +228,7 @@ def test_a_resumed_stage_keeps_the_form_of_its_own_pipeline_and_reads_no_file_of
 
 QCONFIGS = {
     "plain": {"type": "QConfig"},
+    "ranges that follow their batches": {"type": "QConfig", "ranges": "train", "range_freeze_epoch": "half"},
     "learned": {"type": "QConfig", "activation": {"learn": True}},
     "learned on powers of two, batch norms in training": {
         "type": "QConfig",
@@ -266,8 +267,12 @@ def test_qat_resumes_to_the_bit(tiny_config, tmp_path, qconfig, step):
     assert_same(whole, parts)
     learned = [name for name in whole["state_dict"] if name.endswith("log_scale")]
     assert len(learned) == (2 if "activation" in qconfig else 0)  # the scale of the image is fixed
+    ranges = [name for name in whole["state_dict"] if name.endswith("absmax")]
+    assert len(ranges) == (2 if "ranges" in qconfig else 0)
     start = load_checkpoint(run.checkpoint("calibration"))["state_dict"]
     for name in learned:
         assert start[name] == 0 != whole["state_dict"][name] != whole["ema_state_dict"][name]
+    for name in ranges:
+        assert start[name] != whole["state_dict"][name] == whole["ema_state_dict"][name]
     row = run_stage(whole_run, "int_infer")
     assert row["passed"]

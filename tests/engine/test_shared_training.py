@@ -161,6 +161,7 @@ def run(rank: int, cfg: dict[str, Any], stage: str) -> tuple[list[dict[str, floa
 SGD = {"type": torch.optim.SGD, "lr": 0.02, "momentum": 0.9, "params": {"weight": {"weight_decay": 1e-4}}}
 ADAMW = {"type": torch.optim.AdamW, "lr": 1e-3}
 LEARNED = {"type": "QConfig", "activation": {"learn": True}, "bn": "train"}
+RUNNING = {"type": "QConfig", "activation": {"observer": "mean_percentile"}, "ranges": "train"}
 
 
 def assert_alike(alone, shared, *, losses: float, weights: float | None) -> None:
@@ -186,7 +187,7 @@ def test_float_training_is_that_of_one_process(tmp_path, optimizer, weights):
     assert_alike(alone, shared, losses=1e-5, weights=weights)
 
 
-@pytest.mark.parametrize("qconfig", [{"type": "QConfig"}, LEARNED], ids=["frozen", "learned"])
+@pytest.mark.parametrize("qconfig", [{"type": "QConfig"}, LEARNED, RUNNING], ids=["frozen", "learned", "running"])
 def test_qat_is_that_of_one_process_and_its_integers_are_one(tmp_path, qconfig):
     cfg = config(tmp_path / "run", batch_size=4, optimizer=SGD, qconfig=qconfig)
     for stage in ("float", "calibration"):

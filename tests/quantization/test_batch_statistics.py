@@ -72,7 +72,7 @@ def test_they_freeze_after_their_epochs_and_in_eval() -> None:
     start = norms(graph)
     moved = []
     for epoch in (0, 1, 2, 3):
-        graph.begin_epoch(epoch)
+        graph.begin_epoch(epoch, 4)
         graph.eval().integers(images(2, *SIZE))
         graph.refresh()
         evaluated = norms(graph)

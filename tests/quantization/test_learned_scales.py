@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import images
 from operator_networks import SIZE, assert_exact, calibrated, conv, differing
+from scaled_networks import Everything, Tied, real_before_rounding
 from torch import nn
 
 from hatlite.errors import QuantizationError
-from hatlite.nn import Add, Concat, Interpolate, Mul, Sub
 from hatlite.quantization import FakeQuantGraph, QConfig
-from hatlite.quantization.sites import AddSite, ConvSite, InputSite, LutSite, Site
+from hatlite.quantization.sites import AddSite
 from hatlite.quantization.straight_through import learn_scale
 
 LEARN = QConfig(activation=dict(learn=True))
@@ -50,42 +50,6 @@ def test_the_gradient_is_that_of_lsq(seed: int, clamp: tuple[int, int], scale: f
     learn_scale(*clamp, log_scale, y, u).mul(scale).backward(torch.from_numpy(upstream))
     np.testing.assert_allclose(float(log_scale.grad), lsq_by_hand(v, scale, *clamp, upstream), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(y.grad.numpy(), upstream * scale)
-
-
-class Everything(nn.Module):
-    """Every kind of site that has a scale to learn."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = conv(3, 4, nn.ReLU()), conv(4, 4)
-        self.gate, self.mul, self.add, self.sub, self.relu = nn.Sigmoid(), Mul(), Add(), Sub(), nn.ReLU()
-        self.mean, self.up, self.shrink, self.last = nn.AvgPool2d(3, 1, 1), Interpolate(), nn.MaxPool2d(2), conv(4, 2)
-
-    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        a = self.first(x)
-        b = self.second(a)
-        c = self.add(self.mul(a, self.gate(b)), b)
-        small = self.shrink(self.sub(c, self.mean(a)))
-        return {"y": self.last(self.relu(small)), "z": self.up(small)}
-
-
-def real_before_rounding(site: Site, inputs: tuple[torch.Tensor, ...]) -> np.ndarray:
-    """Return what `site` rounds, as real values in float64, from its integers alone."""
-    scale = float(site.scale)
-    if isinstance(site, InputSite):
-        return inputs[0].double().numpy()
-    if isinstance(site, LutSite):
-        return site.functions[0](inputs[0].double() * float(site.inputs[0].scale)).numpy()
-    m = torch.ldexp(site.multiplier.double(), -site.shift)
-    if isinstance(site, ConvSite):
-        weight, bias = site.integers()
-        acc = nn.functional.conv2d(inputs[0].double(), weight.double(), bias, *site.constants().geometry)
-        return (acc * m.reshape(1, -1, 1, 1) * scale).numpy()
-    if isinstance(site, AddSite):
-        first, second = (q.double() * sign * factor for q, sign, factor in zip(inputs, site.SIGNS, m, strict=True))
-        return ((first + second) * scale).numpy()
-    acc = inputs[0].double() * inputs[1].double() if len(inputs) == 2 else site.accumulate(inputs[0]).double()
-    return (acc * m * scale).numpy()
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16"])
@@ -150,19 +114,6 @@ def test_learned_scales_end_with_less_loss_than_frozen_ones() -> None:
     ends = {name: float(site.scale) for name, site in learned[0].sites.items()}
     assert ends["quant"] == start["quant"] and ends["inner_1_0"] < 0.7 * start["inner_1_0"]
     assert differing(learned[0], learned[1]) == 0
-
-
-class Tied(nn.Module):
-    """A group with a sum in it, and a sum outside that reads it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.b, self.add, self.concat, self.last = conv(), conv(), Add(), Concat(), conv(8, 2)
-
-    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        a, b = self.a(x), self.b(x)
-        both = self.add(a, b)
-        return {"y": self.last(self.concat(both, b)), "z": self.add(both, a)}
 
 
 @settings(max_examples=15, deadline=None)

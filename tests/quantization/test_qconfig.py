@@ -101,8 +101,22 @@ def test_wrong_values_of_the_whole_network_are_refused_at_once() -> None:
         QuantizationError, match=r"\['scale_grid'\] is 'pow3'; expected one of float32, pow2\.\n  Did you"
     ):
         QConfig(scale_grid="pow3")
-    with pytest.raises(QuantizationError, match=r"\['bn'\] is 'frozen'; expected 'freeze' or 'train'"):
-        QConfig(bn="frozen")
-    for wrong in (dict(bn_freeze_epoch=2), dict(bn="train", bn_freeze_epoch=0)):
-        with pytest.raises(QuantizationError, match=r"\['bn_freeze_epoch'\] is \d with bn='.*'; expected 1 or more"):
+
+
+@pytest.mark.parametrize(("key", "freeze_key"), [("bn", "bn_freeze_epoch"), ("ranges", "range_freeze_epoch")])
+def test_what_moves_in_qat_is_said_in_known_words(key: str, freeze_key: str) -> None:
+    with pytest.raises(QuantizationError, match=rf"\['{key}'\] is 'frozen'; expected 'freeze' or 'train'"):
+        QConfig(**{key: "frozen"})
+    assert getattr(QConfig(**{key: "train", freeze_key: "half"}), freeze_key) == "half"
+    for wrong in ({freeze_key: 2}, *({key: "train", freeze_key: epoch} for epoch in (0, "third", True, 1.5))):
+        with pytest.raises(
+            QuantizationError,
+            match=rf"\['{freeze_key}'\] is .* with {key}='.*'; expected 1 or more epochs, or 'half', and {key}='train'",
+        ):
             QConfig(**wrong)
+
+
+def test_a_scale_is_learned_or_follows_its_batches() -> None:
+    for learned in (dict(activation=dict(learn=True)), dict(rules={"neck.*": dict(learn=True)})):
+        with pytest.raises(QuantizationError, match=r"ranges='train' and learn=True, which both move scales; leave"):
+            QConfig(ranges="train", **learned)

@@ -18,6 +18,7 @@ from hatlite.quantization.sites.others import (
     RescaleSite,
 )
 from hatlite.quantization.sites.pairs import AddSite, MulSite, SubSite
+from hatlite.quantization.sites.running_range import RunningRange
 from hatlite.quantization.sites.stand_in import StandInSite
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "PadSite",
     "PassingSite",
     "RescaleSite",
+    "RunningRange",
     "Site",
     "SliceSite",
     "StandInSite",

@@ -12,6 +12,8 @@ from hatlite.ops.integer.families import family_of
 from hatlite.qparams import int_range
 from hatlite.quantization.observer import Observer
 from hatlite.quantization.scale_grid import on_grid
+from hatlite.quantization.sites.running_range import RunningRange
+from hatlite.quantization.straight_through import Watch, learn_scale
 
 __all__ = ["Site"]
 
@@ -44,8 +46,9 @@ class Site(nn.Module):
     Attributes:
         scale: float64 scalar buffer that holds a float32 value, real = scale · q; NaN until calibrated.
         asked_scale: float64 scalar buffer: what config or observer ask for, before anything moves it; NaN until
-            calibrated. Stored with the weights only where scales are learned.
+            calibrated. Stored with the weights only where scales are learned or follow their batches.
         log_scale: Parameter, the logarithm of (learned scale / `asked_scale`); None for a scale that is not learned.
+        running_range: What the range will be at the next refresh; None for one that does not follow its batches.
         shape: (C, H, W) of the result for the example input, without the batch.
         group: The sites that share the scale (:mod:`hatlite.quantization.scale_groups`), the first one keeping what is
             learned; empty for a site alone.
@@ -53,6 +56,7 @@ class Site(nn.Module):
 
     scale: torch.Tensor
     asked_scale: torch.Tensor
+    running_range: RunningRange | None
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class Site(nn.Module):
         for buffer, persistent in (("scale", True), ("asked_scale", False)):
             self.register_buffer(buffer, torch.tensor(float("nan"), dtype=torch.float64), persistent=persistent)
         self.register_parameter("log_scale", None)
+        self.register_module("running_range", None)
 
     @property
     def quant_min(self) -> int:
@@ -153,16 +158,61 @@ class Site(nn.Module):
         source = self.source
         return (source.group[0] if source.group else source).log_scale
 
-    def ask_scale(self) -> None:
-        """Take down what config or observer ask for, and forget what was learned."""
+    def let_range_run(self) -> None:
+        """From now on move the range with the batches that are trained on, if the site has one that nothing fixes."""
+        if self.free:
+            self.running_range = RunningRange()
+
+    @property
+    def watch(self) -> Watch | None:
+        """What is shown every result before it is rounded; None where nothing learns or moves by it."""
+        return self._watch if self._moves or self.learned is not None else None
+
+    @property
+    def _moves(self) -> bool:
+        return self.running_range is not None and self.training and not self.running_range.frozen
+
+    def _watch(self, y: torch.Tensor, unrounded: torch.Tensor) -> torch.Tensor:
+        if self.running_range is not None and self._moves and self.observer is not None:
+            try:
+                self.running_range.show(unrounded, self.observer, self.relu)
+            except QuantizationError:
+                raise QuantizationError(
+                    f"{self.path} ({self.line}): qat met a value that is NaN, infinite or beyond all ranges; weights"
+                    " have diverged: lower the learning rate, or start from others."
+                ) from None
+        return y if self.learned is None else learn_scale(self.quant_min, self.quant_max, self.learned, y, unrounded)
+
+    def follow_step(self, seen: Observer) -> None:
+        """Move the running range by what was seen in one step, in steps of the scale in force."""
+        assert self.running_range is not None
+        self.running_range.follow(seen.absmax(self.quant_max) * float(self.scale))
+
+    def ask_scale(self, batches: int = 0) -> None:
+        """Take down what config or observer ask for, and forget what was learned.
+
+        Args:
+            batches: That the observer has seen; what a running range begins with counts as much.
+        """
         if self.observer is None:
             return
         steps = self.arithmetic.steps(self.quant_max)
         fixed = None if self.fixed is None else self.fixed(steps)
-        asked = self.observer.absmax(self.quant_max) / steps if fixed is None else fixed
-        self.asked_scale.fill_(float(torch.tensor(asked, dtype=torch.float32)))
+        if fixed is None:
+            absmax = self.observer.absmax(self.quant_max)
+            if self.running_range is not None:
+                self.running_range.restart(absmax, batches)
+        self._ask(absmax / steps if fixed is None else fixed)
         if self.log_scale is not None:
             nn.init.zeros_(self.log_scale)
+
+    def ask_followed(self) -> None:
+        """Take down what a running range asks for, if there is one."""
+        if self.running_range is not None:
+            self._ask(float(self.running_range.absmax) / self.arithmetic.steps(self.quant_max))
+
+    def _ask(self, scale: float) -> None:
+        self.asked_scale.fill_(float(torch.tensor(scale, dtype=torch.float32)))
 
     def take_scale(self) -> None:
         """Turn what was asked for and what has been learned into the scale; members of a group wait for the group."""

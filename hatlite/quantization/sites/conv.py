@@ -117,7 +117,7 @@ class ConvSite(RoundingSite):
         x = inputs[0]
         self._follow(x)
         image = x[:, :, None, None] if x.ndim == 2 else x
-        y = integer_conv(self.constants(), image, *self.parameters_of_fold(), log_scale=self.learned)
+        y = integer_conv(self.constants(), image, *self.parameters_of_fold(), watch=self.watch)
         return y.flatten(1) if x.ndim == 2 else y
 
     def follow_batches(self, known: dict[int, BatchStatistics]) -> None:

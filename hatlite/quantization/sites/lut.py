@@ -9,7 +9,7 @@ from hatlite.nn import Exp
 from hatlite.ops.integer.fixed_point import quantize
 from hatlite.qparams import int_range
 from hatlite.quantization.sites.base import Site
-from hatlite.quantization.straight_through import learn_scale, lookup
+from hatlite.quantization.straight_through import lookup
 
 __all__ = ["ENTRIES", "LUT_FUNCTIONS", "LutSite"]
 
@@ -68,11 +68,11 @@ class LutSite(Site):
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         y = lookup(self.lowest, self.table.float(), self.slope, inputs[0])
-        if self.learned is None:
+        if self.watch is None:
             return y
         with torch.no_grad():
             unrounded = self.functions[0](inputs[0].double() * self.inputs[0].scale).div_(self.scale).float()
-        return learn_scale(self.quant_min, self.quant_max, self.learned, y, unrounded)
+        return self.watch(y, unrounded)
 
     def refresh(self) -> None:
         """Take the table from the function and the two scales."""

@@ -10,7 +10,7 @@ from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
 from hatlite.qparams import int_type
 from hatlite.quantization.sites.base import Site
 from hatlite.quantization.sites.rounding import RoundingSite
-from hatlite.quantization.straight_through import learn_scale, requantize
+from hatlite.quantization.straight_through import requantize
 
 __all__ = [
     "AvgPoolSite",
@@ -41,9 +41,7 @@ class InputSite(Site):
         self.require_calibrated()
         unrounded = inputs[0].detach().double().div_(self.scale)
         q = (unrounded + 0.5).floor_().clamp_(self.quant_min, self.quant_max).float()
-        if self.learned is None:
-            return q
-        return learn_scale(self.quant_min, self.quant_max, self.learned, q, unrounded.float())
+        return q if self.watch is None else self.watch(q, unrounded.float())
 
 
 class RescaleSite(RoundingSite):
@@ -73,7 +71,7 @@ class RescaleSite(RoundingSite):
         factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
         acc = self.accumulate(inputs[0])
         clamp, half_even = (self.quant_min, self.quant_max), self.family.half_even
-        return requantize(*clamp, factors, acc, dtype=dtype, half_even=half_even, log_scale=self.learned)
+        return requantize(*clamp, factors, acc, dtype=dtype, half_even=half_even, watch=self.watch)
 
     def _factors(self) -> tuple[tuple[float, ...], torch.dtype]:
         return (math.ldexp(int(self.multiplier), -int(self.shift)),), self.tail_dtype()

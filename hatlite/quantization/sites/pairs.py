@@ -35,7 +35,7 @@ class AddSite(RoundingSite):
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
         clamp, half_even = (self.quant_min, self.quant_max), self.family.half_even
-        return requantize(*clamp, factors, *inputs, dtype=dtype, half_even=half_even, log_scale=self.learned)
+        return requantize(*clamp, factors, *inputs, dtype=dtype, half_even=half_even, watch=self.watch)
 
     def _factors(self) -> tuple[tuple[float, ...], torch.dtype]:
         signed = (sign * m for sign, m in zip(self.SIGNS, self.multiplier.tolist(), strict=True))
@@ -105,7 +105,7 @@ class MulSite(RoundingSite):
         factors, dtype = self.remember(self._factors, self.multiplier, self.shift, self.proven)
         a, b = inputs if self._exact_in_float32() else (q.double() for q in inputs)
         clamp, half_even = (self.quant_min, self.quant_max), self.family.half_even
-        return requantize(*clamp, factors, a * b, dtype=dtype, half_even=half_even, log_scale=self.learned)
+        return requantize(*clamp, factors, a * b, dtype=dtype, half_even=half_even, watch=self.watch)
 
     def unit(self) -> float:
         return math.prod(float(site.scale) for site in self.inputs)

@@ -109,7 +109,7 @@ def test_in_the_qat_stage_their_shadows_stay_too(tiny_config):
     model.network = prepare(model.network, QConfig(bn="train"), torch.zeros(1, 3, 8, 8))
     loop = Callback()
     loop.model, loop.epoch = model, 0
-    model.network.begin_epoch(0)
+    model.network.begin_epoch(0, 2)
     shadows = [module for module in model.network.modules() if hasattr(module, "frozen")]
     assert [shadow.frozen for shadow in shadows] == [False]
     FreezeBNStatistics().on_epoch_begin(loop)

@@ -38,10 +38,19 @@ def test_the_trained_model_is_refreshed_inside_an_epoch_and_not_twice_at_its_end
     assert steps_refreshed(1) == [1, 2, 3, 4, 6, 7, 8, 9]
 
 
+def test_ranges_follow_every_step_before_the_refresh():
+    loop = SimpleNamespace(model=Mock(), step=3, step_in_epoch=3, steps_per_epoch=5)
+    QuantRefresh(refresh_steps=3).on_step_end(loop)
+    assert [name for name, *_ in loop.model.network.mock_calls] == ["end_step", "refresh"]
+    loop.step_in_epoch = 5  # the epoch's end refreshes
+    QuantRefresh(refresh_steps=3).on_step_end(loop)
+    assert [name for name, *_ in loop.model.network.mock_calls] == ["end_step", "refresh", "end_step"]
+
+
 def test_the_network_is_told_the_epoch():
-    loop = SimpleNamespace(model=Mock(), epoch=4)
+    loop = SimpleNamespace(model=Mock(), epoch=4, num_epochs=12)
     QuantRefresh().on_epoch_begin(loop)
-    loop.model.network.begin_epoch.assert_called_once_with(4)
+    loop.model.network.begin_epoch.assert_called_once_with(4, 12)
 
 
 def test_less_than_one_step_is_refused():
