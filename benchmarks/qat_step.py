@@ -25,6 +25,7 @@ QCONFIGS = {
     "qat": QConfig(),
     "learned": QConfig(activation=dict(learn=True)),
     "bn_train": QConfig(bn="train"),
+    "ranges": QConfig(ranges="train", activation=dict(observer="mean_percentile")),
 }
 
 
@@ -32,6 +33,8 @@ def step_seconds(network: torch.nn.Module, images: torch.Tensor) -> float:
     started = time.perf_counter()
     sum(output.square().mean() for output in network(images).values()).backward()
     network.zero_grad()
+    if isinstance(network, FakeQuantGraph):
+        network.end_step()
     return time.perf_counter() - started
 
 

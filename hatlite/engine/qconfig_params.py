@@ -60,8 +60,8 @@ def check_params(params: Mapping[str, Any]) -> None:
         params,
         "activation_qat_qkwargs",
         0,
-        "scales of activations stay as calibration fixed them; to train them on write"
-        " qconfig=dict(type='QConfig', activation=dict(learn=True))",
+        "scales of activations stay as calibration fixed them; to move them on write"
+        " qconfig=dict(type='QConfig', ranges='train'), or activation=dict(learn=True)",
     )
     _check_averaging(params, "weight_qat_qkwargs", 1, "scales of weights always follow the weights")
 
