@@ -129,7 +129,8 @@ def _constant_bytes(op: Operator, value: TensorType, output: TensorType, march: 
     total = 0
     arithmetic = march.arithmetic
     if isinstance(op, (Conv2d, Linear)):
-        total += op.weight.values.nbytes + len(op.bias) * arithmetic.bias_bits_behind(value.dtype) // 8
+        bias_bits = arithmetic.bias_bits_behind(value.dtype, op.weight.dtype)
+        total += op.weight.values.nbytes + len(op.bias) * bias_bits // 8
     if isinstance(op, Lut):
         total += len(op.table) * int_type(output.dtype).bytes
     requantize: Requantize | None = getattr(op, "requantize", None)
@@ -150,8 +151,8 @@ def _steps(output: TensorType, channels_in: int, channels_out: int, march: March
     return math.ceil(area / pixels) * math.ceil(channels_in / lanes_in) * math.ceil(channels_out / lanes_out)
 
 
-def _cycles_per_mac(value: TensorType, march: March) -> int:
-    return march.int16_cycles_per_mac if value.dtype == "int16" else 1
+def _cycles_per_mac(op: Conv2d | Linear, value: TensorType, march: March) -> int:
+    return march.int16_cycles_per_mac if "int16" in (value.dtype, op.weight.dtype) else 1
 
 
 def _conv_cycles(op: Conv2d, value: TensorType, output: TensorType, march: March) -> int:
@@ -160,12 +161,12 @@ def _conv_cycles(op: Conv2d, value: TensorType, output: TensorType, march: March
         steps = _steps(output, 1, channels_out, march)
     else:
         steps = op.groups * _steps(output, channels_in, channels_out // op.groups, march)
-    return steps * height * width * _cycles_per_mac(value, march)
+    return steps * height * width * _cycles_per_mac(op, value, march)
 
 
 def _linear_cycles(op: Linear, value: TensorType, output: TensorType, march: March) -> int:
     channels_out, *_, channels_in = op.weight.values.shape
-    return _steps(output, channels_in, channels_out, march) * _cycles_per_mac(value, march)
+    return _steps(output, channels_in, channels_out, march) * _cycles_per_mac(op, value, march)
 
 
 def _vector_cycles(taps: int, output: TensorType, march: March) -> int:

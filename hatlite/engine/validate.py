@@ -117,10 +117,10 @@ def _type_problems(run: Run) -> list[HatliteError]:
 
 
 def _qconfig_problems(run: Run) -> list[HatliteError]:
-    """Hold the rules of the qconfig against the network; only a qconfig with rules has it built for that."""
+    """Hold what the qconfig says of some layers against the network, which is built for that."""
     try:
         qconfig = qconfig_of(run)
-        if qconfig.rules and "model" in run.config:
+        if (qconfig.rules or qconfig.first_and_last) and "model" in run.config:
             check_rules(OBJECT_REGISTRY.build(run.config["model"], path="['model']").network, qconfig)
     except HatliteError as problem:
         return [problem]

@@ -20,7 +20,7 @@ STORAGE: dict[str, type[np.generic]] = {"int8": np.uint8, "uint8": np.uint8, "in
 """Type of a value of the program → type of the tensor that carries it."""
 
 LOW_BYTE = 256
-LARGEST_SUM = (2**31 - 1) // (LOW_BYTE - 1) - 128
+LARGEST_SUM = (2**31 - 1) // (LOW_BYTE - 1) - (LOW_BYTE - 1)
 """Of |weights|: with one tap more, their products with any bytes still fit an int32."""
 
 
@@ -113,23 +113,41 @@ def convolve(graph: OnnxGraph, conv: Convolution, x: str, dtype: str) -> tuple[s
         dtype: Of the input in the program.
     """
     bias = _column(conv.bias)
-    if dtype != "int16":
+    if dtype != "int16" and conv.weight.dtype == np.int8:
         sums = graph.node("ConvInteger", x, conv.weight, np.uint8(zero_point(dtype)), **conv.window)
         return graph.node("Add", sums, bias.astype(np.int32)), np.int32
-    unsigned = graph.cast(graph.node("Add", x, np.int32(-int_range(dtype)[0])), np.uint32)
-    high = graph.cast(graph.node("BitShift", unsigned, np.uint32(8), direction="RIGHT"), np.uint8)
-    low = graph.cast(graph.node("Mod", unsigned, np.uint32(LOW_BYTE)), np.uint8)
     total: str | NDArray[np.int64] = bias
-    for part in _parts(conv.weight):
-        highs = graph.cast(graph.node("ConvInteger", high, part, np.uint8(128), **conv.window), np.int64)
-        lows = graph.cast(graph.node("ConvInteger", low, part, np.uint8(0), **conv.window), np.int64)
-        sums = graph.node("Add", graph.node("Mul", highs, np.int64(LOW_BYTE)), lows)
-        total = graph.node("Add", sums, total)
+    values = _bytes_of(graph, x, dtype)
+    for weight, worth in _weight_bytes(conv.weight):
+        for part in _parts(weight):
+            for value, zero, factor in values:
+                sums = graph.node("ConvInteger", value, part, np.uint8(zero), **conv.window)
+                sums = graph.cast(sums, np.int64)
+                if worth * factor != 1:
+                    sums = graph.node("Mul", sums, np.int64(worth * factor))
+                total = graph.node("Add", sums, total)
     return str(total), np.int64
 
 
-def _parts(weight: NDArray[np.int8]) -> list[NDArray[np.int8]]:
+def _bytes_of(graph: OnnxGraph, x: str, dtype: str) -> list[tuple[str, int, int]]:
+    """Append what takes a value apart; return its bytes, each with what stands for 0 in it and what it counts for."""
+    if dtype != "int16":
+        return [(x, zero_point(dtype), 1)]
+    unsigned = graph.cast(graph.node("Add", x, np.int32(-int_range(dtype)[0])), np.uint32)
+    high = graph.cast(graph.node("BitShift", unsigned, np.uint32(8), direction="RIGHT"), np.uint8)
+    low = graph.cast(graph.node("Mod", unsigned, np.uint32(LOW_BYTE)), np.uint8)
+    return [(high, 128, LOW_BYTE), (low, 0, 1)]
+
+
+def _weight_bytes(weight: NDArray[Any]) -> list[tuple[NDArray[Any], int]]:
+    """Return 8-bit weights, each with what it counts for: of 16 bits the signed high and the unsigned low bytes."""
+    if weight.dtype == np.int8:
+        return [(weight, 1)]
+    return [((weight >> 8).astype(np.int8), LOW_BYTE), ((weight & 255).astype(np.uint8), 1)]
+
+
+def _parts(weight: NDArray[Any]) -> list[NDArray[Any]]:
     """Return weights that sum up to `weight`, each with so few taps other than 0 that no sum of bytes overflows."""
     sums = np.cumsum(np.abs(weight.astype(np.int64)).reshape(len(weight), -1), axis=1)
     part = (np.maximum(sums - 1, 0) // LARGEST_SUM).reshape(weight.shape)
-    return [np.where(part == number, weight, np.int8(0)) for number in range(int(part.max()) + 1)]
+    return [np.where(part == number, weight, weight.dtype.type(0)) for number in range(int(part.max()) + 1)]

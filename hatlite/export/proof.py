@@ -55,7 +55,7 @@ class Convolution:
     """A conv, a linear layer, the filter of a bilinear resize or a rescale of bytes, as ONNX sees it.
 
     Attributes:
-        weight: (O, I / groups, kh, kw) int8.
+        weight: (O, I / groups, kh, kw) int8 or int16.
         bias: (O,) int32.
         requantize: None for a raw accumulator.
         scale: (O,) float64 weight scales, where the program has them.
@@ -63,7 +63,7 @@ class Convolution:
         window: Attributes of an ONNX convolution.
     """
 
-    weight: NDArray[np.int8]
+    weight: NDArray[np.int8] | NDArray[np.int16]
     bias: NDArray[np.int32]
     requantize: Requantize | None
     scale: NDArray[np.float64] | None = None
@@ -118,7 +118,7 @@ def as_convolution(op: Operator, x: TensorType) -> Convolution:
 
 def certified(conv: Convolution, x: TensorType, y: TensorType) -> bool:
     """Return whether QLinearConv rounds every accumulator that `conv` can reach as the program does."""
-    if conv.requantize is None or x.dtype not in BYTES or y.dtype not in BYTES:
+    if conv.requantize is None or any(dtype not in BYTES for dtype in (x.dtype, str(conv.weight.dtype), y.dtype)):
         return False
     clamp = (conv.requantize.quant_min, conv.requantize.quant_max)
     multiplier, shift, low, high = (*conv.rounding(), *conv.reach(x.dtype))

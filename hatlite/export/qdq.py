@@ -82,7 +82,9 @@ def _weighted(graph: OnnxGraph, op: Operator, program: IntProgram, x: str) -> st
         weight_scale = np.broadcast_to(np.asarray(y_type.scale) / x_type.scale, conv.bias.shape).astype(np.float32)
         scales = Scales(np.float32(x_type.scale), weight_scale, np.float32(1))
     real = _dequantize(graph, x, x_type)
-    weight = graph.node("DequantizeLinear", conv.weight, scales.weight, np.zeros_like(conv.bias, np.int8), axis=0)
+    weight = graph.node(
+        "DequantizeLinear", conv.weight, scales.weight, np.zeros_like(conv.bias, conv.weight.dtype), axis=0
+    )
     bias_scale = scales.weight * scales.x
     bias = graph.node("DequantizeLinear", conv.bias, bias_scale, np.zeros_like(conv.bias, np.int32), axis=0)
     real = graph.node("Conv", real, weight, bias, **conv.window)

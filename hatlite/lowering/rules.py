@@ -59,14 +59,15 @@ def _numpy(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy()
 
 
-def _requantize(site: Site, multiplier: torch.Tensor, shift: torch.Tensor, march: March) -> Requantize:
+def _requantize(site: Site, multiplier: torch.Tensor, shift: torch.Tensor, march: March, *weights: str) -> Requantize:
+    """`weights` is their type, for a layer that has any."""
     return Requantize(
         multiplier=_numpy(multiplier),
         shift=_numpy(shift),
         rounding=march.arithmetic.rounding,
         quant_min=site.quant_min,
         quant_max=site.quant_max,
-        bias_bits=march.arithmetic.bias_bits_behind(site.inputs[0].dtype),
+        bias_bits=march.arithmetic.bias_bits_behind(site.inputs[0].dtype, *weights),
     )
 
 
@@ -75,7 +76,7 @@ def _conv(site: ConvSite, march: March) -> Operator:
     weight, bias = (_numpy(part) for part in site.integers())
     fields = _common(site) | {
         "bias": bias.astype(np.int64),
-        "requantize": None if site.raw else _requantize(site, site.multiplier, site.shift, march),
+        "requantize": None if site.raw else _requantize(site, site.multiplier, site.shift, march, site.weight_dtype),
         "activation_min": 0 if site.raw and site.relu else None,
     }
     if isinstance(site.layer, nn.Linear):
@@ -85,7 +86,7 @@ def _conv(site: ConvSite, march: March) -> Operator:
 
 
 def _weight(site: ConvSite, values_ohwi: np.ndarray) -> Weight:
-    return Weight(values=values_ohwi, scale=_numpy(site.weight_scale))
+    return Weight(values=values_ohwi.astype(site.weight_dtype), scale=_numpy(site.weight_scale))
 
 
 def _add(site: AddSite, march: March) -> Operator:

@@ -27,9 +27,8 @@ class Arithmetic:
             ``shift_only``: scales are powers of two, M is 1 (or a shift to the left where s is 0).
         activation_dtypes: Types that a value between operators can have.
         output_dtypes: Types in which a value can leave the accelerator; ``int32`` is the raw accumulator.
-        weight_dtype: Type of weights.
-        weight_min: Smallest weight.
-        weight_max: Largest weight.
+        weight_dtypes: Types that the weights of a layer can have, the default first.
+        symmetric_weights: Whether the smallest integer of such a type is left out, so that every weight has a negative.
         weight_rounding: What happens to a weight or bias halfway between two integers.
         weight_scales: What may share one weight scale, the default first: each ``channel`` has its own; the whole
             ``tensor`` has one; ``depthwise`` convolutions have one per channel, others one per tensor.
@@ -41,20 +40,19 @@ class Arithmetic:
         add_multiplier_bits: Bits of the two multipliers of an add; the larger one uses all of them, unless they are
             powers of two.
         rounding: What happens to an exact half.
-        bias_bits: Width of the signed bias behind 8-bit activations.
-        wide_bias_bits: Width of the signed bias behind 16-bit activations.
+        bias_bits: Width of the signed bias where 8-bit activations meet 8-bit weights.
+        wide_bias_bits: Width of the signed bias where one of them has 16 bits.
         large_biases: What happens to a bias that its bits do not hold, the default first: ``reduce_weight_scale`` takes
             larger steps of weights, so that it fits; ``saturate`` cuts it off.
-        accumulator_bits: Width of the signed accumulator behind 8-bit activations.
-        wide_accumulator_bits: Width of the accumulator behind 16-bit activations.
+        accumulator_bits: Width of the signed accumulator where 8-bit activations meet 8-bit weights.
+        wide_accumulator_bits: Width of the accumulator where one of them has 16 bits.
     """
 
     family: str = "multiplier_shift"
     activation_dtypes: tuple[str, ...] = ("int8", "uint8", "int16")
     output_dtypes: tuple[str, ...] = ("int8", "uint8", "int16", "int32")
-    weight_dtype: str = "int8"
-    weight_min: int = -127
-    weight_max: int = 127
+    weight_dtypes: tuple[str, ...] = ("int8",)
+    symmetric_weights: bool = True
     weight_rounding: str = "half_even"
     weight_scales: tuple[str, ...] = ("channel",)
     scale_grids: tuple[str, ...] = ("float32", "pow2")
@@ -82,7 +80,7 @@ class Arithmetic:
             for value in given if isinstance(given, tuple) else (given,):
                 if value not in known:
                     raise MarchError(f"Arithmetic: {name} is {value!r}; expected one of {', '.join(known)}.")
-        for dtype in (*self.activation_dtypes, *self.output_dtypes, self.weight_dtype):
+        for dtype in (*self.activation_dtypes, *self.output_dtypes, *self.weight_dtypes):
             if dtype not in INT_TYPES:
                 raise MarchError(
                     f"Arithmetic: dtype {dtype!r} does not exist; expected some of {', '.join(INT_TYPES)}."
@@ -95,16 +93,29 @@ class Arithmetic:
 
     def computes_like(self, other: "Arithmetic") -> bool:
         """Return whether constants made for the other are right here; which types and choices there are is no part."""
-        free = ("activation_dtypes", "output_dtypes", "weight_scales", "large_biases")
+        free = ("activation_dtypes", "output_dtypes", "weight_dtypes", "weight_scales", "large_biases")
         return replace(self, **{name: getattr(other, name) for name in free}) == other
 
     def steps(self, quant_max: int) -> int:
         """Return the steps of a range above 0: where ranges are powers of two, their upper end itself saturates."""
         return quant_max + 1 if self.powers_of_two else quant_max
 
-    def bias_bits_behind(self, dtype: str) -> int:
-        """Return the width of the bias of a layer that reads values of `dtype`."""
-        return self.bias_bits if INT_TYPES[dtype].bytes == 1 else self.wide_bias_bits
+    def weight_range(self, dtype: str) -> tuple[int, int]:
+        """Return the smallest and the largest weight of type `dtype`."""
+        facts = INT_TYPES[dtype]
+        return (-facts.quant_max if self.symmetric_weights else facts.quant_min), facts.quant_max
+
+    def bias_bits_behind(self, *dtypes: str) -> int:
+        """Return the width of the bias where values, and weights if there are any, have these types."""
+        return self.bias_bits if _are_bytes(dtypes) else self.wide_bias_bits
+
+    def accumulator_bits_behind(self, *dtypes: str) -> int:
+        """Return the width of the accumulator in which products of values and weights of these types are summed."""
+        return self.accumulator_bits if _are_bytes(dtypes) else self.wide_accumulator_bits
+
+
+def _are_bytes(dtypes: tuple[str, ...]) -> bool:
+    return all(INT_TYPES[dtype].bytes == 1 for dtype in dtypes)
 
 
 @dataclass(frozen=True)
@@ -136,7 +147,7 @@ class March:
         name: As written in configs, such as ``bayes-sim``.
         clock_hz: Cycles per second.
         mac_array: Multiply-accumulates that start in one cycle, as (pixels, input channels, output channels).
-        int16_cycles_per_mac: Cycles of the array for a 16-bit activation instead of one for 8 bits.
+        int16_cycles_per_mac: Cycles of the array where activation, weight or both have 16 bits, instead of one.
         vector_lanes: Values that adds, pools, resizes and rescales handle in one cycle.
         sram_bytes: On-chip memory for activations and weights.
         dram_bytes_per_second: Sustained rate of the memory outside.

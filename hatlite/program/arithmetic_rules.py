@@ -30,13 +30,22 @@ def weights_in_range(op: Operator, inputs: Types, output: TensorType, arithmetic
     """Weights and biases are integers that the march has."""
     if not isinstance(op, (Conv2d, Linear)):
         return
-    low, high = arithmetic.weight_min, arithmetic.weight_max
-    values = op.weight.values
+    values, dtype = op.weight.values, op.weight.dtype
+    if dtype not in arithmetic.weight_dtypes:
+        yield f"has weights of {dtype}; the march has {' and '.join(arithmetic.weight_dtypes)}"
+        return
+    low, high = arithmetic.weight_range(dtype)
     if values.min() < low or values.max() > high:
         yield f"weights reach from {values.min()} to {values.max()}; the march has {low}…{high}"
-    bits, dtype = arithmetic.bias_bits_behind(inputs[0].dtype), inputs[0].dtype
+    bits = _bias_bits(op, inputs, arithmetic)
     if op.bias.min() < -(2 ** (bits - 1)) or op.bias.max() >= 2 ** (bits - 1):
-        yield f"biases reach from {op.bias.min()} to {op.bias.max()}; behind {dtype} the march has {bits} bits"
+        factors = inputs[0].dtype + (" and weights of int16" if dtype == "int16" else "")
+        yield f"biases reach from {op.bias.min()} to {op.bias.max()}; behind {factors} the march has {bits} bits"
+
+
+def _bias_bits(op: Operator, inputs: Types, arithmetic: Arithmetic) -> int:
+    weights = (op.weight.dtype,) if isinstance(op, (Conv2d, Linear)) else ()
+    return arithmetic.bias_bits_behind(inputs[0].dtype, *weights)
 
 
 def requantize_fits(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
@@ -46,7 +55,7 @@ def requantize_fits(op: Operator, inputs: Types, output: TensorType, arithmetic:
         return
     if rule.multiplier.size not in (1, output.shape[2]):
         yield f"has {rule.multiplier.size} multipliers; expected 1 or {output.shape[2]}"
-    bias_bits = arithmetic.bias_bits_behind(inputs[0].dtype)
+    bias_bits = _bias_bits(op, inputs, arithmetic)
     if rule.rounding != arithmetic.rounding or rule.bias_bits != bias_bits:
         yield (
             f"rounds {rule.rounding} with a bias of {rule.bias_bits} bits; "

@@ -47,6 +47,7 @@ def add_peak(op: Add, dtype_a: str, dtype_b: str) -> int:
 
 
 def register_bits(op: Conv2d | Linear, input_dtype: str, arithmetic: Arithmetic) -> int:
-    """Return the width of the accumulator of `op`: the wide one behind 16-bit inputs, unless it leaves the program."""
-    wide = int_type(input_dtype).bytes > 1 and op.requantize is not None
-    return arithmetic.wide_accumulator_bits if wide else arithmetic.accumulator_bits
+    """Return the width of the accumulator of `op`: the wide one of 16-bit factors, unless it leaves the program."""
+    if op.requantize is None:
+        return arithmetic.accumulator_bits
+    return arithmetic.accumulator_bits_behind(input_dtype, op.weight.dtype)

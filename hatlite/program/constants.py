@@ -54,7 +54,7 @@ class Weight:
     """Weights of a convolution or linear operator.
 
     Attributes:
-        values: (O, kh, kw, I / groups) int8.
+        values: (O, kh, kw, I / groups) int16 where they were given as that, else int8.
         scale: (O,) float64, real value of one step per output channel; for reports and export, no kernel reads it.
         encoding: How the values are stored, one of :data:`ENCODINGS`.
         granularity: What shares one scale, one of :data:`GRANULARITIES`.
@@ -63,7 +63,7 @@ class Weight:
         ProgramError: A shape or value is wrong, or the encoding is one that this version does not know.
     """
 
-    values: NDArray[np.int8]
+    values: NDArray[np.int8] | NDArray[np.int16]
     scale: NDArray[np.float64] | None = None
     encoding: str = "dense"
     granularity: str = "per_axis"
@@ -72,12 +72,18 @@ class Weight:
         for name, known in (("encoding", ENCODINGS), ("granularity", GRANULARITIES)):
             if getattr(self, name) not in known:
                 raise ProgramError(f"weight {name} is {getattr(self, name)!r}; this version knows {', '.join(known)}.")
-        values = constant(self.values, "int8", "weight")
+        wide = getattr(self.values, "dtype", None) == np.int16
+        values = constant(self.values, "int16" if wide else "int8", "weight")
         if values.ndim != 4 or 0 in values.shape:
             raise ProgramError(f"weight has shape {values.shape}; expected (O, kh, kw, I / groups).")
         object.__setattr__(self, "values", values)
         if self.scale is not None:
             object.__setattr__(self, "scale", _scales(self.scale, len(values)))
+
+    @property
+    def dtype(self) -> str:
+        """Type of the values, ``int8`` or ``int16``."""
+        return self.values.dtype.name
 
 
 def _scales(scale: Any, channels: int) -> NDArray[np.float64]:

@@ -73,7 +73,7 @@ class Conv2d(_Weighted):
     """Cross-correlation plus bias.
 
     Attributes:
-        weight: (O, kh, kw, I / groups) int8.
+        weight: (O, kh, kw, I / groups) int8 or int16.
         bias: (O,) int32 at the scale Sx · Sw.
         requantize: From accumulator to output, or None: the output is the int32 accumulator.
         activation_min: With ``requantize=None``, a lower clamp of the accumulator: 0 applies ReLU.
@@ -95,7 +95,7 @@ class Linear(_Weighted):
     """A matrix on the channels of every pixel, (…, I) → (…, O).
 
     Attributes:
-        weight: (O, 1, 1, I) int8.
+        weight: (O, 1, 1, I) int8 or int16.
         bias: (O,) int32 at the scale Sx · Sw.
         requantize: As in :class:`Conv2d`.
         activation_min: As in :class:`Conv2d`.

@@ -52,7 +52,8 @@ def _window(op: Operator) -> str:
         relu = (
             isinstance(op, (Conv2d, Linear)) and (op.requantize.quant_min if op.requantize else op.activation_min) == 0
         )
-        words = [*_geometry(op), "relu" if relu else ""]
+        wide = isinstance(op, (Conv2d, Linear)) and op.weight.dtype == "int16"
+        words = [*_geometry(op), "w=int16" if wide else "", "relu" if relu else ""]
         return " ".join(filter(None, words))
     if isinstance(op, ResizeNearest):
         return f"x{op.factor}"

@@ -59,7 +59,7 @@ TIES = (
     "results of 16 bits can be ties, which it rounds to even",
     "give the layer a result of 8 bits, or leave it to int64 and float64",
 )
-WIDE = ("it carries 8-bit values only", "give the layer 8-bit inputs, or leave it to the other engines")
+WIDE = ("it carries 8-bit values only", "give the layer 8-bit inputs and weights, or leave it to the other engines")
 NARROW = (
     "it saturates at the ends of its type, and the clamp lies inside them",
     "give what a ReLU bounds an unsigned type, or leave it to the other engines",
@@ -204,7 +204,7 @@ def _questions(op: Operator, inputs: Types, output: TensorType) -> Iterator[tupl
         held = accumulator.peak < FLOAT64_EXACT
         yield "float64", partial(_proof, "float64", "exact", held, channels, LARGE)
         for rule in CONV_RULES:
-            yield rule.name, partial(_unrounded, rule, accumulator, inputs, channels)
+            yield rule.name, partial(_unrounded, op, rule, accumulator, inputs, channels)
         return
     yield "float64", partial(_in_float, "float64", FLOAT64_EXACT, rounding, accumulator, channels)
     if _only_shifts(op, rounding):
@@ -235,9 +235,14 @@ def _proof(rule: str, method: str, proven: Any, channels: int, refusal: Refusal 
     return Proof(rule, method, held, *(("", "") if held.all() else refusal))
 
 
-def _unrounded(rule: ConvRule, accumulator: Accumulator, inputs: Types, channels: int) -> Proof:
+def _reads_bytes(op: Any, inputs: Types) -> bool:
+    weights = op.weight.dtype if isinstance(op, (Conv2d, Linear)) else BYTES[0]
+    return all(dtype in BYTES for dtype in (weights, *(value.dtype for value in inputs)))
+
+
+def _unrounded(op: Any, rule: ConvRule, accumulator: Accumulator, inputs: Types, channels: int) -> Proof:
     """An accumulator that leaves as it is: nothing rounds, as long as the sum is held exactly."""
-    carried = not rule.bytes_only or inputs[0].dtype in BYTES
+    carried = not rule.bytes_only or _reads_bytes(op, inputs)
     held = (accumulator.peak < FLOAT32_EXACT) & carried
     return _proof(rule.name, "exact", held, channels, LARGE if carried else WIDE)
 
@@ -260,7 +265,7 @@ def _obstacle(rule: ConvRule | AddRule, op: Any, inputs: Types, output: TensorTy
     if output.dtype not in BYTES:
         return TIES
     if isinstance(rule, AddRule) or rule.bytes_only:
-        if any(value.dtype not in BYTES for value in inputs):
+        if not _reads_bytes(op, inputs):
             return WIDE
         if rule.bytes_only and (op.requantize.quant_min, op.requantize.quant_max) != int_range(output.dtype):
             return NARROW

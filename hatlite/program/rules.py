@@ -43,7 +43,7 @@ Rule = Callable[[Any, Types, TensorType, Arithmetic], Iterator[str]]
 MAX_INTEGERS = 2**31 - 1
 """Of one value, for one image; also with the padding that an operator puts around it."""
 TABLE_ENTRIES = 256
-WIDE_INPUTS = ("int16",)
+WIDE_TYPES = ("int16",)
 MOVING = (MaxPool2d, ResizeNearest, Concat, Pad, Slice, DepthToSpace)
 """Operators that only move values or choose among them."""
 
@@ -188,12 +188,13 @@ def accumulators_fit(op: Operator, inputs: Types, output: TensorType, arithmetic
     if int(peaks.max()) >= 2 ** (bits - 1):
         yield (
             f"channel {peaks.argmax()}: the accumulator can reach {peaks.max()}, beyond int{bits}; give the layer fewer"
-            f" input channels, a smaller kernel or more groups{_or_narrower(inputs[0].dtype)}"
+            f" input channels, a smaller kernel or more groups{_or_narrower(inputs[0].dtype, op.weight.dtype)}"
         )
 
 
-def _or_narrower(dtype: str) -> str:
-    return ", or 8-bit inputs" if dtype in WIDE_INPUTS else ""
+def _or_narrower(dtype: str, weight_dtype: str) -> str:
+    wide = [what for what, kind in (("inputs", dtype), ("weights", weight_dtype)) if kind in WIDE_TYPES]
+    return f", or 8-bit {' and '.join(wide)}" if wide else ""
 
 
 def headroom(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:

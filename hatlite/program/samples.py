@@ -1,7 +1,7 @@
 """Random programs that use every operator, for the tests of whatever runs programs.
 
 Drawn to be hard: odd sizes, dead channels, saturating inputs, unsigned and signed values, 16-bit values in the middle,
-raw accumulators at the end.
+16-bit weights where the march has them, raw accumulators at the end.
 """
 
 from collections.abc import Callable, Sequence
@@ -108,25 +108,40 @@ class _Drawing:
         name = self.name(kind)
         return {"name": name, "inputs": inputs or (self.last,), "output": name, "source": Source(name, "samples.py")}
 
-    def requantize(self, peak: Any, dtype: str, each: bool = False) -> Requantize:
-        """A rule under which the larger results saturate and the smaller do not; `each`: channel by channel."""
+    def requantize(self, peak: Any, dtype: str, *weights: str, each: bool = False) -> Requantize:
+        """A rule under which the larger results saturate and the smaller do not.
+
+        Args:
+            peak: Largest accumulators.
+            dtype: Of the result.
+            weights: Type of the weights, for a layer that has any.
+            each: Channel by channel.
+        """
         low, high = int_range(dtype)
         gain = self.rng.uniform(0.5, 8, np.shape(peak)) * high / np.maximum(peak, 1000)  # a dead channel has no peak
         if not each and "channel" not in self.arithmetic.weight_scales:
             gain = gain[:1]
         constants = self.family.quantize_multiplier(gain)
         quant_min = 0 if self.rng.random() < 1 / 4 else low
-        return Requantize(*constants, quant_min, high, bias_bits=self.arithmetic.bias_bits_behind(self.type.dtype))
+        bias_bits = self.arithmetic.bias_bits_behind(self.type.dtype, *weights)
+        return Requantize(*constants, quant_min, high, bias_bits=bias_bits)
 
     def dtype(self) -> str:
         return str(self.rng.choice(["int8", "uint8", "uint8", "int16"]))
 
-    def weights(self, *shape: int) -> dict[str, Any]:
-        values = self.rng.integers(self.arithmetic.weight_min, self.arithmetic.weight_max + 1, shape)
-        bias = self.rng.integers(-5000, 5001, shape[0])
+    def weights(self, *shape: int, raw: bool) -> dict[str, Any]:
+        """Of any type that the march has; the int32 of a raw accumulator holds no products of 16 by 16 bits."""
+        dtypes = self.arithmetic.weight_dtypes
+        if len(dtypes) == 1 or (raw and self.type.dtype == "int16"):
+            dtype = dtypes[0]
+        else:
+            dtype = str(self.rng.choice(dtypes))
+        low, high = self.arithmetic.weight_range(dtype)
+        values = self.rng.integers(low, high + 1, shape)
+        bias = self.rng.integers(-5000, 5001, shape[0]) * 256 ** (int_type(dtype).bytes - 1)
         dead = self.rng.integers(shape[0])
         values[dead] = bias[dead] = 0
-        return {"weight": Weight(values.astype(np.int8)), "bias": bias}
+        return {"weight": Weight(values.astype(dtype)), "bias": bias}
 
     def convolution(
         self, kind: str = "conv2d", *, raw: bool = False, linear: bool = False, channels_out: int = CHANNELS
@@ -143,14 +158,15 @@ class _Drawing:
         fields = {
             **self.common(kind),
             **({} if linear else window),
-            **self.weights(channels_out, kernel, kernel, channels // groups),
+            **self.weights(channels_out, kernel, kernel, channels // groups, raw=raw),
         }
         cls = Linear if linear else Conv2d
         if raw:
             return self.append(cls(**fields, requantize=None, activation_min=0), "int32", np.full(CHANNELS, SCALE))
         dtype = self.dtype()
         peak = accumulator_peak(cls(**fields, requantize=None), self.type.dtype)
-        return self.append(cls(**fields, requantize=self.requantize(peak, dtype, groups == channels > 1)), dtype)
+        rule = self.requantize(peak, dtype, fields["weight"].dtype, each=groups == channels > 1)
+        return self.append(cls(**fields, requantize=rule), dtype)
 
     def average(self) -> str:
         """A global average pool: a depthwise convolution by 1 with a window as large as the picture."""

@@ -41,7 +41,7 @@ FORMAT_VERSION = 1
 PREFIX = struct.Struct("<4sHQ")
 CHECKSUM_BYTES = hashlib.sha256().digest_size
 CLASSES = {cls.__name__: cls for cls in (*OPERATORS.values(), IntProgram, Port, Requantize, Source, TensorType, Weight)}
-ARRAY_DTYPES = ("int8", "int32", "int64", "float64")
+ARRAY_DTYPES = ("int8", "int16", "int32", "int64", "float64")
 MESSAGE_LENGTH = 1000
 
 

@@ -1,14 +1,68 @@
-"""The border of a network: what its DeQuantStubs ask of the calls before them."""
+"""The border of a network: what DeQuantStubs ask of the calls before them, and which convolutions stand next to it."""
+
+from dataclasses import replace
 
 from torch import nn
 
-from hatlite.errors import CaptureError
-from hatlite.graph import Capture, Refuse, Refused
-from hatlite.nn import Add, DeQuantStub, Mul, Sub
-from hatlite.quantization.fuse import FusedCall, refusal
+from hatlite.errors import CaptureError, QuantizationError
+from hatlite.graph import Capture, Refuse, Refused, Selection
+from hatlite.nn import Add, Concat, DeQuantStub, Interpolate, Mul, QuantStub, Sub
+from hatlite.quantization.fuse import CONVOLUTIONS, FusedCall, refusal
 from hatlite.quantization.sites import LUT_FUNCTIONS
 
-__all__ = ["output_dtypes"]
+__all__ = ["mark_outer", "output_dtypes"]
+
+MOVING = (nn.MaxPool2d, nn.ZeroPad2d, nn.PixelShuffle, Selection, Concat)
+
+
+def mark_outer(fused: list[FusedCall]) -> list[FusedCall]:
+    """Return the calls with the first and the last convolutions marked.
+
+    Only what moves values lies between the first ones and the image, and between the last ones and an output.
+
+    Raises:
+        QuantizationError: There are none at one of the two ends.
+    """
+    first, last = _first(fused), _last(fused)
+    for found, where in ((first, "behind the image"), (last, "in front of an output")):
+        if not found:
+            raise QuantizationError(
+                f"config['qconfig']['first_and_last'] finds no convolution right {where}; leave it out and name the"
+                " layers that shall have 16 bits in rules, with dict(dtype='int16', weight_dtype='int16')."
+            )
+    return [replace(item, outer=item.call.name in first | last) for item in fused]
+
+
+def _first(fused: list[FusedCall]) -> set[str]:
+    reached = {item.call.name for item in fused if isinstance(item.call.module, QuantStub)}
+    found = set()
+    for item in fused:
+        if reached.isdisjoint(item.inputs):
+            continue
+        if isinstance(item.call.module, CONVOLUTIONS):
+            found.add(item.call.name)
+        elif _moves(item.call.module):
+            reached.add(item.call.name)
+    return found
+
+
+def _last(fused: list[FusedCall]) -> set[str]:
+    reached: set[str] = set()
+    found = set()
+    for item in reversed(fused):
+        if isinstance(item.call.module, DeQuantStub):
+            reached.update(item.inputs)
+        elif item.call.name not in reached:
+            continue
+        elif isinstance(item.call.module, CONVOLUTIONS):
+            found.add(item.call.name)
+        elif _moves(item.call.module):
+            reached.update(item.inputs)
+    return found
+
+
+def _moves(module: nn.Module) -> bool:
+    return isinstance(module, MOVING) or (isinstance(module, Interpolate) and module.mode == "nearest")
 
 
 def output_dtypes(captured: Capture, fused: list[FusedCall], holder: dict[str, str], refuse: Refuse) -> dict[str, str]:

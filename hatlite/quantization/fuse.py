@@ -9,9 +9,10 @@ from hatlite.errors import CaptureError
 from hatlite.graph import Call, Capture
 from hatlite.nn import Add, Mul, Sub
 
-__all__ = ["FusedCall", "fuse", "refusal"]
+__all__ = ["CONVOLUTIONS", "FusedCall", "fuse", "refusal"]
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+"""What has weights."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class FusedCall:
         inputs: Names of the fused calls that feed it.
         batch_norm: Batch norm folded into it, or None.
         relu: Whether a ReLU follows.
+        outer: Of a convolution: whether it is one of the first or last of the network.
     """
 
     call: Call
     inputs: tuple[str, ...]
     batch_norm: nn.BatchNorm2d | None = None
     relu: bool = False
+    outer: bool = False
 
 
 def fuse(capture: Capture) -> tuple[list[FusedCall], dict[str, str]]:

@@ -11,7 +11,7 @@ from hatlite.errors import CaptureError
 from hatlite.graph import REPLACEMENTS, Refuse, Refused, Selection, capture, strictly
 from hatlite.nn import Add, Concat, DeQuantStub, Interpolate, Mul, QuantStub, Sub
 from hatlite.qparams import int_type
-from hatlite.quantization.border import output_dtypes
+from hatlite.quantization.border import mark_outer, output_dtypes
 from hatlite.quantization.fuse import FusedCall, fuse, refusal
 from hatlite.quantization.graph import FakeQuantGraph, FreezeEpochs
 from hatlite.quantization.observer import observer
@@ -91,6 +91,8 @@ def _make_sites(stand_ins: StandIns, refuse: Refuse) -> tuple[dict[str, Site], d
     fused, holder = fuse(captured)
     calls = [item.call for item in fused if not isinstance(item.call.module, DeQuantStub)]
     qconfig.check_matched((call.path, type(call.module)) for call in calls)
+    if qconfig.first_and_last is not None:
+        fused = mark_outer(fused)
     wanted = output_dtypes(captured, fused, holder, refuse)
     sites: dict[str, Site] = {}
     aliases: dict[str, str] = {}
@@ -139,8 +141,10 @@ def _enter(site: Site, sites: dict[str, Site]) -> None:
 def _make_site(item: FusedCall, sites: dict[str, Site], wanted: str | None, stand_ins: StandIns) -> Site:
     call = item.call
     inputs = tuple(_site_of(name, sites, item, stand_ins) for name in item.inputs)
-    rule = stand_ins.qconfig.of(call.path, type(call.module))
-    dtype = wanted or rule.dtype  # what leaves the accelerator is the stub's to say
+    qconfig, place = stand_ins.qconfig, (call.path, type(call.module))
+    rule = qconfig.of(*place, outer=item.outer)
+    kept = item.outer and rule.dtype == qconfig.first_and_last
+    dtype = rule.dtype if kept else wanted or rule.dtype  # else what leaves the accelerator is the stub's to say
     settings = {
         "name": call.name,
         "path": call.path,
@@ -151,8 +155,8 @@ def _make_site(item: FusedCall, sites: dict[str, Site], wanted: str | None, stan
         "relu": item.relu,
         "fixed": rule.fixed_scale if rule.fixed and dtype != "int32" else None,
         "learn": rule.learn,
-        "scale_grid": stand_ins.qconfig.grid,
-        "arithmetic": stand_ins.qconfig.arithmetic,
+        "scale_grid": qconfig.grid,
+        "arithmetic": qconfig.arithmetic_of(*place, outer=item.outer),
         "bits": rule.bits if dtype == "int8" else None,
     }
     for kind, make in SITE_RULES.items():

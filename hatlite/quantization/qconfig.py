@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from hatlite.errors import QuantizationError
-from hatlite.march import Arithmetic, get_march
+from hatlite.march import MARCHES, Arithmetic, get_march
+from hatlite.quantization.fuse import CONVOLUTIONS
 from hatlite.quantization.observer import observer
 from hatlite.quantization.scale_grid import check_grid
 from hatlite.registry import OBJECT_REGISTRY, nearest
@@ -20,6 +21,8 @@ _BITS = range(2, 9)
 _MOVING = ("freeze", "train")
 TYPE = "type:"
 """Start of a pattern that is about the module's class and not about its path."""
+WEIGHT_DTYPE = "weight_dtype"
+"""Key of a rule that is about weights; all others are about the result."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +101,18 @@ def _is_float32_above_0(value: Any) -> bool:
 @OBJECT_REGISTRY.register
 @dataclass(frozen=True)
 class QConfig:
-    """Quantisation of a whole network. Weights are int8, by their largest magnitude.
+    """Quantisation of a whole network. Scales of weights are those of their largest magnitude.
 
     Attributes:
         activation: Rule of every activation, ``dict(dtype="int8", observer="mse")``; keys of :class:`ActivationRule`
             without `scale` and `absmax`.
-        rules: Exceptions, pattern → keys of :class:`ActivationRule`; the first that matches wins. A pattern is one of
-            module paths, ``{"neck.*": dict(dtype="int16")}``, or of classes, base classes included,
+        weight: Type of all weights, ``dict(dtype="int16")``; empty takes the march's first, ``int8``.
+        first_and_last: ``int16`` gives 16-bit weights and 16-bit results to the convolutions and linear layers next to
+            the border: those that read the image and those whose results leave the network, whatever type their
+            DeQuantStub names. Operations that only move values may lie between. None makes no difference.
+        rules: Exceptions, pattern → keys of :class:`ActivationRule` and `weight_dtype`, the type of the weights; the
+            first that matches wins, also over `first_and_last`. A pattern is one of module paths,
+            ``{"neck.*": dict(dtype="int16")}``, or of classes, base classes included,
             ``{"type:Conv2d": dict(learn=True)}``. One that matches no operation is an error before the first batch; a
             batch norm or ReLU behind a convolution belongs to it.
         scale_grid: ``float32`` or ``pow2``: what scales of activations, and of weights before they are snapped, may be.
@@ -125,6 +133,8 @@ class QConfig:
     """
 
     activation: Mapping[str, Any] = field(default_factory=dict)
+    weight: Mapping[str, Any] = field(default_factory=dict)
+    first_and_last: str | None = None
     rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scale_grid: str | None = None
     weight_scales: str | None = None
@@ -144,6 +154,7 @@ class QConfig:
                 )
         learned = [mapping for mapping in ({}, *self.rules.values()) if self._rule(mapping).learn]
         self._check_march()
+        self._check_weights()
         self._check_moving("bn", "bn_freeze_epoch")
         self._check_moving("ranges", "range_freeze_epoch")
         if learned and self.ranges == "train":
@@ -167,7 +178,11 @@ class QConfig:
     @property
     def arithmetic(self) -> Arithmetic:
         """The arithmetic of the march, with what is chosen here alone where it leaves a choice."""
-        chosen = {"weight_scales": self.weight_scales, "large_biases": self.large_bias}
+        chosen = {
+            "weight_dtypes": self.weight.get("dtype"),
+            "weight_scales": self.weight_scales,
+            "large_biases": self.large_bias,
+        }
         given = {name: (value,) for name, value in chosen.items() if value is not None}
         return replace(get_march(self.march).arithmetic, **given)
 
@@ -192,25 +207,68 @@ class QConfig:
                     f" {' and '.join(map(repr, known))}. Leave {key} out to take {known[0]!r}."
                 )
 
+    def _check_weights(self) -> None:
+        """Every type that is asked of a weight is one that the march has."""
+        if wrong := sorted(set(self.weight) - {"dtype"}):
+            raise QuantizationError(f"config['qconfig']['weight'] has unknown keys {', '.join(wrong)}; expected dtype.")
+        if self.first_and_last not in (None, "int16"):
+            raise QuantizationError(
+                f"config['qconfig']['first_and_last'] is {self.first_and_last!r}; expected 'int16', or leave it out."
+            )
+        asked = {"['weight']['dtype']": self.weight.get("dtype"), "['first_and_last']": self.first_and_last}
+        asked |= {f"['rules'][{p!r}][{WEIGHT_DTYPE!r}]": rule.get(WEIGHT_DTYPE) for p, rule in self.rules.items()}
+        known = get_march(self.march).arithmetic.weight_dtypes
+        for place, dtype in asked.items():
+            if dtype is not None and dtype not in known:
+                able = [name for name, march in MARCHES.items() if dtype in march.arithmetic.weight_dtypes]
+                raise QuantizationError(
+                    f"config['qconfig']{place} is {dtype!r}; the march {self.march!r} has weights of"
+                    f" {' and '.join(known)} only. Leave it out"
+                    + (f", or take the march {' or '.join(map(repr, able))}." if able else ".")
+                )
+
     def _rule(self, mapping: Mapping[str, Any]) -> ActivationRule:
-        merged = {**self.activation, **mapping}
+        merged = {**self.activation, **{key: value for key, value in mapping.items() if key != WEIGHT_DTYPE}}
         if "learn" not in mapping and {"scale", "absmax"} & set(mapping):
             merged["learn"] = False  # a rule that fixes a scale takes it out of what the whole network learns
         known = [key.name for key in fields(ActivationRule)]
         wrong = sorted(set(merged) - set(known))
+        if wrong == [WEIGHT_DTYPE]:
+            raise QuantizationError(
+                "config['qconfig']['activation'] has weight_dtype, which is not about activations; give"
+                " weight=dict(dtype=…) beside it, or weight_dtype in rules."
+            )
         if wrong:
-            raise QuantizationError(f"qconfig: unknown keys {', '.join(wrong)}; expected {', '.join(known)}.")
+            raise QuantizationError(
+                f"qconfig: unknown keys {', '.join(wrong)}; expected {', '.join((*known, WEIGHT_DTYPE))}."
+            )
         return ActivationRule(**merged)
 
-    def of(self, path: str, kind: type = object) -> ActivationRule:
-        """Return the rule of the module of class `kind` at `path`."""
-        return self._rule(next((rule for pattern, rule in self.rules.items() if _matches(pattern, path, kind)), {}))
+    def of(self, path: str, kind: type = object, *, outer: bool = False) -> ActivationRule:
+        """Return the rule of the module of class `kind` at `path`; `outer`: it stands next to the border."""
+        if not outer or self.first_and_last is None:
+            return self._rule(self._exception(path, kind))
+        return self._rule({"dtype": self.first_and_last, "bits": None, **self._exception(path, kind)})
+
+    def arithmetic_of(self, path: str, kind: type = object, *, outer: bool = False) -> Arithmetic:
+        """Return :attr:`arithmetic` with the one type that the weights of this module have; arguments as :meth:`of`."""
+        chosen = self._exception(path, kind).get(WEIGHT_DTYPE) or (self.first_and_last if outer else None)
+        return replace(self.arithmetic, weight_dtypes=(chosen,)) if chosen else self.arithmetic
+
+    def _exception(self, path: str, kind: type) -> Mapping[str, Any]:
+        return next((rule for pattern, rule in self.rules.items() if _matches(pattern, path, kind)), {})
 
     def check_matched(self, modules: Iterable[tuple[str, type]]) -> None:
         """Raise when a pattern matches none of `modules`, given as paths and classes."""
         modules = list(modules)
-        for pattern in self.rules:
-            if not any(_matches(pattern, path, kind) for path, kind in modules):
+        for pattern, rule in self.rules.items():
+            matched = [kind for path, kind in modules if _matches(pattern, path, kind)]
+            if matched and WEIGHT_DTYPE in rule and not any(issubclass(kind, CONVOLUTIONS) for kind in matched):
+                raise QuantizationError(
+                    f"config['qconfig']['rules'][{pattern!r}] gives weight_dtype and matches nothing that has weights;"
+                    " widen the pattern to a convolution or linear layer, or remove weight_dtype."
+                )
+            if not matched:
                 near = [path for path, _ in modules] + [TYPE + kind.__name__ for _, kind in modules]
                 raise QuantizationError(
                     f"config['qconfig']['rules'][{pattern!r}] matches no operation of the network; write a pattern of"

@@ -5,13 +5,14 @@ from collections.abc import Callable
 import torch
 
 from hatlite.march import Arithmetic
-from hatlite.qparams import QParams
+from hatlite.qparams import QParams, int_type
 from hatlite.quantization.scale_grid import on_grid
 
 __all__ = ["BIAS_LIMIT", "BIAS_MAX", "WEIGHT_ROUNDINGS", "bias_range", "weight_scales"]
 
 BIAS_MAX = 2**22
-"""A weight scale that makes room for its bias keeps it below this, so that bias and products share an accumulator."""
+"""A weight scale that makes room for its bias keeps it below this, so that bias and products share an accumulator; 256
+times that where weights have 16 bits, whose steps are so much finer."""
 BIAS_LIMIT = 2 * BIAS_MAX
 """Where such a bias saturates when training moves it on between two refreshes of the scales."""
 MIN_WEIGHT_SCALE = 2.0**-40
@@ -35,13 +36,15 @@ def weight_scales(
         weight: (O, I / groups, h, w) float64, real, batch norm folded in.
         bias: (O,) float64, real.
         input_type: Sx and dtype of the input.
-        arithmetic: Its first ``weight_scales`` says what shares one, its first ``large_biases`` what a bias may ask.
+        arithmetic: Its first ``weight_dtypes`` says how many steps there are, its first ``weight_scales`` what shares
+            one, its first ``large_biases`` what a bias may ask.
         grid: A key of :data:`~hatlite.quantization.scale_grid.SCALE_GRIDS`.
         depthwise: Whether each output channel reads one input channel.
     """
-    scale = weight.abs().flatten(1).amax(1) / arithmetic.steps(arithmetic.weight_max)
+    _, weight_max = arithmetic.weight_range(arithmetic.weight_dtypes[0])
+    scale = weight.abs().flatten(1).amax(1) / arithmetic.steps(weight_max)
     if _makes_room(arithmetic):
-        largest = min(BIAS_MAX, 2 ** (arithmetic.bias_bits_behind(input_type.dtype) - 1) - 1)
+        largest = min(_room(arithmetic), _bias_limit(arithmetic, input_type.dtype) - 1)
         scale = torch.maximum(scale, bias.abs() / (input_type.scale * largest))
     sharing, whole = arithmetic.weight_scales[0], scale.amax().expand_as(scale)
     if sharing == "depthwise" and depthwise:
@@ -53,10 +56,17 @@ def weight_scales(
 
 def bias_range(arithmetic: Arithmetic, dtype: str) -> tuple[int, int]:
     """Return the smallest and the largest bias of a layer that reads values of `dtype`."""
-    limit = 2 ** (arithmetic.bias_bits_behind(dtype) - 1)
-    if _makes_room(arithmetic) and limit > BIAS_LIMIT:
-        return -BIAS_LIMIT, BIAS_LIMIT
-    return -limit, limit - 1
+    limit, room = _bias_limit(arithmetic, dtype), 2 * _room(arithmetic)
+    return (-room, room) if _makes_room(arithmetic) and limit > room else (-limit, limit - 1)
+
+
+def _bias_limit(arithmetic: Arithmetic, dtype: str) -> int:
+    """Return the magnitude that the bits of a bias end at."""
+    return 2 ** (arithmetic.bias_bits_behind(dtype, arithmetic.weight_dtypes[0]) - 1)
+
+
+def _room(arithmetic: Arithmetic) -> int:
+    return BIAS_MAX * 256 ** (int_type(arithmetic.weight_dtypes[0]).bytes - 1)
 
 
 def _makes_room(arithmetic: Arithmetic) -> bool:

@@ -1,5 +1,6 @@
 """What an operator costs, against hand-worked numbers."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,17 @@ def test_a_march_that_only_shifts_loads_no_multipliers_and_shorter_biases() -> N
     assert cost.compute_cycles == 256 * 9, "an array of 64 × 64 channels fills a sixteenth"
     wide = layer_cost(op, program(op, (16, 16, 16), (16, 16, 32), "int16"), tidl)
     assert wide.compute_cycles == 4 * cost.compute_cycles
+
+
+def test_16_bit_weights_take_the_cycles_and_the_bytes_of_16_bits() -> None:
+    rule = Requantize([1], [7], -128, 127, bias_bits=32)
+    narrow, tidl = conv(requantize=rule), get_march("tidl")
+    wide = dataclasses.replace(narrow, weight=Weight(narrow.weight.values.astype(np.int16)))
+    shapes = ((16, 16, 16), (16, 16, 32))
+    costs = {dtype: layer_cost(wide, program(wide, *shapes, dtype), tidl) for dtype in ("int8", "int16")}
+    assert costs["int8"].compute_cycles == costs["int16"].compute_cycles == 4 * 256 * 9
+    assert costs["int8"].loaded_bytes == 16 * 16 * 16 + 2 * 32 * 9 * 16 + 32 * 4 + 1
+    assert costs["int8"].macs == layer_cost(narrow, program(narrow, *shapes), tidl).macs
 
 
 def test_a_linear_layer_by_hand() -> None:

@@ -39,7 +39,10 @@ class Small(nn.Module):
 
 
 def graph_of(seed: int) -> FakeQuantGraph:
-    qconfig = QConfig(march="tidl", activation=dict(observer="min_max"), large_bias="reduce_weight_scale")
+    weight = {"dtype": "int16" if seed % 2 else "int8"}
+    qconfig = QConfig(
+        march="tidl", activation=dict(observer="min_max"), weight=weight, large_bias="reduce_weight_scale"
+    )
     return calibrated(Small, seed, qconfig)
 
 
@@ -77,8 +80,9 @@ def is_power(value: float) -> bool:
     return value == 0 or np.frexp(abs(value))[0] == 0.5
 
 
-def test_weights_lie_on_their_grid_and_ranges_are_powers_of_two():
-    program = program_of(0)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_weights_lie_on_their_grid_and_ranges_are_powers_of_two(seed):
+    program = program_of(seed)
     model = to_onnx(program, "clip")
     weights = [found[0] for found in constants(model, "Conv")]
     ops = [op for op in program.ops if op.kind == "conv2d"]

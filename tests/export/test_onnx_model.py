@@ -22,6 +22,7 @@ from hatlite.ops.integer.fixed_point import dequantize
 from hatlite.program import (
     OPERATORS,
     Add,
+    Conv2d,
     IntProgram,
     Linear,
     Lut,
@@ -35,6 +36,7 @@ from hatlite.program import (
 )
 from hatlite.program.samples import random_inputs, random_program
 from hatlite.qparams import int_range
+from hatlite.quantization import QConfig
 
 MOVES = ("max_pool2d", "resize_nearest", "concat", "pad", "lut", "slice")
 
@@ -192,6 +194,16 @@ def test_qdq_stays_close_where_it_promises_nothing(proof_programs, dtype, worst)
         assert np.abs(got[name].transpose(0, 3, 1, 2) - real).max() <= worst * np.abs(real).max()
 
 
+def test_qdq_stays_close_with_16_bit_weights():
+    qconfig = QConfig(weight=dict(dtype="int16"), march="tidl")
+    program = lowered(calibrated(lambda: nn.Sequential(conv(3, 4, nn.ReLU()), conv(4, 4)), 0, qconfig))
+    assert exact_outputs(program, "qdq") == frozenset()
+    inputs = random_inputs(program, 6, 2)
+    (got,) = run(to_onnx(program, "qdq"), inputs).values()
+    (expected,) = Executor(program).run(inputs).values()
+    assert np.abs(got.astype(int) - expected).max() <= 1
+
+
 def test_real_ends_are_those_around_an_executor(proof_programs):
     program = proof_programs["int8"]
     rng = np.random.default_rng(0)
@@ -265,12 +277,32 @@ def test_low_bytes_that_exceed_an_int32_are_summed_in_parts(level):
 @given(st.integers(0, 10**6), st.integers(500, 5000))
 def test_sums_in_parts_are_the_sums(seed, largest):
     """Convolutions of every window and grouping, on int16 values, with a limit that splits them."""
-    program = with_all_values(random_program(seed, kinds=("conv2d", "linear", "rescale")))
+    march = "tidl" if seed % 2 else "bayes-sim"  # with and without 16-bit weights
+    program = with_all_values(random_program(seed, kinds=("conv2d", "linear", "rescale"), march=march))
     inputs = random_inputs(program, seed, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(integer_nodes, "LARGEST_SUM", largest)
         model = to_onnx(program)
     require_equal(run(model, inputs), Executor(program, "reference").run(inputs))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("x_dtype", ["int8", "uint8", "int16"])
+def test_16_bit_weights_are_two_bytes(level, x_dtype):
+    ends = np.array([-(2**15), 2**15 - 1, -1, 0, 255, 256, -256, -257, 127, 128], np.int16)
+    weight = np.random.default_rng(0).choice(ends, (4, 3, 3, 40))
+    weight[0], weight[1] = -(2**15), 2**15 - 1
+    rule = Requantize([1], [24], -(2**15), 2**15 - 1)
+    bias = np.array([-5, 7, -(2**31), 2**31 - 1])
+    op = Conv2d(name="c", inputs=("x",), output="y", weight=Weight(weight), bias=bias, requantize=rule, padding=(1, 1))
+    values = {"x": TensorType((3, 3, 40), x_dtype, 1.0), "y": TensorType((3, 3, 4), "int16", 1.0)}
+    ports = (Port("x", "x", x_dtype, 1.0),), (Port("out", "y", "int16", 1.0),)
+    program = IntProgram("wide", "tidl", *ports, (op,), values)
+    model = to_onnx(program)
+    assert [node.op_type for node in model.graph.node].count("ConvInteger") == (4 if x_dtype == "int16" else 2)
+    inputs = random_inputs(program, 0, 3)
+    inputs["x"][1], inputs["x"][2] = np.iinfo(x_dtype).min, np.iinfo(x_dtype).max
+    require_equal(run(model, inputs, level), Executor(program, "reference").run(inputs))
 
 
 def test_no_part_can_overflow():
@@ -279,4 +311,8 @@ def test_no_part_can_overflow():
     parts = integer_nodes._parts(weight)
     assert (sum(part.astype(int) for part in parts) == weight).all()
     assert max(np.abs(part.astype(np.int64)).sum(axis=(1, 2, 3)).max() for part in parts) * 255 < 2**31
-    assert len(parts) == 11  # 92,160,000 in the second channel, 8,421,376 in each part
+    assert len(parts) == 11  # 92,160,000 in the second channel, at most 8,421,376 in each part
+    low = np.full((1, 2, 300, 300), 255, np.uint8)
+    parts = integer_nodes._parts(low)
+    assert (sum(part.astype(int) for part in parts) == low).all() and len(parts) == 6
+    assert max(int(part.astype(np.int64).sum()) for part in parts) * 255 < 2**31

@@ -114,6 +114,7 @@ def qconfigs(draw: st.DrawFn, march: str) -> QConfig:
     observer = st.sampled_from(["min_max", "percentile", "mse"])
     return QConfig(
         activation={"observer": draw(observer), "learn": draw(st.booleans())},
+        weight={"dtype": draw(st.sampled_from(arithmetic.weight_dtypes))},
         rules=draw(st.sampled_from(RULES)),
         scale_grid=draw(st.sampled_from(arithmetic.scale_grids)),
         weight_scales=draw(st.sampled_from(arithmetic.weight_scales)),

@@ -28,6 +28,15 @@ def test_a_range_of_powers_of_two_has_one_step_more():
     assert (tidl.bias_bits_behind("uint8"), tidl.bias_bits_behind("int16")) == (16, 32)
 
 
+def test_weights_of_16_bits_are_summed_in_wide_registers():
+    bayes, tidl = (get_march(name).arithmetic for name in ("bayes-sim", "tidl"))
+    assert (bayes.weight_dtypes, tidl.weight_dtypes) == (("int8",), ("int8", "int16"))
+    assert (bayes.weight_range("int8"), tidl.weight_range("int8")) == ((-127, 127), (-128, 127))
+    assert tidl.weight_range("int16") == (-(2**15), 2**15 - 1)
+    assert (tidl.bias_bits_behind("uint8", "int8"), tidl.bias_bits_behind("uint8", "int16")) == (16, 32)
+    assert (tidl.accumulator_bits_behind("int8", "int8"), tidl.accumulator_bits_behind("int8", "int16")) == (32, 64)
+
+
 def test_what_can_be_chosen_does_not_make_another_arithmetic():
     tidl = get_march("tidl").arithmetic
     assert tidl.computes_like(dataclasses.replace(tidl, weight_scales=("depthwise",), output_dtypes=("int8",)))
@@ -61,6 +70,7 @@ def test_mac_array_has_three_sides():
         ({"scale_grids": ("pow3",)}, "scale_grids is 'pow3'; expected one of float32, pow2"),
         ({"large_biases": ("wrap",)}, "large_biases is 'wrap'; expected one of reduce_weight_scale, saturate"),
         ({"activation_dtypes": ("fp8",)}, "dtype 'fp8' does not exist; expected some of int8"),
+        ({"weight_dtypes": ("int4",)}, "dtype 'int4' does not exist; expected some of int8"),
     ],
 )
 def test_unknown_arithmetic_is_refused(fields, text):

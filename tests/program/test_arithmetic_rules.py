@@ -19,6 +19,10 @@ def conv(**fields):
     return Conv2d(**{**parts, **fields})
 
 
+def wide(value):
+    return Weight(np.full((4, 1, 1, 4), value, np.int16))
+
+
 def depthwise(**fields):
     return conv(weight=Weight(np.full((4, 1, 1, 1), -128)), groups=4, **fields)
 
@@ -42,6 +46,9 @@ VALID = {
     "the smallest bias": lambda: program(conv(bias=[-(2**15)] * 4)),
     "a bias of 32 bits behind 16-bit inputs": lambda: program(
         conv(bias=[2**15] * 4, requantize=rule(bias_bits=32)), dtype="int16"
+    ),
+    "16-bit weights and a bias of 32 bits": lambda: program(
+        conv(weight=wide(-(2**15)), bias=[-(2**31), 0, 0, 2**31 - 1], requantize=rule(bias_bits=32))
     ),
     "an input that counts as 0": lambda: program(add(multipliers=(2**19, 0))),
 }
@@ -71,6 +78,10 @@ BROKEN = {
     "rounds half_up with a bias of 32 bits; the march rounds half_up with 16": lambda: program(
         conv(requantize=rule(bias_bits=32))
     ),
+    "rounds half_up with a bias of 16 bits; the march rounds half_up with 32": lambda: program(conv(weight=wide(1))),
+    "has weights of int16; the march has int8": lambda: program(
+        conv(weight=wide(1), requantize=Requantize(16385, 20, -128, 127)), march="bayes-sim"
+    ),
     "weights reach from -128 to -128; the march has -127…127": lambda: program(
         conv(requantize=Requantize(16385, 20, -128, 127)), march="bayes-sim"
     ),
@@ -89,3 +100,14 @@ def test_a_raw_accumulator_has_powers_of_two_too():
     ports = (Port("out", "y", "int32", [0.5, 0.25, 0.125, 0.1]),)
     with pytest.raises(ProgramError, match="'y' has the scale 0.1; the march has powers of two only"):
         verify(dataclasses.replace(raw, values=kinds, outputs=ports))
+
+
+def test_a_raw_accumulator_holds_few_products_of_16_bits():
+    large = np.full((4, 15, 15, 4), -(2**15), np.int16)  # 900 taps times 2^15 times 2^7
+    raw = program(conv(weight=Weight(large), padding=(7, 7), requantize=None))
+    kinds = {**raw.values, "y": TensorType((2, 2, 4), "int32", 0.5)}
+    raw = dataclasses.replace(raw, values=kinds, outputs=(Port("out", "y", "int32", 0.5),))
+    text = "channel 0: the accumulator can reach 3774873600, beyond int32; .* or more groups, or 8-bit weights"
+    with pytest.raises(ProgramError, match=text):
+        verify(raw)
+    verify(program(conv(weight=Weight(large), padding=(7, 7), requantize=rule(bias_bits=32, shift=20))))

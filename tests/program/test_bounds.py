@@ -1,10 +1,13 @@
+import dataclasses
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hatlite.march import get_march
 from hatlite.ops.integer import reference
 from hatlite.program import Add, Conv2d, Requantize, Weight
-from hatlite.program.bounds import accumulator_peak, accumulator_range, add_peak
+from hatlite.program.bounds import accumulator_peak, accumulator_range, add_peak, register_bits
 from hatlite.qparams import int_range
 
 
@@ -16,6 +19,16 @@ def test_accumulator_peak_by_hand():
     op = conv(np.array([[1, -2], [0, 0]]).reshape(2, 1, 1, 2), [-10, 0])
     assert accumulator_peak(op, "int8").tolist() == [3 * 128 + 10, 0]
     assert accumulator_peak(op, "uint8").tolist() == [3 * 255 + 10, 0]
+
+
+def test_16_bit_weights_need_wide_registers():
+    op = conv(np.array([[2**15 - 1, -(2**15)]], np.int16).reshape(1, 1, 1, 2), [7])
+    assert accumulator_peak(op, "uint8").tolist() == [(2**16 - 1) * 255 + 7]
+    low, high = accumulator_range(op.weight.values, op.bias, "uint8")
+    assert (low.tolist(), high.tolist()) == ([-(2**15) * 255 + 7], [(2**15 - 1) * 255 + 7])
+    tidl = get_march("tidl").arithmetic
+    rounded = dataclasses.replace(op, requantize=Requantize([1], [9], -128, 127))
+    assert (register_bits(op, "uint8", tidl), register_bits(rounded, "uint8", tidl)) == (32, 64)
 
 
 @given(st.integers(0, 2**32))

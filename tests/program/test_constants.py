@@ -15,6 +15,14 @@ def test_constants_are_read_only_copies():
         weight.values[0] = 3
 
 
+def test_weights_given_as_16_bits_stay_that():
+    given = np.array([-(2**15), 2**15 - 1], np.int16).reshape(1, 1, 1, 2)
+    assert (Weight(given).dtype, Weight(given.astype(np.int64) // 256).dtype) == ("int16", "int8")
+    assert Weight(given).values.tolist() == given.tolist()
+    with pytest.raises(ProgramError, match="weight holds values that int8 cannot represent"):
+        Weight(given.astype(np.int64))
+
+
 @pytest.mark.parametrize("values", [[0.5], [128], [-129], [np.nan], ["x"], [np.inf]])
 def test_constants_are_never_changed_silently(values):
     with pytest.raises(ProgramError, match="bias holds values that int8 cannot represent"):

@@ -1,5 +1,7 @@
 import dataclasses
 
+import numpy as np
+
 from hatlite.program import (
     DepthToSpace,
     Linear,
@@ -35,7 +37,7 @@ def test_the_other_operators(program):
             name="fc",
             inputs=("a",),
             output="b",
-            weight=Weight([[[[1, 2]]]]),
+            weight=Weight(np.array([[[[1, 2]]]], np.int16)),
             bias=[0],
             requantize=rule,
             source=Source("head.fc"),
@@ -45,7 +47,7 @@ def test_the_other_operators(program):
     values = {**program.values, "b": TensorType((14, 10, 1), "int8", 0.5)}
     text = format_program(dataclasses.replace(program, ops=ops, values=values, outputs=()))
     assert "%1 = resize_nearest %0 x2 [" in text
-    assert "%2 = linear %1 [14,10,1] int8 s=0.5  # head.fc\n" in text
+    assert "%2 = linear %1 w=int16 [14,10,1] int8 s=0.5  # head.fc\n" in text
     assert "conv2d %0 3x3 /1x2 p1 d2 g2 relu [" in text
 
 

@@ -139,6 +139,16 @@ def test_what_a_rule_cannot_be_asked_has_a_reason_and_a_remedy(x, y, clamp, rule
     assert proofs["float64"].proven.all() and not proofs["float64"].why
 
 
+@pytest.mark.parametrize("y", ["int8", "int32"])
+def test_an_engine_of_bytes_reads_no_16_bit_weights(y):
+    weights = np.full((2, 1, 1, 3), 2**15 - 1, np.int16)
+    rule = Requantize([1], [20], -128, 127, bias_bits=32) if y == "int8" else None
+    ((*_, proofs),) = asked(one_conv(weights, [0, 1], rule, "int8", y))
+    assert not proofs["onednn"].proven.any() and proofs["onednn"].why == "it carries 8-bit values only"
+    assert proofs["onednn"].remedy.startswith("give the layer 8-bit inputs and weights")
+    assert proofs["float32"].proven.all() == (y == "int32") and proofs["float64"].proven.all()
+
+
 def test_an_addition_is_one_proof_for_all_channels(program):
     inputs, output = [program.values["a"]] * 2, program.values["b"]
     add = program.ops[1]

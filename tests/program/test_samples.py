@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hatlite.march import MARCHES
+from hatlite.march import MARCHES, get_march
 from hatlite.program import OPERATORS, dumps, verify
 from hatlite.program.samples import random_inputs, random_program
 
@@ -16,6 +16,12 @@ def test_samples_are_valid_and_use_every_operator_and_dtype(march):
     assert {op.kind for program in programs for op in program.ops} == set(OPERATORS)
     dtypes = {value.dtype for program in programs for value in program.values.values()}
     assert dtypes == {"int8", "uint8", "int16", "int32"}
+    weighted = [
+        (op, program.values[op.inputs[0]]) for program in programs for op in program.ops if hasattr(op, "weight")
+    ]
+    wanted = get_march(march).arithmetic.weight_dtypes
+    assert {op.weight.dtype for op, _ in weighted} == set(wanted)
+    assert {kind.dtype for op, kind in weighted if op.weight.dtype == wanted[-1]} == {"int8", "uint8", "int16"}
 
 
 def test_inputs_use_both_ends():

@@ -31,6 +31,59 @@ def test_scales_are_those_of_the_march() -> None:
         QConfig(march="tidy")
 
 
+def test_weights_have_the_type_of_their_rule() -> None:
+    rules = {"neck.*": dict(weight_dtype="int8", observer="kl"), "head.add": dict(dtype="int16")}
+    qconfig = QConfig(weight=dict(dtype="int16"), rules=rules, march="tidl")
+    assert qconfig.arithmetic.weight_dtypes == qconfig.arithmetic_of("head.add").weight_dtypes == ("int16",)
+    assert qconfig.arithmetic_of("neck.conv", nn.Conv2d).weight_dtypes == ("int8",)
+    assert (qconfig.of("neck.conv").observer, qconfig.of("neck.conv").dtype) == ("kl", "int8")
+    assert QConfig(march="tidl").arithmetic_of("any").weight_dtypes == ("int8", "int16"), "the march's first one"
+
+
+def test_the_first_and_last_have_16_bits_unless_a_rule_says_otherwise() -> None:
+    rules = {"head.cls": dict(learn=True), "head.reg": dict(dtype="int8", weight_dtype="int8")}
+    qconfig = QConfig(activation=dict(bits=4), first_and_last="int16", rules=rules, march="tidl")
+    asked = {path: qconfig.of(path, outer=True) for path in ("head.cls", "head.reg", "stem")}
+    assert {path: (rule.dtype, rule.learn) for path, rule in asked.items()} == {
+        "head.cls": ("int16", True),
+        "head.reg": ("int8", False),
+        "stem": ("int16", False),
+    }
+    wide = [path for path in asked if qconfig.arithmetic_of(path, outer=True).weight_dtypes == ("int16",)]
+    assert wide == ["head.cls", "stem"]
+    assert (qconfig.of("stem").dtype, qconfig.of("stem").bits) == ("int8", 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        (dict(weight=dict(dtype="int16")), r"\['weight'\]\['dtype'\]"),
+        (dict(first_and_last="int16"), r"\['first_and_last'\]"),
+        (dict(rules={"head.*": dict(weight_dtype="int16")}), r"\['rules'\]\['head.\*'\]\['weight_dtype'\]"),
+    ],
+)
+def test_a_march_without_16_bit_weights_says_so(given: dict, place: str) -> None:
+    text = rf"^config\['qconfig'\]{place} is 'int16'; the march 'bayes-sim' has weights of int8 only. Leave it out, or"
+    with pytest.raises(QuantizationError, match=rf"{text} take the march 'tidl'\.$"):
+        QConfig(**given)
+    QConfig(**given, march="tidl")
+
+
+def test_wrong_weights_are_refused_at_once() -> None:
+    text = r"\['weight'\]\['dtype'\] is 'int4'; the march 'tidl' has weights of int8 and int16 only. Leave it out\.$"
+    with pytest.raises(QuantizationError, match=text):
+        QConfig(weight=dict(dtype="int4"), march="tidl")
+    with pytest.raises(QuantizationError, match=r"\['weight'\] has unknown keys bits, scale; expected dtype\."):
+        QConfig(weight=dict(scale=1.0, bits=4), march="tidl")
+    with pytest.raises(QuantizationError, match=r"\['first_and_last'\] is 'int8'; expected 'int16', or leave it out"):
+        QConfig(first_and_last="int8", march="tidl")
+    with pytest.raises(QuantizationError, match=r"\['activation'\] has weight_dtype, which is not about activations"):
+        QConfig(activation=dict(weight_dtype="int16"), march="tidl")
+    nothing = QConfig(rules={"*.add": dict(weight_dtype="int16")}, march="tidl")
+    with pytest.raises(QuantizationError, match=r"\['rules'\]\['\*.add'\] gives weight_dtype and matches nothing that"):
+        nothing.check_matched([("neck.add", Add), ("neck.conv", nn.Conv2d)])
+
+
 def test_a_rule_that_matches_nothing_is_an_error() -> None:
     modules = [("head.cls", nn.Conv2d), ("neck.add", Add)]
     with pytest.raises(QuantizationError, match=r"\['haed.cls'\] matches no operation of the network") as caught:

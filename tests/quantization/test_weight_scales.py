@@ -69,6 +69,30 @@ def test_the_integers_of_a_convolution_by_hand() -> None:
     assert bias.tolist() == [3, -32768], "a bias saturates at 16 bits"
 
 
+def test_16_bit_weights_by_hand() -> None:
+    graph = calibrated(lambda: nn.Conv2d(3, 2, 1), qconfig=QConfig(march="tidl", weight=dict(dtype="int16")))
+    site = graph.sites["inner"]
+    with torch.no_grad():
+        site.layer.weight.copy_(torch.tensor([[1.0, -1.0, 0.5], [1.5 / 2**15, -2.5 / 2**15, 0.0]]).reshape(2, 3, 1, 1))
+        site.layer.bias.copy_(torch.tensor([2.5 / 2**22, -1000.0]))
+    graph.refresh()
+    weight, bias = site.integers()
+    assert site.weight_scale.tolist() == [2.0**-15] * 2
+    assert weight.flatten().tolist() == [32767, -32768, 16384, 2, -3, 0], "1 saturates; halves go away from 0"
+    assert bias.tolist() == [3, -(2**31)], "the scale of a bias is 1/128 · 2^-15, and it saturates at 32 bits"
+
+
+def test_a_bias_has_256_times_the_room_behind_16_bit_weights() -> None:
+    choices = {"weight": dict(dtype="int16"), "weight_scales": "depthwise"}
+    room = QConfig(march="tidl", large_bias="reduce_weight_scale", **choices).arithmetic
+    bias = torch.tensor([0.0, 2.0**17, 0.0], dtype=torch.float64)
+    found = weight_scales(WEIGHT, bias, QParams(1.0, "int8"), room, grid="pow2", depthwise=True)
+    assert found.tolist() == [2.0**-16, 2.0**-13, 2.0**-21], "2^17 is 2^30 steps; none is finer than 1/256 of it"
+    saturating = QConfig(march="tidl", **choices).arithmetic
+    for arithmetic in (room, saturating):
+        assert bias_range(arithmetic, "int8") == bias_range(arithmetic, "int16") == (-(2**31), 2**31 - 1)
+
+
 def test_a_network_keeps_its_accuracy_within_what_steps_of_powers_of_two_cost() -> None:
     """Mean error of the result over its range. The biases of this one are too large for 16 bits of fine steps."""
     make = lambda: nn.Sequential(conv(3, 8, nn.ReLU()), conv(8, 8, nn.ReLU()), conv(8, 4))  # noqa: E731

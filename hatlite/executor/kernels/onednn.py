@@ -111,6 +111,8 @@ def _fills_its_type(rule: Requantize, dtype: str) -> bool:
 
 def _convolution(op: Conv2d | Linear, program: IntProgram) -> tuple[str, Kernel] | None:
     x, out = program.values[op.inputs[0]], program.values[op.output].dtype
+    if op.weight.dtype not in BYTES:
+        return None
     if x.dtype not in BYTES:
         return _partial_products(op, program)
     values = op.weight.values.transpose(0, 3, 1, 2)

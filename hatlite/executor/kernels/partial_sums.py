@@ -33,14 +33,14 @@ class Part:
         dtype: Type of what it reads: the input itself, or one of its bytes.
         factor: What its sums count for, a power of two: times it they are as exact as without.
         channels: Input channels that it reads.
-        weight: (O, h, w, I / groups) int8, of these channels.
+        weight: (O, h, w, I / groups) int8 or int16, of these channels.
         bias: (O,) int64; 0 in all parts but one.
     """
 
     dtype: str
     factor: int
     channels: slice
-    weight: NDArray[np.int8]
+    weight: NDArray[np.int8] | NDArray[np.int16]
     bias: NDArray[np.int64]
 
 

@@ -114,7 +114,7 @@ def _weighted(op: Conv2d | Linear, program: IntProgram) -> Part | None:
     x, y = (program.values[name] for name in (op.inputs[0], op.output))
     groups, channels = getattr(op, "groups", 1), len(op.weight.values)
     low, high = accumulator_range(op.weight.values, op.bias, x.dtype)
-    if x.dtype not in BYTES or max(-low.min(), high.max()) >= INT32:
+    if x.dtype not in BYTES or op.weight.dtype not in BYTES or max(-low.min(), high.max()) >= INT32:
         return None
     step = Step(stores=STORES[y.dtype], low=-INT32 if op.activation_min is None else op.activation_min)
     part = Part([step])

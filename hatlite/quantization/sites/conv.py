@@ -61,6 +61,11 @@ class ConvSite(RoundingSite):
         return _POINTWISE if linear else (layer.stride, layer.padding, layer.dilation, layer.groups)
 
     @property
+    def weight_dtype(self) -> str:
+        """Type of the weights, ``int8`` or ``int16``: the one that its arithmetic has chosen."""
+        return self.arithmetic.weight_dtypes[0]
+
+    @property
     def raw(self) -> bool:
         """Whether the result is the accumulator itself."""
         return self.dtype == "int32"
@@ -164,7 +169,7 @@ class ConvSite(RoundingSite):
             quant_max=self.quant_max,
             input_magnitude=max(-source.quant_min, source.quant_max),
             geometry=self.geometry,
-            weight_range=(self.arithmetic.weight_min, self.arithmetic.weight_max),
+            weight_range=self.arithmetic.weight_range(self.weight_dtype),
             bias_range=bias_range(self.arithmetic, source.dtype),
             round_weight=WEIGHT_ROUNDINGS[self.arithmetic.weight_rounding],
             half_even=self.family.half_even,

@@ -57,7 +57,7 @@ def test_sums_that_float32_cannot_hold_are_not_called_proven() -> None:
 def test_an_average_has_one_weight_that_fits_its_type(march: str, taps: int) -> None:
     family = family_of(get_march(march).arithmetic)
     weight, scale = family.average_weight(taps)
-    assert 1 <= weight <= family.arithmetic.weight_max
+    assert 1 <= weight <= family.arithmetic.weight_range("int8")[1]
     assert abs(weight * scale * taps - 1) <= 1 / 128
 
 
