@@ -3,11 +3,12 @@
 Examples:
     python tools/predict.py --stage float --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
     python tools/predict.py --stage int_infer configs/detection/fcos/fcos_efficientnetb0_bccd.py --ckpt bccd.hbir
+    python tools/predict.py --stage qat configs/detection/fcos/fcos_efficientnetb0_bccd.py --show-dir ./painted
 """
 
 import argparse
 
-from hatlite.command import ToolParser, start
+from hatlite.command import ToolParser, share, start
 
 
 def parser() -> ToolParser:
@@ -18,19 +19,30 @@ def parser() -> ToolParser:
     )
     parser.add_config()
     parser.add_argument("--ckpt", help="checkpoint or .hbir file to take instead of the stage's own, for int_infer too")
+    parser.add_argument("--show-dir", metavar="DIR", help="paint each image's objects and detections into this folder")
+    parser.add_argument(
+        "--show-score-thr", type=share, default=0.3, help="smallest score to paint with --show-dir; default: 0.3"
+    )
     parser.add_launch()
     return parser
 
 
 def main(args: argparse.Namespace) -> int | None:
-    """Restore the model, run it over the validation data, print the metrics."""
-    from hatlite import engine
+    """Restore the model, run it over the validation data, print the metrics, paint what is asked for."""
+    from contextlib import nullcontext
+
+    from hatlite import analysis, engine, files
 
     def work(place: engine.Place) -> None:
         run = engine.load_run(args.config, args.opts, place.device, place.flags, stage=args.stage)
-        for name, value in engine.predict_stage(run, args.stage, args.ckpt).items():
-            if place.rank == 0:
-                print(f"{name:<24}{value:.6g}")
+        paints = args.show_dir is not None and place.rank == 0
+        painted = [analysis.PaintedResults(args.show_dir, args.stage, args.show_score_thr)] if paints else []
+        with files.output_folder(args.show_dir) if paints else nullcontext():
+            metrics = engine.predict_stage(run, args.stage, args.ckpt, beside=painted)
+        if place.rank == 0:
+            print("\n".join(f"{name:<24}{value:.6g}" for name, value in metrics.items()))
+        for one in painted:
+            print(f"Painted: {one.painted} images in {one.folder}")
 
     return engine.launch(args, work)
 

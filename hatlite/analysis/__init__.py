@@ -4,9 +4,11 @@ from hatlite.analysis.alignment import check_alignment, record
 from hatlite.analysis.alignment_report import AlignmentReport, LayerAlignment
 from hatlite.analysis.calops import RULES, Counts, count, parse_shape
 from hatlite.analysis.calops_table import counts_table, counts_to_dict
+from hatlite.analysis.confusion import confusion_csv, confusion_lines, draw_confusion
 from hatlite.analysis.curves import describe_series, draw_curves, find_series
 from hatlite.analysis.det_viz import DetViz
 from hatlite.analysis.model_check import ModelCheck, OperatorCheck, check_network
+from hatlite.analysis.painted_results import PaintedResults
 from hatlite.analysis.picture_files import check_picture_name, parse_inputs, picture_paths, save_picture
 from hatlite.analysis.pictures import describe_detections, draw_detections, draw_ground_truth
 from hatlite.analysis.sheets import contact_sheet, side_by_side
@@ -20,15 +22,19 @@ __all__ = [
     "LayerAlignment",
     "ModelCheck",
     "OperatorCheck",
+    "PaintedResults",
     "check_alignment",
     "check_network",
     "check_picture_name",
+    "confusion_csv",
+    "confusion_lines",
     "contact_sheet",
     "count",
     "counts_table",
     "counts_to_dict",
     "describe_detections",
     "describe_series",
+    "draw_confusion",
     "draw_curves",
     "draw_detections",
     "draw_ground_truth",

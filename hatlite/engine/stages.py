@@ -20,11 +20,11 @@ form that a stage works on, and into the form that it leaves, are two lists of c
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import hatlite.data
-import hatlite.metrics
 import hatlite.models  # noqa: F401  (registers the models)
 from hatlite import config as config_module
 from hatlite import program
@@ -55,6 +55,7 @@ from hatlite.engine.seed import seed_everything
 from hatlite.engine.validate import validate
 from hatlite.errors import StageError
 from hatlite.log import get_logger
+from hatlite.metrics import MetricGroup
 
 __all__ = ["export_stage", "last_stage", "predict_stage", "run_stage"]
 
@@ -309,15 +310,20 @@ def export_stage(run: Run, checkpoint: str | Path | None = None) -> Path:
     return run.program()
 
 
-def predict_stage(run: Run, name: str, checkpoint: Path | None = None) -> dict[str, float]:
+def predict_stage(
+    run: Run, name: str, checkpoint: Path | None = None, *, beside: Sequence[Any] = ()
+) -> dict[str, float]:
     """Evaluate what stage `name` left with ``<stage>_predictor``, derived from the config if it has none.
 
     Args:
         run: Config and folder.
         name: Of the stage.
         checkpoint: File to take instead of the stage's own.
+        beside: Further metrics, shown the same as the predictor's.
     """
     run.stage(name)  # a wrong name is told before anything that the config lacks
     predictor = build_predictor(run, name)
+    if beside:
+        predictor.metrics = MetricGroup([predictor.metrics, *beside])
     restore(run, name, predictor.model, checkpoint)
     return predictor.predict()
