@@ -3,6 +3,7 @@
 import hatlite.engine.declined  # noqa: F401  (names that configs of HAT may hold)
 from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.board import BoardStep, align_bpu, board_table
+from hatlite.engine.browsing import browse_dataset
 from hatlite.engine.calibrator import Calibrator
 from hatlite.engine.comparison import compare_pictures
 from hatlite.engine.complexity import complexity_of
@@ -60,6 +61,7 @@ __all__ = [
     "align_bpu",
     "align_stage",
     "board_table",
+    "browse_dataset",
     "certify_stage",
     "check_model_of",
     "chosen_pictures",
