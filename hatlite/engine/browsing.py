@@ -69,7 +69,7 @@ def browse_dataset(
         for index in chosen:
             samples = _versions(loader.dataset, dataset, index, epochs)
             picture = side_by_side([_draw(sample, dataset.classes) for sample in samples.values()], list(samples))
-            name = str(samples[LOADED]["img_name"])
+            name = str(next(iter(samples.values()))["img_name"])
             path = Path(place) / f"{index:05d}_{PurePath(name).stem}.jpg"
             said = " → ".join(_describe(sample, dataset.classes) for sample in samples.values())
             written.append((save_picture(picture, path), f"{name}: {said}"))
@@ -97,8 +97,11 @@ def _loader(run: Run, stage: str, split: str, seed: int | None) -> Any:
 
 
 def _versions(seeded: Any, dataset: Any, index: int, epochs: int) -> dict[str, Mapping[str, Any]]:
-    """Return the sample of picture `index` by what is said of it: as loaded, and after the transforms of each epoch."""
-    found = {LOADED: dataset.load(index)}
+    """Return the sample of picture `index` by what is said of it: as loaded, and after the transforms of each epoch.
+
+    A data set of somebody's own that loads and transforms in one has nothing to show before.
+    """
+    found = {LOADED: dataset.load(index)} if hasattr(dataset, "load") else {}
     for epoch in range(epochs):
         sample = seeded[epoch, index]
         if isinstance(sample, Failure):
@@ -110,7 +113,7 @@ def _versions(seeded: Any, dataset: Any, index: int, epochs: int) -> dict[str, M
 def _transforms(dataset: Any, index: int) -> list[Any]:
     """Return what picture `index` goes through in the present epoch, of inner data sets first."""
     inner = _transforms(*dataset.locate(index)) if hasattr(dataset, "locate") else []
-    return [*inner, *dataset.transforms]
+    return [*inner, *getattr(dataset, "transforms", ())]
 
 
 def _picture(img: Any, transforms: Sequence[Any]) -> np.ndarray:

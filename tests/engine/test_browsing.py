@@ -78,6 +78,11 @@ def test_transforms_of_inner_data_sets_count(config, tmp_path):
     assert np.array_equal(read_image(repeated[0][0]), read_image(plain[0][0]))
 
 
+def test_a_data_set_that_only_gives_finished_samples(tiny_config, tmp_path):
+    found = browse_dataset(Run(tiny_config), "float", "train", tmp_path, count=1, epochs=2)
+    assert found[0][1] == "0.jpg: 8×8 with cat 1 → 8×8 with cat 1"
+
+
 def test_what_there_is_not_is_told_and_nothing_is_written(config, tmp_path):
     run, out = Run(config), tmp_path / "out"
     with pytest.raises(ConfigError, match="The data set has no picture 3; it has 3, counted from 0"):

@@ -72,6 +72,21 @@ def test_points_need_steps_between_them():
         ScalarLog(step_log_interval=0)
 
 
+def test_interrupted_and_resumed_leaves_the_lines_of_an_uninterrupted_run(tiny_config, tmp_path):
+    def train(folder, *extra, resume=False):
+        callbacks = [*extra, *tiny_config["float_trainer"]["callbacks"], {"type": "ScalarLog", "step_log_interval": 1}]
+        trainer = {**tiny_config["float_trainer"], "callbacks": callbacks}
+        run_stage(Run({**tiny_config, "float_trainer": trainer, "ckpt_dir": str(folder)}), "float", resume=resume)
+        return [
+            {key: value for key, value in row.items() if key != "val/images_per_second"}
+            for row in lines(folder, "float")
+        ]
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "parts", {"type": "InterruptAt", "step": 5})
+    assert train(tmp_path / "parts", resume=True) == train(tmp_path / "whole")
+
+
 def test_every_stage_leaves_its_lines_and_a_trainer_may_list_its_own(tiny_config):
     run = Run(tiny_config)
     run_stage(run, "float")
