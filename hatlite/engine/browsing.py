@@ -21,6 +21,7 @@ from hatlite.files import output_folder
 __all__ = ["browse_dataset"]
 
 LOADED = "as loaded"
+CELL_WIDTH = 480  # of one version on the sheet
 SHEET_ROWS = 24  # a JPEG has at most 65535 rows of pixels
 
 
@@ -75,12 +76,12 @@ def browse_dataset(
             written.append((save_picture(picture, path), f"{name}: {said}"))
             if len(sheet) < SHEET_ROWS:
                 sheet.append([picture])
-        path = save_picture(contact_sheet(sheet), Path(place) / "contact_sheet.jpg")
+        path = save_picture(contact_sheet(sheet, (1 + epochs) * CELL_WIDTH), Path(place) / "contact_sheet.jpg")
     return [*written, (path, f"the first {len(sheet)}")]
 
 
 def _loader(run: Run, stage: str, split: str, seed: int | None) -> Any:
-    """Build the loader of `stage`, which loads in this process."""
+    """Build the loader of `stage`, so that it loads in this process, and few pictures are no mistake."""
     run.stage(stage)
     key = "trainer" if split == "train" else "predictor"
     config = run.config.get(f"{stage}_trainer", {}) if split == "train" else predictor_config(run, stage)
@@ -92,8 +93,8 @@ def _loader(run: Run, stage: str, split: str, seed: int | None) -> Any:
             f" data to train on: {', '.join(trained) or 'none'}. All have those of val if the config has"
             " val_data_loader."
         )
-    more = {} if seed is None else {"seed": seed}
-    return build_on_data(run, {**loader, "num_workers": 0, **more}, f"['{stage}_{key}']['data_loader']")
+    single = {"num_workers": 0, "batch_size": 1, "drop_last": False, **({} if seed is None else {"seed": seed})}
+    return build_on_data(run, {**loader, **single}, f"['{stage}_{key}']['data_loader']")
 
 
 def _versions(seeded: Any, dataset: Any, index: int, epochs: int) -> dict[str, Mapping[str, Any]]:

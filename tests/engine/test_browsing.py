@@ -79,6 +79,7 @@ def test_transforms_of_inner_data_sets_count(config, tmp_path):
 
 
 def test_a_data_set_that_only_gives_finished_samples(tiny_config, tmp_path):
+    tiny_config["data_loader"] |= {"batch_size": 100, "drop_last": True, "num_workers": 1}  # fewer than a batch
     found = browse_dataset(Run(tiny_config), "float", "train", tmp_path, count=1, epochs=2)
     assert found[0][1] == "0.jpg: 8×8 with cat 1 → 8×8 with cat 1"
 
