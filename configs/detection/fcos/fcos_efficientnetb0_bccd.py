@@ -148,3 +148,4 @@ calibration_trainer = calibrator(model, val_data_loader, num_steps=20)
 qat_trainer = trainer(
     model, data_loader, val_data_loader, lr=qat_lr, num_epochs=qat_epochs, ema_ramp=50.0, val_interval=val_interval
 )
+deploy_inputs = mscoco.example(image_size)

@@ -70,3 +70,4 @@ float_trainer["optimizer"] = dict(type=torch.optim.SGD, lr=lr, momentum=0.9, wei
 float_trainer["callbacks"][1] = dict(
     type="StepDecayLrUpdater", lr_decay_id=[16, 20], warmup_len=warmup_steps, warmup_by="step"
 )
+deploy_inputs = base.deploy_inputs

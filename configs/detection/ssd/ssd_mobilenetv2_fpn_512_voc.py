@@ -222,19 +222,32 @@ def calibrator(model, val_data_loader, num_steps, metric):
     )
 
 
+def trainers(model):
+    """Return the trainers of float, calibration and qat for another `model` on the same data, by the same recipe."""
+    return (
+        trainer(
+            model,
+            data_loader,
+            val_data_loader,
+            lr=lr,
+            num_epochs=num_epochs,
+            warmup_steps=warmup_steps,
+            metric=metric,
+            val_interval=val_interval,
+        ),
+        calibrator(model, val_data_loader, num_steps=20, metric=metric),
+        trainer(
+            model, qat_data_loader, val_data_loader, lr=qat_lr, num_epochs=qat_epochs, warmup_steps=100, metric=metric
+        ),
+    )
+
+
+def example(image_size):
+    """Return an image of the size that is deployed; its content does not matter."""
+    return dict(img=torch.zeros(1, 3, *image_size))
+
+
 metric = dict(type="VOCMApMetric", mode="11points", iou_threshold=0.5)
 qconfig = dict(type="QConfig", activation=dict(dtype="int8", observer="mse"))
-float_trainer = trainer(
-    model,
-    data_loader,
-    val_data_loader,
-    lr=lr,
-    num_epochs=num_epochs,
-    warmup_steps=warmup_steps,
-    metric=metric,
-    val_interval=val_interval,
-)
-calibration_trainer = calibrator(model, val_data_loader, num_steps=20, metric=metric)
-qat_trainer = trainer(
-    model, qat_data_loader, val_data_loader, lr=qat_lr, num_epochs=qat_epochs, warmup_steps=100, metric=metric
-)
+float_trainer, calibration_trainer, qat_trainer = trainers(model)
+deploy_inputs = example(image_size)

@@ -69,3 +69,4 @@ qconfig = base.qconfig
 float_trainer = trainer(model, data_loader, val_data_loader, lr=lr, num_epochs=num_epochs, warmup_epochs=1)
 calibration_trainer = calibrator(model, val_data_loader, num_steps=20)
 qat_trainer = trainer(model, data_loader, val_data_loader, lr=qat_lr, num_epochs=qat_epochs, ema_ramp=50.0)
+deploy_inputs = base.example(image_size)

@@ -22,7 +22,6 @@ import ssd_mobilenetv2_fpn_512_voc as base
 task_name = "ssd_regnetx800mf_fpn_512_voc"
 ckpt_dir = f"./tmp_models/{task_name}"
 num_classes = base.num_classes
-val_interval = base.val_interval
 seed = base.seed
 march = base.march
 
@@ -32,23 +31,5 @@ model["neck"]["conv_type"] = model["head"]["conv_type"] = "grouped"
 
 data_loader, qat_data_loader, val_data_loader = base.data_loader, base.qat_data_loader, base.val_data_loader
 qconfig = base.qconfig
-float_trainer = base.trainer(
-    model,
-    data_loader,
-    val_data_loader,
-    lr=base.lr,
-    num_epochs=base.num_epochs,
-    warmup_steps=base.warmup_steps,
-    metric=base.metric,
-    val_interval=val_interval,
-)
-calibration_trainer = base.calibrator(model, val_data_loader, num_steps=20, metric=base.metric)
-qat_trainer = base.trainer(
-    model,
-    qat_data_loader,
-    val_data_loader,
-    lr=base.qat_lr,
-    num_epochs=base.qat_epochs,
-    warmup_steps=100,
-    metric=base.metric,
-)
+float_trainer, calibration_trainer, qat_trainer = base.trainers(model)
+deploy_inputs = base.deploy_inputs
