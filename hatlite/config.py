@@ -24,7 +24,7 @@ from hatlite.files import whole_file
 from hatlite.overrides import Overrides
 from hatlite.registry import nearest
 
-__all__ = ["dump", "load", "to_json"]
+__all__ = ["dotted", "dump", "load", "to_json"]
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -229,12 +229,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if callable(value) and hasattr(value, "__qualname__"):
-        return _dotted(value)
+        return dotted(value)
     shape = f" {value.dtype} {list(value.shape)}" if hasattr(value, "dtype") and hasattr(value, "shape") else ""
-    return f"<{_dotted(type(value))}{shape}>"
+    return f"<{dotted(type(value))}{shape}>"
 
 
-def _dotted(target: type | Callable) -> str:
+def dotted(target: type | Callable) -> str:
     """Return the shortest import path of a class or function: ``torch.optim.SGD``, not ``torch.optim.sgd.SGD``."""
     packages = target.__module__.split(".")
     for depth in range(1, len(packages)):

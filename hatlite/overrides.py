@@ -15,7 +15,7 @@ from typing import Any
 from hatlite.errors import ConfigError
 from hatlite.registry import nearest
 
-__all__ = ["Override", "Overrides", "parse_value"]
+__all__ = ["Override", "Overrides", "find", "parse_value"]
 
 _WORDS = {"true": True, "false": False, "none": None}
 
@@ -131,22 +131,36 @@ class Overrides(ast.NodeTransformer):
         return ConfigError(f"--opts {self.names[name].text}: {reason}.{hint}", path=f"config[{name!r}]")
 
 
-def _assign(cfg: dict[str, Any], override: Override) -> None:
+def find(cfg: dict[str, Any], keys: str) -> tuple[Any, str]:
+    """Return what stands in `cfg` at the ``key.path`` that ``--key`` names, and its place, such as ``config['model']``.
+
+    Raises:
+        ConfigError: Nothing stands there; the message has the nearest key.
+    """
+    return _follow(cfg, keys.split("."), f"--key {keys}: ")
+
+
+def _follow(cfg: dict[str, Any], keys: Sequence[str], text: str) -> tuple[Any, str]:
     place: Any = cfg
     path = "config"
-    for key in override.keys[:-1]:
-        index = _index(place, key, path, override)
+    for key in keys:
+        index = _index(place, key, path, text)
         place, path = place[index], f"{path}[{index!r}]"
+    return place, path
+
+
+def _assign(cfg: dict[str, Any], override: Override) -> None:
+    text = f"--opts {override.text}: "
+    place, path = _follow(cfg, override.keys[:-1], text)
     last = override.keys[-1]
     if isinstance(place, dict) and "type" in place:
         place[last] = override.value
     else:
-        place[_index(place, last, path, override)] = override.value
+        place[_index(place, last, path, text)] = override.value
 
 
-def _index(place: Any, key: str, path: str, override: Override) -> str | int:
-    """Return `key` as an index into `place`, a dict or a list."""
-    text = f"--opts {override.text}: "
+def _index(place: Any, key: str, path: str, text: str) -> str | int:
+    """Return `key` as an index into `place`, a dict or a list; `text` comes before a message."""
     if isinstance(place, dict):
         for known in place:
             if str(known) == key:
@@ -159,4 +173,4 @@ def _index(place: Any, key: str, path: str, override: Override) -> str | int:
             return int(key)
         raise ConfigError(f"{text}{path} is a list of {len(place)}; {key!r} is no index into it.", path=path)
     kind = type(place).__name__
-    raise ConfigError(f"{text}{path} is {place!r} ({kind}), which has no parts; set it as a whole.", path=path)
+    raise ConfigError(f"{text}{path} is {place!r} ({kind}), which has no parts; name it as a whole.", path=path)

@@ -56,7 +56,7 @@ def test_paths_go_through_dicts_and_lists() -> None:
         ("trainer.lrr=1", r"config\['trainer'\] has no key 'lrr'\.\n  Did you mean 'lr'\?"),
         ("trainer.steps.7=1", r"config\['trainer'\]\['steps'\] is a list of 2; '7' is no index into it\."),
         ("trainer.steps.one=1", r"is a list of 2; 'one' is no index"),
-        ("trainer.size.0=1", r"config\['trainer'\]\['size'\] is \(1, 2\) \(tuple\), which has no parts; set it as a "),
+        ("trainer.size.0=1", r"config\['trainer'\]\['size'\] is \(1, 2\) \(tuple\), which has no parts; name it as a "),
         ("trainre=1", r"^--opts trainre=1: the config sets no such name\.\n  Did you mean 'trainer'\?"),
         ("trainer=1", r"^--opts trainer=1: it is not set by a plain assignment\.$"),
     ],
