@@ -25,6 +25,7 @@ from hatlite.engine.launcher import Place, launch
 from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.loss_collectors import collect_loss_by_regex
 from hatlite.engine.model_check import check_model_of
+from hatlite.engine.model_zoo import find_configs, kept_results, zoo_rows, zoo_table
 from hatlite.engine.onnx_files import export_float, export_program, run_program, verify_export
 from hatlite.engine.perf import estimate_run, perf_settings
 from hatlite.engine.predictor import Predictor
@@ -74,7 +75,9 @@ __all__ = [
     "export_float",
     "export_program",
     "export_stage",
+    "find_configs",
     "infer_images",
+    "kept_results",
     "last_stage",
     "launch",
     "load_run",
@@ -89,4 +92,6 @@ __all__ = [
     "stage_of",
     "verify_export",
     "visualizer",
+    "zoo_rows",
+    "zoo_table",
 ]

@@ -15,13 +15,16 @@ CALOPS_KEYS: dict[str, Any] = {"method": Literal["hook", "fx"], "input_shape": s
 """Keys of ``calops_cfg``."""
 
 
-def complexity_of(run: Run, shape: Sequence[int] | None = None, method: str | None = None) -> Counts:
+def complexity_of(
+    run: Run, shape: Sequence[int] | None = None, method: str | None = None, *, device: str = "cpu"
+) -> Counts:
     """Count the network of ``config['deploy_model']``, else ``config['model']``.
 
     Args:
         run: Config and where it came from; no data and no checkpoint is read.
         shape: (N, C, H, W) of the input; None takes ``calops_cfg['input_shape']``, else that of ``deploy_inputs``.
         method: ``hook`` or ``fx``; None takes ``calops_cfg['method']``, else ``hook``.
+        device: Where the network runs; on ``meta`` nothing is computed.
 
     Raises:
         ConfigError: The config sets no model, an entry of ``calops_cfg`` is wrong, or there is no shape.
@@ -30,7 +33,7 @@ def complexity_of(run: Run, shape: Sequence[int] | None = None, method: str | No
     cfg = section(run.config, "calops_cfg", CALOPS_KEYS)
     _, model = build_deployed(run)
     chosen = method or cfg.get("method", "hook")
-    return count(getattr(model, "network", model), shape or _shape(run, cfg), chosen)
+    return count(getattr(model, "network", model).to(device), shape or _shape(run, cfg), chosen)
 
 
 def _shape(run: Run, cfg: Mapping[str, Any]) -> Sequence[int]:
