@@ -19,7 +19,7 @@ from hatlite.engine.converters import (
 from hatlite.engine.infer import class_names, infer_images, stage_of
 from hatlite.engine.infer_settings import chosen_pictures, visualizer
 from hatlite.engine.inspection import align_stage, certify_stage, lower_from_config
-from hatlite.engine.ir_infer import FCOSIrInfer, HbirModule
+from hatlite.engine.ir_infer import FCOSIrInfer, HbirModule, RetinaNetIrInfer, SSDIrInfer
 from hatlite.engine.kinds import STAGE_KINDS, restore, stage_file, stage_kind
 from hatlite.engine.launcher import Place, launch
 from hatlite.engine.loop import Callback, Loop, RunInfo
@@ -55,8 +55,10 @@ __all__ = [
     "Place",
     "Predictor",
     "QAT2Quantize",
+    "RetinaNetIrInfer",
     "Run",
     "RunInfo",
+    "SSDIrInfer",
     "Stage",
     "Trainer",
     "align_bpu",

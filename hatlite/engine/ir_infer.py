@@ -10,11 +10,16 @@ from torch import nn
 from hatlite import program
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.errors import BuildError, ProgramError
+from hatlite.models import SSD, DeltaXYWHCoder, RetinaNet
+from hatlite.models.agreement import agree
+from hatlite.models.anchors import CellAnchors
+from hatlite.models.detectors.anchor_detector import AnchorDetector
+from hatlite.models.postprocess.anchor_decoder import AnchorDecoder
 from hatlite.program import IntProgram
 from hatlite.registry import OBJECT_REGISTRY
 from hatlite.structures import Detections
 
-__all__ = ["FCOSIrInfer", "HbirModule"]
+__all__ = ["FCOSIrInfer", "HbirModule", "RetinaNetIrInfer", "SSDIrInfer"]
 
 CLASS_OUTPUT = "cls_logits_s"
 
@@ -41,24 +46,22 @@ class HbirModule(ExecutorNetwork):
         super().__init__(program.load(model_path), engine, device)
 
 
-@OBJECT_REGISTRY.register
-class FCOSIrInfer(nn.Module):
-    """FCOS of which an integer program is left: outputs become objects, and there is nothing to train.
+class IrInfer(nn.Module):
+    """A detector of which an integer program is left: outputs become objects, and there is nothing to train.
 
     Args:
         ir_model: The program's network.
-        post_process: Makes objects of its outputs, such as ``FCOSDecoder``. Distances are always multiplied by the
-            stride, whichever place asked for it in training.
+        post_process: Makes objects of its outputs.
 
     Raises:
-        BuildError: The program's outputs are not those of FCOS, or do not fit `post_process`.
+        BuildError: The program has no outputs ``cls_logits_s…``.
     """
 
     def __init__(self, ir_model: HbirModule, post_process: nn.Module) -> None:
         super().__init__()
         self.network, self.post_process = ir_model, post_process
-        self.num_classes, self.strides = _levels(ir_model.executor.program)
-        post_process.bind(self.num_classes, self.strides)
+        self.channels = _class_channels(type(self).__name__, ir_model.executor.program)
+        self.strides = tuple(self.channels)
 
     def forward(self, batch: Mapping[str, Any]) -> list[Detections]:
         """Return the objects of every image of `batch`, in either mode."""
@@ -73,8 +76,75 @@ class FCOSIrInfer(nn.Module):
         return {}
 
 
-def _levels(loaded: IntProgram) -> tuple[int, tuple[int, ...]]:
-    """Return the number of classes and the strides that the outputs of `loaded` tell."""
+@OBJECT_REGISTRY.register
+class FCOSIrInfer(IrInfer):
+    """FCOS of which an integer program is left.
+
+    Args:
+        ir_model: The program's network.
+        post_process: Makes objects of its outputs, such as ``FCOSDecoder``. Distances are always multiplied by the
+            stride, whichever place asked for it in training.
+
+    Raises:
+        BuildError: The program's outputs are not those of FCOS, or do not fit `post_process`.
+    """
+
+    def __init__(self, ir_model: HbirModule, post_process: nn.Module) -> None:
+        super().__init__(ir_model, post_process)
+        self.num_classes = next(iter(self.channels.values()))
+        post_process.bind(self.num_classes, self.strides)
+
+
+class AnchorIrInfer(IrInfer):
+    """A detector with anchors of which an integer program is left; what stood around its network is given anew.
+
+    Args:
+        ir_model: The program's network.
+        post_process: Makes objects of its outputs.
+        anchor_generator: The one of the head that was trained, such as ``model["head"]["anchor_generator"]``.
+        box_coder: The one of the detector that was trained; None has that detector's own stds.
+
+    Raises:
+        BuildError: The program's outputs do not fit the anchors or `post_process`, or its image is not theirs.
+    """
+
+    detector: type[AnchorDetector]
+    """What was trained."""
+
+    def __init__(
+        self,
+        ir_model: HbirModule,
+        post_process: AnchorDecoder,
+        anchor_generator: CellAnchors,
+        box_coder: DeltaXYWHCoder | None = None,
+    ) -> None:
+        super().__init__(ir_model, post_process)
+        name, background = type(self).__name__, self.detector.softmax
+        strides = (f"what the program {ir_model.executor.program.name!r} has", self.strides)
+        agree("the strides of the outputs", strides, (f"{name}: anchor_generator.strides", anchor_generator.strides))
+        self.num_classes = _classes(name, self.channels, anchor_generator, background)
+        _require_image(name, ir_model.executor.program, anchor_generator)
+        coder = DeltaXYWHCoder(stds=self.detector.coder_stds) if box_coder is None else box_coder
+        post_process.bind(self.num_classes, self.strides)
+        post_process.bind_anchors(anchor_generator, coder, background)
+
+
+@OBJECT_REGISTRY.register
+class SSDIrInfer(AnchorIrInfer):
+    """SSD of which an integer program is left; arguments and errors are those of :class:`AnchorIrInfer`."""
+
+    detector = SSD
+
+
+@OBJECT_REGISTRY.register
+class RetinaNetIrInfer(AnchorIrInfer):
+    """RetinaNet of which an integer program is left; arguments and errors are those of :class:`AnchorIrInfer`."""
+
+    detector = RetinaNet
+
+
+def _class_channels(kind: str, loaded: IntProgram) -> dict[int, int]:
+    """Return the channels of the class outputs of `loaded` by stride."""
     channels = {
         int(port.name.removeprefix(CLASS_OUTPUT)): loaded.values[port.value].shape[-1]
         for port in loaded.outputs
@@ -82,8 +152,32 @@ def _levels(loaded: IntProgram) -> tuple[int, tuple[int, ...]]:
     }
     if not channels:
         names = ", ".join(port.name for port in loaded.outputs)
+        more = ", centerness_s8" if kind == "FCOSIrInfer" else ""
         raise BuildError(
-            f"FCOSIrInfer: the program {loaded.name!r} has the outputs {names}; those of FCOS are cls_logits_s8,"
-            " bbox_regression_s8, centerness_s8 and so on."
+            f"{kind}: the program {loaded.name!r} has the outputs {names}; expected cls_logits_s8, bbox_regression_s8"
+            f"{more} and so on."
         )
-    return next(iter(channels.values())), tuple(channels)
+    return channels
+
+
+def _classes(kind: str, channels: Mapping[int, int], anchors: CellAnchors, background: bool) -> int:
+    """Return the number of classes that all levels tell."""
+    told = {c / a - background for c, a in zip(channels.values(), anchors.num_anchors, strict=True)}
+    classes = told.pop()
+    if told or classes != int(classes) or classes < 1:
+        found = ", ".join(f"{c} at stride {stride}" for stride, c in channels.items())
+        also = " and background" if background else ""
+        raise BuildError(
+            f"{kind}: the program's class outputs have {found} channels, which is no number of classes{also} for"
+            f" {list(anchors.num_anchors)} anchors per cell; give the anchor_generator of the head that was trained."
+        )
+    return int(classes)
+
+
+def _require_image(kind: str, loaded: IntProgram, anchors: CellAnchors) -> None:
+    height, width, _ = loaded.values[loaded.inputs[0].value].shape
+    if anchors.input_size not in (None, (height, width)):
+        raise BuildError(
+            f"{kind}: the program {loaded.name!r} takes images of {height}×{width} (height×width), but"
+            f" anchor_generator.input_size is {anchors.input_size}; set it to ({height}, {width})."
+        )

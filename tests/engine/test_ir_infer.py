@@ -6,10 +6,10 @@ import torch
 from hatlite import program
 from hatlite.engine import Run, predict_stage, restore, run_stage
 from hatlite.engine.converters import lower_detector
-from hatlite.engine.ir_infer import FCOSIrInfer, HbirModule, _levels
+from hatlite.engine.ir_infer import FCOSIrInfer, HbirModule, RetinaNetIrInfer, SSDIrInfer
 from hatlite.engine.parts import quantize_random
 from hatlite.errors import BuildError, ProgramError
-from hatlite.models import FCOSDecoder
+from hatlite.models import AnchorGenerator, FCOSDecoder, RetinaDecoder, SSDDecoder
 from hatlite.registry import OBJECT_REGISTRY
 
 FCOS = {
@@ -27,17 +27,55 @@ FCOS = {
     },
     "post_process": {"type": "FCOSDecoder"},
 }
+SSD_ANCHORS = {
+    "type": "SSDAnchorGenerator",
+    "input_size": 32,
+    "strides": [8, 16, 32],
+    "ratios": [[2], [2, 3], [2]],
+    "basesize_ratio_range": [0.2, 0.9],
+}
+SSD = {
+    **FCOS,
+    "type": "SSD",
+    "neck": {"type": "FPN", "out_strides": [8, 16, 32], "out_channels": 8},
+    "head": {"type": "SSDHead", "num_classes": 2, "anchor_generator": SSD_ANCHORS, "int16_output": True},
+    "post_process": {"type": "SSDDecoder"},
+}
+RETINA_ANCHORS = {"type": "AnchorGenerator", "strides": [8, 16, 32]}
+RETINANET = {
+    **SSD,
+    "type": "RetinaNet",
+    "neck": {"type": "FPN", "out_strides": [8, 16, 32], "out_channels": 8, "norm": False},
+    "head": {**FCOS["head"], "type": "RetinaHead", "anchor_generator": RETINA_ANCHORS},
+    "post_process": {"type": "RetinaDecoder"},
+}
+del RETINANET["head"]["upscale_bbox_pred"]
+
+
+def save(folder, config):
+    """Return the path of a program with random weights, and the detector that it was lowered from."""
+    inputs = {"img": torch.zeros(1, 3, 32, 32)}
+    run = Run({"task_name": "t", "model": config, "num_classes": 2, "deploy_inputs": inputs, "ckpt_dir": str(folder)})
+    torch.manual_seed(0)
+    model = OBJECT_REGISTRY.build(config)
+    quantize_random(run, model)
+    program.save(lower_detector(run, model), run.program())
+    return run.program(), model
 
 
 @pytest.fixture
 def saved(tmp_path):
-    """An FCOS of random weights as a program, and the detector that it was lowered from."""
-    inputs = {"img": torch.zeros(1, 3, 32, 32)}
-    run = Run({"task_name": "t", "model": FCOS, "num_classes": 2, "deploy_inputs": inputs, "ckpt_dir": str(tmp_path)})
-    model = OBJECT_REGISTRY.build(FCOS)
-    quantize_random(run, model)
-    program.save(lower_detector(run, model), run.program())
-    return run.program(), model
+    return save(tmp_path, FCOS)
+
+
+@pytest.fixture(scope="module")
+def saved_ssd(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("ssd"), SSD)
+
+
+def image_batch():
+    img = torch.randint(-128, 128, (2, 3, 32, 32), generator=torch.Generator().manual_seed(1)) / 128
+    return {"img": img, "matrix": [torch.eye(3)] * 2, "orig_size": [(32, 32)] * 2}
 
 
 def test_a_program_is_a_detector_that_finds_what_its_graph_finds(saved):
@@ -53,11 +91,10 @@ def test_a_program_is_a_detector_that_finds_what_its_graph_finds(saved):
         },
     }
     detector = OBJECT_REGISTRY.build(config)
-    img = torch.randint(-128, 128, (2, 3, 32, 32), generator=torch.Generator().manual_seed(1)) / 128
-    batch = {"img": img, "matrix": [torch.eye(3)] * 2, "orig_size": [(32, 32)] * 2}
+    batch = image_batch()
     with torch.no_grad():
-        graph = model.network(img)
-    outputs = detector.network(img)
+        graph = model.network(batch["img"])
+    outputs = detector.network(batch["img"])
     assert all(torch.equal(outputs[name], graph[name]) for name in graph)
     assert (detector.num_classes, detector.strides) == (2, (8, 16, 32))
     for found, expected in zip(detector(batch), detector.detect(graph, batch), strict=True):
@@ -76,11 +113,60 @@ def test_a_missing_program_says_how_to_export_it(tmp_path):
         HbirModule(tmp_path / "quantized.bc")
 
 
+@pytest.mark.parametrize(
+    ("kind", "config"), [("SSDIrInfer", SSD), ("RetinaNetIrInfer", RETINANET)], ids=["SSD", "RetinaNet"]
+)
+def test_a_program_with_anchors_finds_what_its_graph_finds(tmp_path, kind, config):
+    path, model = save(tmp_path, config)
+    parts = {"post_process": config["post_process"], "anchor_generator": config["head"]["anchor_generator"]}
+    detector = OBJECT_REGISTRY.build({"type": kind, "ir_model": {"type": "HbirModule", "model_path": path}, **parts})
+    detector.post_process.score_threshold = model.post_process.score_threshold = 0.0
+    batch = image_batch()
+    with torch.no_grad():
+        expected = model.detect(model.network(batch["img"]), batch)
+    assert (detector.num_classes, detector.strides) == (2, (8, 16, 32))
+    for ours, theirs in zip(detector(batch), expected, strict=True):
+        assert torch.equal(ours.boxes, theirs.boxes) and torch.equal(ours.scores, theirs.scores)
+        assert len(ours.boxes)
+
+
+@pytest.mark.parametrize(
+    ("anchors", "sentence"),
+    [
+        (
+            {"strides": [8, 16, 64]},
+            r"anchor_generator.strides is \(8, 16, 64\), but what the program 't' has is \(8",
+        ),
+        (
+            {"ratios": [[2], [2], [2]]},
+            "have 12 at stride 8, 18 at stride 16, 12 at stride 32 channels, which is no n",
+        ),
+        (
+            {"input_size": 64},
+            r"takes images of 32×32 \(height×width\), but anchor_generator.input_size is \(64, 64\)",
+        ),
+    ],
+)
+def test_anchors_that_do_not_fit_the_program(saved_ssd, anchors, sentence):
+    generator = OBJECT_REGISTRY.build({**SSD_ANCHORS, **anchors})
+    with pytest.raises(BuildError, match=sentence):
+        SSDIrInfer(HbirModule(saved_ssd[0]), SSDDecoder(), generator)
+
+
+def test_a_decoder_of_another_detector_is_refused(saved_ssd):
+    with pytest.raises(BuildError, match="the program's class outputs have .* no number of classes for"):
+        RetinaNetIrInfer(HbirModule(saved_ssd[0]), RetinaDecoder(), AnchorGenerator((8, 16, 32)))
+    with pytest.raises(BuildError, match="RetinaDecoder: the head has a background class, .*; take SSDDecoder"):
+        SSDIrInfer(HbirModule(saved_ssd[0]), RetinaDecoder(), OBJECT_REGISTRY.build(SSD_ANCHORS))
+
+
 def test_outputs_of_another_kind_are_refused(saved):
-    loaded = program.load(saved[0])
+    network = HbirModule(saved[0])
+    loaded = network.executor.program
     other = replace(loaded, outputs=tuple(replace(port, name=f"y{i}") for i, port in enumerate(loaded.outputs)))
-    with pytest.raises(BuildError, match="'t' has the outputs y0, y1, .*; those of FCOS are cls_logits_s8, bbox_regr"):
-        _levels(other)
+    network.executor.program = other
+    with pytest.raises(BuildError, match="FCOSIrInfer: the program 't' has the outputs y0, y1, .*; expected cls_"):
+        FCOSIrInfer(network, FCOSDecoder())
 
 
 def test_a_predictor_may_have_a_program_as_its_model(saved, tiny_config):
