@@ -1,8 +1,12 @@
-"""Write the integer program of a run as an ONNX file, and check it in the ONNX Runtime of this machine.
+"""Write the integer program of a run, or its float network, as an ONNX file, and check it in ONNX Runtime.
 
 Example: python tools/export_onnx.py --config configs/detection/fcos/fcos_efficientnetb0_bccd.py --verify 20
 
-Exit code 0: written, and what was verified is equal. 1: written, but integers differ. 2: nothing could be exported.
+Beside the file lie <name>.json, which says what its outputs mean and who decodes them, and for SSD and RetinaNet with
+real outputs (--float or --real) <name>.prototxt, their detection meta-architecture. With --detect the file itself goes
+from an image to boxes, scores and labels.
+
+Exit code 0: written, and what was verified is equal. 1: written, but something differs. 2: nothing could be exported.
 """
 
 import argparse
@@ -20,10 +24,14 @@ def parser() -> ToolParser:
         "--form", choices=("golden", "qdq", "clip"), default="golden", help="golden: 0 differing outputs"
     )
     parser.add_argument("--real", action="store_true", help="float32 ends instead of integers")
-    parser.add_argument("--float", action="store_true", help="export the network of the float stage; not verified")
+    parser.add_argument("--float", action="store_true", help="export the network of the float stage instead")
+    parser.add_argument("--detect", action="store_true", help="with decoding and NMS in the file, of SSD and RetinaNet")
     parser.add_argument("--out", help="file to write; default: <task>-<form>.onnx in the run's folder")
     parser.add_argument(
-        "--verify", type=count(0), metavar="N", help="compare on N images and on all thresholds, pairs and tables"
+        "--verify",
+        type=count(0),
+        metavar="N",
+        help="compare integers on N images and on all thresholds, pairs and tables; with --detect, objects on N images",
     )
     return parser
 
@@ -33,20 +41,28 @@ def main(args: argparse.Namespace) -> int:
     from hatlite import engine
     from hatlite.errors import ConfigError
 
-    if args.float and args.verify is not None:
-        raise ConfigError("--verify compares the integers of a program, which --float does not export; leave one out.")
+    if args.float and args.verify is not None and not args.detect:
+        raise ConfigError(
+            "--verify compares the integers of a program, which --float does not export; add --detect to compare"
+            " objects, or leave one out."
+        )
+    if args.detect and args.verify == 0:
+        raise ConfigError("--verify 0 compares no objects; give the number of images that --detect is tried on.")
     run = engine.load_run(args.config, args.opts)
-    out = Path(args.out or run.folder / f"{run.task_name}-{'float' if args.float else args.form}.onnx")
-    if args.float:
-        engine.export_float(run, out)
+    program = None if args.float else engine.run_program(run, args.program)
+    form = "float" if args.float else args.form
+    out = Path(args.out or run.folder / f"{run.task_name}-{form}{'-detect' if args.detect else ''}.onnx")
+    if program is None:
+        print(engine.export_float(run, out, detect=args.detect))
     else:
-        program = engine.run_program(run, args.program)
-        engine.export_program(program, out, args.form, real=args.real)
-    print(f"Written: {out}")
-    if args.float or args.verify is None:
+        print(engine.export_program(run, program, out, form, real=args.real, detect=args.detect))
+    if args.verify is None:
         return 0
-    report = engine.verify_export(run, out, program, args.verify)
-    print(report.table(), report.summary(), sep="\n")
+    if args.detect:
+        report = engine.verify_detections(run, out, args.verify, program, form)
+    else:
+        report = engine.verify_export(run, out, program, args.verify)
+    print(report.text())
     return 0 if report.passed else 1
 
 

@@ -4,7 +4,6 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hatlite.analysis.onnx_probe import ASKED, make_probe
+from hatlite.analysis.onnx_session import Level, open_session
 from hatlite.errors import ProgramError
 from hatlite.executor import Executor, dequantize_outputs
 from hatlite.export import exact_outputs, to_onnx
@@ -21,7 +21,6 @@ from hatlite.program import IntProgram
 
 __all__ = ["OPTIONS", "OnnxOutput", "OnnxReport", "verify_onnx"]
 
-Level = onnxruntime.GraphOptimizationLevel
 OPTIONS = {
     "golden": {"default": Level.ORT_ENABLE_ALL, "unoptimised": Level.ORT_DISABLE_ALL},
     "qdq": {"default": Level.ORT_ENABLE_ALL},
@@ -104,16 +103,31 @@ class OnnxReport:
         ]
 
     def summary(self) -> str:
-        """Return one sentence."""
+        """Return one sentence; where nothing is promised it is no verdict."""
         promised = [row for row in self.outputs if row.promised]
         elements, differing = (sum(getattr(row, key) for row in promised) for key in ("elements", "differing"))
         rest = sum(row.differing for row in self.outputs if not row.promised)
-        more = f"; {rest:,} differ where the {self.form} form promises nothing" if rest else ""
+        if not promised:
+            total = sum(row.elements for row in self.outputs)
+            return (
+                f"ONNX Runtime {self.runtime} and the executor: the {self.form} form promises no equal integers;"
+                f" {rest:,} of {total:,} differ{self._how_far()}."
+            )
+        more = f"; {rest:,} differ{self._how_far()} where the {self.form} form promises nothing" if rest else ""
         verdict = "equal" if self.passed else "NOT equal"
         return (
             f"ONNX Runtime {self.runtime} and the executor are {verdict}: "
             f"{elements:,} integers compared, {differing:,} differ{more}."
         )
+
+    def _how_far(self) -> str:
+        """Return by how much the outputs of the model differ that nothing is promised for."""
+        steps = [row.max_lsb for row in self.outputs if not row.promised and not row.asked]
+        return f", outputs by up to {max(steps):,} steps" if any(steps) else ""
+
+    def text(self) -> str:
+        """Return table and summary."""
+        return f"{self.table()}\n{self.summary()}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -142,24 +156,12 @@ def verify_onnx(
     Raises:
         ProgramError: ONNX Runtime cannot load the model, or it is none of `program`.
     """
-    form = _form(_session(model, Level.ORT_DISABLE_ALL), program)
+    form = _form(open_session(model, Level.ORT_DISABLE_ALL), program)
     rows = _compare(model, program, batches, form, engine)
     probe = make_probe(program)
     asked = _compare(to_onnx(probe.program, form), probe.program, [probe.inputs], form, "reference")
     rows += [replace(row, asked=probe.asked[row.name]) for row in asked]
     return OnnxReport(form, onnxruntime.__version__, tuple(rows))
-
-
-def _session(model: ModelProto | str | os.PathLike[str], level: Level) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = level
-    options.log_severity_level = 3  # errors
-    source = model.SerializeToString() if isinstance(model, ModelProto) else str(Path(model))
-    try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as problem:  # the runtime's own exceptions have no common base but this
-        name = "The model" if isinstance(model, ModelProto) else str(model)
-        raise ProgramError(f"{name}: ONNX Runtime cannot load it ({problem}).") from problem
 
 
 def _form(session: onnxruntime.InferenceSession, program: IntProgram) -> str:
@@ -185,7 +187,7 @@ def _compare(
     form: str,
     engine: str,
 ) -> list[OnnxOutput]:
-    sessions = {name: _session(model, level) for name, level in OPTIONS[form].items()}
+    sessions = {name: open_session(model, level) for name, level in OPTIONS[form].items()}
     executor, promised = Executor(program, engine), exact_outputs(program, form)
     counts = {(port.name, name): np.zeros(3, np.int64) for name in sessions for port in program.outputs}
     for inputs in batches:

@@ -26,7 +26,7 @@ from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.loss_collectors import collect_loss_by_regex
 from hatlite.engine.model_check import check_model_of
 from hatlite.engine.model_zoo import find_configs, kept_results, zoo_rows, zoo_table
-from hatlite.engine.onnx_files import export_float, export_program, run_program, verify_export
+from hatlite.engine.onnx_files import export_float, export_program, run_program, verify_detections, verify_export
 from hatlite.engine.perf import estimate_run, perf_settings
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.run import Run, Stage
@@ -92,6 +92,7 @@ __all__ = [
     "stage_file",
     "stage_kind",
     "stage_of",
+    "verify_detections",
     "verify_export",
     "visualizer",
     "zoo_rows",

@@ -1,6 +1,7 @@
 """The alignment check of a run: its graph against its program, on images of its validation data."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ from hatlite.errors import ConfigError, StageError
 from hatlite.log import get_logger
 from hatlite.quantization import FakeQuantGraph
 
-__all__ = ["check_run", "require_alignment", "validation_images"]
+__all__ = ["check_run", "require_alignment", "validation_batches", "validation_images"]
 
 logger = get_logger(__name__)
 
@@ -52,11 +53,21 @@ def require_alignment(run: Run, graph: FakeQuantGraph) -> None:
     logger.info("Saturation: %s", report.saturation_summary())
 
 
-def validation_images(run: Run, count: int) -> Iterator[torch.Tensor]:
-    """Yield the first `count` validation images, (1, 3, H, W) float32, behind the transforms of validation."""
+def validation_batches(run: Run, count: int) -> Iterator[dict[str, Any]]:
+    """Yield the first `count` validation images as batches of one, behind the transforms of validation."""
     loader = build_on_data(run, {**run.config["val_data_loader"], "num_workers": 0}, "['val_data_loader']")
     for batch in loader:
-        yield from batch["img"][:count].split(1)
+        for index in range(min(count, len(batch["img"]))):
+            yield {key: _one(value, index) for key, value in batch.items()}
         count -= len(batch["img"])
         if count <= 0:
             return
+
+
+def _one(values: Any, index: int) -> Any:
+    return values[index : index + 1] if isinstance(values, (list, tuple, torch.Tensor)) else values
+
+
+def validation_images(run: Run, count: int) -> Iterator[torch.Tensor]:
+    """Yield the first `count` validation images, (1, 3, H, W) float32, behind the transforms of validation."""
+    return (batch["img"] for batch in validation_batches(run, count))

@@ -1,6 +1,6 @@
 """A graph of ONNX in the making: every node carries the name of its operator and where that comes from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,11 +38,16 @@ class OnnxGraph:
             attributes: Of the operator.
         """
         name = self._fresh(f"{self._owner}/{kind}")
-        names = [item if isinstance(item, str) else self._constant(np.asarray(item)) for item in inputs]
         output = into or name
-        node = helper.make_node(kind, names, [output], name=name, doc_string=self._source, **attributes)
-        self._nodes.append(node)
+        self._append(kind, name, inputs, [output], attributes)
         return output
+
+    def pair(self, kind: str, *inputs: str | NDArray[Any], **attributes: Any) -> tuple[str, str]:
+        """Append a node with two outputs and return their names; arguments as :meth:`node` has them."""
+        name = self._fresh(f"{self._owner}/{kind}")
+        second = self._fresh(f"{name}/second")
+        self._append(kind, name, inputs, [name, second], attributes)
+        return name, second
 
     def cast(self, tensor: str, dtype: type[np.generic]) -> str:
         """Append a cast to a NumPy type."""
@@ -51,6 +56,12 @@ class OnnxGraph:
     def finish(self, name: str, inputs: Iterable[ValueInfoProto], outputs: Iterable[ValueInfoProto]) -> GraphProto:
         """Return the graph."""
         return helper.make_graph(self._nodes, name, list(inputs), list(outputs), self._initializers)
+
+    def _append(
+        self, kind: str, name: str, inputs: Iterable[Any], outputs: list[str], attributes: Mapping[str, Any]
+    ) -> None:
+        names = [item if isinstance(item, str) else self._constant(np.asarray(item)) for item in inputs]
+        self._nodes.append(helper.make_node(kind, names, outputs, name=name, doc_string=self._source, **attributes))
 
     def _constant(self, array: NDArray[Any]) -> str:
         """Return the name of a constant; equal ones are stored once."""

@@ -10,7 +10,7 @@ from operator_networks import calibrated, conv, lowered
 from single_op_programs import program as one_op
 from torch import nn
 
-from hatlite.analysis.onnx_check import verify_onnx
+from hatlite.analysis.onnx_check import OnnxOutput, OnnxReport, verify_onnx
 from hatlite.analysis.onnx_probe import ASKED, FULL_SCALE, make_probe
 from hatlite.errors import ProgramError
 from hatlite.executor import Executor
@@ -73,7 +73,15 @@ def test_the_portable_form_is_checked_with_the_options_that_fuse_it():
     report = verify_onnx(to_onnx(program, "qdq"), program, [random_inputs(program, 1, 1)])
     assert {row.options for row in report.outputs} == {"default"}
     assert [row.promised for row in report.outputs[:2]] == [False, False]
-    assert report.passed and "differ where the qdq form promises nothing" in report.summary()
+    assert report.passed and "where the qdq form promises nothing" in report.summary()
+
+
+def test_a_form_that_promises_nothing_gets_no_verdict():
+    rows = [OnnxOutput("a", "", "default", False, 100, 7, 3), OnnxOutput("b", "pairs of", "default", False, 50, 1, 9)]
+    said = "the executor: the clip form promises no equal integers; 8 of 150 differ, outputs by up to 3 steps."
+    assert OnnxReport("clip", "1.31", tuple(rows)).summary().endswith(said)
+    same = [dataclasses.replace(row, differing=0, max_lsb=0) for row in rows]
+    assert OnnxReport("clip", "1.31", tuple(same)).summary().endswith("no equal integers; 0 of 150 differ.")
 
 
 def test_without_inputs_the_operators_alone_are_asked():

@@ -75,13 +75,14 @@ def test_the_float_network(export, run, tmp_path):
 def test_integers_that_differ_end_with_one(export, monkeypatch, tmp_path, capsys):
     write = engine.export_program
 
-    def damaged(program, out, form, *, real):
-        write(program, out, form, real=real)
+    def damaged(run, program, out, form, **more):
+        said = write(run, program, out, form, **more)
         model = onnx.load(out)
         node = next(node for node in model.graph.node if node.op_type == "ConvInteger")
         held = next(item for item in model.graph.initializer if item.name == node.input[1])
         held.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(held), held.name))
         onnx.save(model, out)
+        return said
 
     monkeypatch.setattr(engine, "export_program", damaged)
     assert export("--verify", 1, "--out", tmp_path / "a.onnx") == 1

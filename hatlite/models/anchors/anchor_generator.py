@@ -24,6 +24,8 @@ class AnchorGenerator(CellAnchors):
         scales_per_octave: Number of scales between a level and the next.
         center_offset: Where in its cell an anchor's centre lies; 0, as published, is the top left corner.
 
+    All of them are attributes.
+
     Raises:
         BuildError: There is no level, ratio or scale, or one is not above 0.
     """
@@ -43,6 +45,8 @@ class AnchorGenerator(CellAnchors):
                 f"AnchorGenerator: strides {list(strides)}, ratios {list(ratios)}, octave_base_scale "
                 f"{octave_base_scale} and scales_per_octave {scales_per_octave} must all be there and above 0."
             )
+        self.ratios, self.octave_base_scale = tuple(ratios), octave_base_scale
+        self.scales_per_octave = scales_per_octave
         scales = [octave_base_scale * 2 ** (k / scales_per_octave) for k in range(scales_per_octave)]
         shapes = [(scale / math.sqrt(ratio), scale * math.sqrt(ratio)) for ratio in ratios for scale in scales]
         cells = [[(width * stride, height * stride) for width, height in shapes] for stride in strides]

@@ -8,9 +8,10 @@ import torch
 from hatlite.errors import BuildError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["DeltaXYWHCoder"]
+__all__ = ["LARGEST_GROWTH", "DeltaXYWHCoder"]
 
-_LARGEST = math.log(1000 / 16)  # an untrained head must not make infinite boxes
+LARGEST_GROWTH = math.log(1000 / 16)
+"""Of a side, as a logarithm: an untrained head must not make infinite boxes."""
 _SMALLEST_SIDE = 1e-6  # pixels; keeps the logarithm of an empty box finite
 
 
@@ -47,7 +48,7 @@ class DeltaXYWHCoder:
         deltas = deltas * deltas.new_tensor(self.stds) + deltas.new_tensor(self.means)
         centre, side = _centre_and_side(anchors)
         moved = centre + deltas[..., :2] * side
-        half = deltas[..., 2:].clamp(max=_LARGEST).exp() * side / 2
+        half = deltas[..., 2:].clamp(max=LARGEST_GROWTH).exp() * side / 2
         return torch.cat([moved - half, moved + half], dim=-1)
 
 

@@ -35,6 +35,7 @@ class SSDAnchorGenerator(CellAnchors):
     Attributes:
         min_sizes: Of every level, in pixels.
         max_sizes: Of every level, in pixels.
+        ratios: Of every level, without their reciprocals.
 
     Raises:
         BuildError: Levels, range or ratios do not fit together.
@@ -62,6 +63,7 @@ class SSDAnchorGenerator(CellAnchors):
         percents = _percents(len(strides), basesize_ratio_range, first_ratio)
         bounds = [max(size) * percent // 100 for percent in percents]
         self.min_sizes, self.max_sizes = tuple(bounds[:-1]), tuple(bounds[1:])
+        self.ratios = tuple(tuple(level) for level in ratios)
         cells = [_cell(low, high, level) for (low, high), level in zip(pairwise(bounds), ratios, strict=True)]
         super().__init__(strides, cells, 0.5, (size[0], size[1]))
 
