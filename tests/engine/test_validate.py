@@ -123,6 +123,14 @@ def test_a_rule_that_matches_nothing_is_told_before_the_float_stage_runs(tiny_co
     validate(Run(tiny_config), STAGE_KINDS)
 
 
+def test_16_bit_weights_on_a_march_without_them_are_told_before_the_float_stage_runs(tiny_config):
+    tiny_config["qconfig"] = {"type": "QConfig", "first_and_last": "int16"}
+    said = r"\['first_and_last'\] is 'int16'; the march 'bayes-sim' has weights of int8 only"
+    with pytest.raises(QuantizationError, match=said):
+        run_stage(Run(tiny_config), "float")
+    validate(Run({**tiny_config, "march": "tidl"}), STAGE_KINDS)
+
+
 def test_a_scale_that_is_none_is_told_before_the_float_stage_runs(tiny_config):
     tiny_config["qconfig"] = {"type": "QConfig", "rules": {"quant": {"scale": -1.0}}}
     with pytest.raises(QuantizationError, match=r"An activation's scale is -1.0; expected a finite number above 0"):

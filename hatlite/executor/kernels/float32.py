@@ -147,7 +147,8 @@ def _prepared(weight_OhwI: Any, bias: Any, dtype: torch.dtype, window: dict[str,
 
 
 def _partial_sums(parts: Sequence[Part], x_dtype: str, window: dict[str, Any]) -> Kernel:
-    convolutions = [_prepared(part.weight, part.bias, torch.float32, window) for part in parts]
+    weights = (part.weight.astype(np.int32) * part.worth for part in parts)
+    convolutions = [_prepared(w, part.bias, torch.float32, window) for w, part in zip(weights, parts, strict=True)]
 
     def apply(x: torch.Tensor) -> torch.Tensor:
         read = {x_dtype: x}

@@ -1,5 +1,7 @@
 """Long sums in parts: every part is exact, together they are the convolution, and engines take no more than needed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -27,11 +29,25 @@ def convolution(seed, channels, groups=1, kernel=1, loud=False, **fields):
     return Conv2d(name="c", inputs=("x",), output="y", weight=Weight(weight.astype(np.int8)), bias=bias, **given)
 
 
+def wide_convolution(seed, channels, groups=1, kernel=3, shift=20, **fields):
+    """16-bit weights, both ends of each byte among them, on the march that has them."""
+    ends = np.array([-(2**15), 2**15 - 1, 32640, 32639, 127, 128, -128, -129, 0], np.int16)
+    rng = np.random.default_rng(seed)
+    shape = (4 * groups, kernel, kernel, channels // groups)
+    weight = np.where(rng.random(shape) < 0.3, rng.choice(ends, shape), rng.integers(-(2**15), 2**15, shape))
+    rule = Requantize([1], [shift], -32768, 32767)
+    op = convolution(seed, channels, groups, kernel, requantize=rule, **fields)
+    return dataclasses.replace(op, weight=Weight(weight.astype(np.int16)))
+
+
 def program_of(op, x_dtype, shape):
     y_dtype = "int16" if op.requantize else "int32"
     types = {"x": TensorType(shape, x_dtype, 0.1), "y": TensorType(output_shape(op, shape), y_dtype, 0.1)}
     ports = (Port("img", "x", x_dtype, 0.1),), (Port("out", "y", y_dtype, 0.1),)
-    return IntProgram("p", "bayes-sim", *ports, (op,), types)
+    march = "tidl" if op.weight.dtype == "int16" else "bayes-sim"
+    types = {name: dataclasses.replace(kind, scale=0.125) for name, kind in types.items()}
+    ports = tuple((dataclasses.replace(port, scale=0.125),) for (port,) in ports)
+    return IntProgram("p", march, *ports, (op,), types)
 
 
 def equal(program, images):
@@ -68,6 +84,26 @@ def test_every_int16_convolution_equals_the_reference(seed, groups, kernel, stri
     equal(program, images_of("int16", (8, 9, 8), seed))
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([1, 2, 4]), st.sampled_from([1, 3]), st.sampled_from(list(LIMITS)))
+def test_every_convolution_of_16_bit_weights_equals_the_reference(seed, groups, kernel, dtype):
+    program = program_of(wide_convolution(seed, 8, groups, kernel), dtype, (5, 6, 8))
+    assert Executor(program, "onednn").kernels == {"c": "float32"}
+    equal(program, images_of(dtype, (5, 6, 8), seed))
+
+
+def test_16_bit_weights_are_taken_apart_like_16_bit_inputs():
+    any_size = {"pointwise_from": 0}
+    factors = {
+        dtype: [(part.factor, part.worth) for part in parts_of(wide_convolution(0, 8), dtype, **any_size)]
+        for dtype in ("uint8", "int16")
+    }
+    assert factors["uint8"] == [(1, 256), (1, 1)]
+    assert factors["int16"] == [(256, 256), (256, 1), (1, 256), (1, 1)]
+    assert parts_of(wide_convolution(0, 8, kernel=1), "uint8", pointwise_from=np.inf) is None
+    equal(program_of(wide_convolution(1, 200, shift=26), "int16", (3, 2, 200)), images_of("int16", (3, 2, 200), 2))
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16"])
 @pytest.mark.parametrize(("channels", "groups", "kernel"), [(600, 1, 1), (1600, 1, 1), (1200, 2, 1), (120, 1, 3)])
 def test_long_sums_equal_the_reference(dtype, channels, groups, kernel):
@@ -82,8 +118,8 @@ def test_a_linear_layer_and_a_raw_result_with_int16_inputs():
         op = Linear(name="l", inputs=("x",), output="y", weight=Weight(weight), **fields)
         program = program_of(op, "int16", (1, 1, 12))
         if rule is not None:
-            types = {**program.values, "y": TensorType((1, 1, 3), "uint8", 0.1)}
-            outputs = (Port("out", "y", "uint8", 0.1),)
+            types = {**program.values, "y": TensorType((1, 1, 3), "uint8", 0.125)}
+            outputs = (Port("out", "y", "uint8", 0.125),)
             program = IntProgram("p", "bayes-sim", program.inputs, outputs, (op,), types)
         equal(program, images_of("int16", (1, 1, 12), 3))
 
@@ -106,15 +142,16 @@ def test_a_large_pointwise_layer_takes_its_inputs_apart():
         equal(program, images_of("int16", (3, 4, 64), 1))
 
 
-@given(st.integers(0, 2**31), st.integers(1, 700), st.sampled_from(list(LIMITS)))
-def test_parts_are_exact_and_make_the_whole(seed, channels, dtype):
-    op = convolution(seed, channels, loud=seed % 2 == 0)
+@given(st.integers(0, 2**31), st.integers(1, 700), st.sampled_from(list(LIMITS)), st.booleans())
+def test_parts_are_exact_and_make_the_whole(seed, channels, dtype, wide):
+    op = wide_convolution(seed, channels, kernel=1) if wide else convolution(seed, channels, loud=seed % 2 == 0)
     parts = parts_of(op, dtype, pointwise_from=0)
     x = images_of(dtype, (1, 2, channels), seed).astype(np.int64)
     read = {dtype: x, **({"int8": x >> 8, "uint8": x & 255} if dtype == "int16" else {})}
     sums = [reference.conv2d(read[p.dtype][..., p.channels], p.weight, p.bias) for p in parts]
     assert all(np.abs(total).max() < 2**24 for total in sums)
-    whole = combine([torch.from_numpy(p.factor * total).float() for p, total in zip(parts, sums, strict=True)])
+    pairs = zip(parts, sums, strict=True)
+    whole = combine([torch.from_numpy(p.factor * p.worth * total).float() for p, total in pairs])
     np.testing.assert_array_equal(whole.numpy(), reference.conv2d(x, op.weight.values, op.bias))
 
 
