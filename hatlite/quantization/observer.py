@@ -307,7 +307,7 @@ def observer(given: str | Mapping[str, Any]) -> Observer:
 
 def _coarser(counts: torch.Tensor, old: float, new: float) -> torch.Tensor:
     """Return `counts` over the range `old` as counts over `new`, which is `old` times a power of two."""
-    while old < new:
+    while old < new and counts.any():  # of a new observer none are, and its first range is many doublings away
         halved = counts.reshape(-1, 2).sum(1)
         counts = torch.cat([halved, torch.zeros_like(halved)])
         old *= 2.0
