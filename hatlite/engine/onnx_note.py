@@ -67,6 +67,7 @@ def write_onnx(network: OnnxNetwork, out: Path, *, detect: bool = False) -> str:
 
     Raises:
         ConfigError: `out` has another suffix, or the detector has nothing to put into the file.
+        DataError: The detector takes no image of this size.
         OutputError: A file cannot be written.
     """
     if out.suffix != ".onnx":
@@ -79,7 +80,7 @@ def _write_objects(network: OnnxNetwork, out: Path) -> str:
     if contract is None:
         raise ConfigError(
             f"--detect puts decoding with anchors into the file, and {_kind(network.detector)} has none; leave it out:"
-            " the file then ends at named outputs, and the JSON file beside it says how the host reads them."
+            " the file then ends at named outputs, and the JSON file beside it says what they mean to the host."
         )
     model = import_extra("hatlite.export.detection", "onnx").with_detection(network.model, contract)
     rows = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
@@ -117,9 +118,10 @@ def _decoding(network: OnnxNetwork, out: Path) -> tuple[str | None, str]:
     """Return the meta-architecture, None if there is none to write, and who makes objects of the outputs."""
     detector = network.detector
     decoder = getattr(detector, "post_process", None)
-    if detector is None or decoder is None:
-        return None, "on the host; the config's model has no post_process"
-    kind, contract = _kind(detector), network.contract()
+    kind = _kind(detector)
+    if decoder is None:
+        return None, f"on the host; {kind} has no post_process that could be told of"
+    contract = network.contract()
     host = f"on the host, by what {type(decoder).__name__} does with these outputs"
     if contract is None:
         return None, f"{host}; there is no detection meta-architecture for {kind}"
@@ -136,7 +138,7 @@ def _note(network: OnnxNetwork, decoding: str) -> dict[str, Any]:
 
 
 def _kind(detector: Any) -> str:
-    return "no detector" if detector is None else type(detector).__name__
+    return "a config without model" if detector is None else type(detector).__name__
 
 
 def _write(model: "ModelProto", out: Path) -> None:

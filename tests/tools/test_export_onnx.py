@@ -1,5 +1,6 @@
 """The tool from its arguments to the files it writes, on a run that is done."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -9,13 +10,19 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from spots import SpotDetector, spot_run
+from spots import SpotDetector, spot_config, spot_run
 
 from hatlite import config as config_module
 from hatlite import engine
 from hatlite.command import run_tool
+from hatlite.engine import Run
+from hatlite.engine.checkpoint import describe, save_checkpoint
+from hatlite.engine.converters import lower_detector
+from hatlite.engine.parts import quantize_random
 from hatlite.executor import Executor
-from hatlite.program import load
+from hatlite.models.postprocess.anchor_decoder import AnchorDecoder
+from hatlite.program import load, save
+from hatlite.registry import OBJECT_REGISTRY
 
 TOOL = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "export_onnx.py"))
 
@@ -26,15 +33,50 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def export(run, monkeypatch):
-    """Return ``export(*arguments) -> exit code`` for the run's config."""
-    monkeypatch.setattr(config_module, "load", lambda source, opts: run.config)
+def exporting(monkeypatch):
+    """Return ``exporting(run)``, which returns ``export(*arguments) -> exit code`` for the config of `run`."""
 
-    def call(*more):
-        arguments = TOOL["parser"]().parse_args(["--config", "spots.py", *map(str, more)])
-        return run_tool(lambda: TOOL["main"](arguments))
+    def of(run):
+        monkeypatch.setattr(config_module, "load", lambda source, opts: run.config)
 
-    return call
+        def call(*more):
+            arguments = TOOL["parser"]().parse_args(["--config", "spots.py", *map(str, more)])
+            return run_tool(lambda: TOOL["main"](arguments))
+
+        return call
+
+    return of
+
+
+@pytest.fixture
+def export(run, exporting):
+    return exporting(run)
+
+
+ANCHORS = {"type": "SSDAnchorGenerator", "input_size": 32, "strides": [8, 16, 32], "ratios": [[2]] * 3}
+SSD = {
+    "type": "SSD",
+    "backbone": {"type": "efficientnet", "widths": [8] * 8, "depth_coefficient": 0.3},
+    "neck": {"type": "FPN", "out_strides": [8, 16, 32], "out_channels": 8},
+    "head": {"type": "SSDHead", "num_classes": 2, "anchor_generator": ANCHORS, "int16_output": True},
+    "post_process": {"type": "SSDDecoder", "test_cfg": {"score_thr": 0.3, "max_per_img": 20}},
+}
+
+
+@pytest.fixture(scope="module")
+def ssd_run(tmp_path_factory):
+    """A run of the march tidl with random weights: a float checkpoint and a program of other weights."""
+    config = spot_config(tmp_path_factory.mktemp("ssd"))
+    size = {"type": "Resize", "img_scale": (32, 32), "keep_ratio": False}
+    config["val_data_loader"]["dataset"]["transforms"][:2] = [size]
+    run = Run({**config, "model": SSD, "march": "tidl"})
+    torch.manual_seed(0)
+    model = OBJECT_REGISTRY.build(SSD)
+    state = {**describe(model, run.info("float")), "state_dict": model.state_dict()}
+    save_checkpoint({**state, "metrics": {}, "epoch": 1, "num_epochs": 1}, run.checkpoint("float"))
+    quantize_random(run, model)
+    save(lower_detector(run, model), run.program())
+    return run
 
 
 def session(path):
@@ -72,6 +114,49 @@ def test_the_float_network(export, run, tmp_path):
     np.testing.assert_allclose(ours.run(None, {"img": img.numpy()})[0], expected, atol=1e-5)
 
 
+def test_detection_in_the_float_file_equals_the_detector(exporting, ssd_run, capsys):
+    assert exporting(ssd_run)("--float", "--detect", "--verify", 3) == 0
+    said = capsys.readouterr().out
+    out = ssd_run.folder / "spots-float-detect.onnx"
+    assert said.startswith(f"Written: {out}\n") and "and the detector find the same objects in 3 images: " in said
+    image = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
+    boxes, scores, labels = session(out).run(None, {"img": image})
+    assert (boxes.shape, scores.shape, labels.shape) == ((2, 20, 4), (2, 20), (2, 20))
+    assert (labels >= 0).any()
+
+
+@pytest.mark.parametrize(
+    ("form", "verdict"), [("golden", "find the same objects in 3 images"), ("clip", "the form clip promises nothing")]
+)
+def test_detection_behind_integers(exporting, ssd_run, form, verdict, capsys):
+    assert exporting(ssd_run)("--form", form, "--detect", "--verify", 3) == 0
+    assert verdict in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["qdq", "clip"])
+def test_both_published_forms_say_what_differs(exporting, ssd_run, form, capsys):
+    assert exporting(ssd_run)("--form", form, "--verify", 1, "--real") == 0
+    said = capsys.readouterr().out
+    assert f"the {form} form promises no" in said or f"where the {form} form promises nothing" in said
+    assert (ssd_run.folder / f"spots-{form}.prototxt").read_text(encoding="utf-8").startswith('name: "ssd"')
+
+
+def test_named_outputs_of_a_detector_without_anchors(export, run, capsys):
+    assert export() == 0
+    assert "Decoding: on the host; SpotDetector has no post_process that could be told of." in capsys.readouterr().out
+    note = json.loads((run.folder / "spots-golden.json").read_text(encoding="utf-8"))
+    (output,) = note["outputs"]
+    port = load(run.program()).outputs[0]
+    expected = {"name": "cls_logits_s4", "stride": 4, "scale": port.scale, "dtype": "int16", "layout": "NCHW"}
+    assert output == {**expected, "shape": ["N", 1, 6, 6]}
+
+
+def test_objects_that_differ_end_with_one(exporting, ssd_run, monkeypatch, capsys):
+    monkeypatch.setattr(AnchorDecoder, "place", lambda decoder, boxes, batch, index: boxes + len(boxes))
+    assert exporting(ssd_run)("--float", "--detect", "--verify", 1) == 1
+    assert "find NOT the same objects" in capsys.readouterr().out
+
+
 def test_integers_that_differ_end_with_one(export, monkeypatch, tmp_path, capsys):
     write = engine.export_program
 
@@ -94,6 +179,15 @@ def test_integers_that_differ_end_with_one(export, monkeypatch, tmp_path, capsys
     [
         (("--program", "nowhere.hbir"), "ProgramError: nowhere.hbir: cannot be read (No such file or directory)."),
         (("--float", "--verify", "1"), "ConfigError: --verify compares the integers of a program, which --float does"),
+        (("--detect", "--verify", "0"), "ConfigError: --verify 0 compares no objects; give the number of images that"),
+        (
+            ("--detect",),
+            "ConfigError: --detect puts decoding with anchors into the file, and SpotDetector has none; leave",
+        ),
+        (
+            ("--out", "a.json"),
+            "ConfigError: --out is a.json; expected a name that ends in .onnx, beside which .json and",
+        ),
         (("--out", "/dev/null/a.onnx"), "OutputError: /dev/null/a.onnx cannot be written ("),
     ],
 )
