@@ -1,4 +1,4 @@
-"""Everything once, small: draw a data set, pack it, train in four stages, draw what was found, estimate the latency.
+"""Everything once, small: draw data, pack it, train in four stages, draw curves and what was found, estimate the latency.
 
 Each step is a command that you can type yourself; it is printed before it runs. Example: python tools/demo.py
 """
@@ -32,6 +32,7 @@ def steps() -> list[str]:
         commands.append(f"tools/make_shapes.py --out {data} {where}")
         commands.append(f"tools/mscoco_packer.py --src-data-dir {data} --target-data-dir {data} --split-name {split}")
     commands += [f"tools/train.py --stage {stage} --config {CONFIG}" for stage in STAGES]
+    commands.append(f"tools/plot_curves.py {OUT} --out {OUT / 'curves.png'}")
     commands.append(f"tools/compare.py --config {CONFIG} --out-dir {OUT / 'pictures'}")
     commands.append(f"tools/compile_perf.py --config {CONFIG} --out-dir {OUT}")
     return commands
@@ -51,6 +52,7 @@ def main(args: argparse.Namespace) -> int:
     print(f"The demo took {(time.perf_counter() - started) / 60:.1f} minutes. It left in {OUT}:")
     print("  stages.md, stages.json  the table above       pictures/     float and int_infer side by side")
     print(f"  perf.json               the latency estimate  tensorboard/  tensorboard --logdir {OUT}/tensorboard")
+    print("  curves.png              losses, rate and mAP")
     return 0
 
 

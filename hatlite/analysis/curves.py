@@ -5,6 +5,7 @@ by name: ``lr``, ``loss/<name>`` of one step, ``val/<metric>`` at the end of an 
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ def read_scalars(path: Path) -> list[Mapping[str, Any]]:
 
     Raises:
         DataNotFoundError: There is no such file.
-        DataError: Another line is no JSON object with a step and an epoch.
+        DataError: Another line is no JSON object of numbers with a step and an epoch.
     """
     if not path.is_file():
         raise DataNotFoundError(f"There is no file {path}; a stage writes it while it trains.")
@@ -45,20 +46,21 @@ def read_scalars(path: Path) -> list[Mapping[str, Any]]:
             rows.append(row)
         elif number < len(lines):
             raise DataError(
-                f"{path}, line {number}: {line[:60]!r} is no JSON object with a step and an epoch, as stages write"
-                " them; remove the line."
+                f"{path}, line {number}: {line[:60]!r} is no JSON object of numbers with a step and an epoch, as"
+                " stages write them; remove the line."
             )
     return rows
 
 
 def parse_scalars(line: str) -> Mapping[str, Any] | None:
-    """Return what `line` of such a file says; None if it is no JSON object with a step and an epoch."""
+    """Return what `line` of such a file says; None if it is no JSON object of numbers with a step and an epoch."""
     try:
         row = json.loads(line)
     except ValueError:
         return None
-    whole = isinstance(row, dict) and all(isinstance(row.get(key), (int, float)) for key in ("step", "epoch"))
-    return row if whole else None
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), int | float) for key in PLACES):
+        return None
+    return row if all(isinstance(value, int | float | None) for value in row.values()) else None
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,15 @@ class Series:
 
     def points(self, key: str, by: str = "epoch") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the places `by` (``epoch`` or ``step``) and the values of `key`, (N,) each; only finite ones."""
-        pairs = [(row[by], value) for row in self.rows if (value := _value(row, key)) is not None]
+        pairs = [(row[by], value) for row in self.rows if math.isfinite(value := _value(row, key))]
         places, values = np.array(pairs, np.float64).reshape(-1, 2).T
         return places, values
 
 
-def _value(row: Mapping[str, Any], key: str) -> float | None:
-    if key != TOTAL:
-        return row.get(key)
-    parts = [value for name, value in row.items() if name.startswith(LOSS)]
-    return None if not parts or None in parts else sum(parts)
+def _value(row: Mapping[str, Any], key: str) -> float:
+    """Return a value of `row`, NaN where there is none."""
+    parts = [value for name, value in row.items() if name == key or (key == TOTAL and name.startswith(LOSS))]
+    return math.nan if not parts or None in parts else sum(parts)
 
 
 def find_series(places: Sequence[Path], stages: Sequence[str] = ()) -> list[Series]:
@@ -112,11 +113,13 @@ def _files(place: Path, stages: Sequence[str]) -> list[Path]:
     """Return the files of a run, in the order in which they were written; or the file that `place` is."""
     if place.is_file():
         return [place]
+    if not place.is_dir():
+        raise DataNotFoundError(f"There is no {place}; name the folder of a run (ckpt_dir), or a file in it.")
     files = sorted(place.glob(f"*{SCALARS}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
     if not files:
         raise DataNotFoundError(
             f"{place} holds no file *{SCALARS}; a stage writes it while it trains, into the folder of its run"
-            " (ckpt_dir). Name that folder, or the file."
+            " (ckpt_dir)."
         )
     there = [_stage(path) for path in files]
     missing = [stage for stage in stages if stage not in there]
@@ -173,7 +176,7 @@ def draw_curves(
     """
     if names and len(names) != len(series):
         raise ConfigError(
-            f"{len(names)} names came for {len(series)} curves, which are {', '.join(named(series))}; give each one."
+            f"The legend has {', '.join(names)} for {', '.join(named(series))}; give {len(series)} names, one for each."
         )
     if not 0 <= smooth < 1:
         raise ConfigError(f"smooth is {smooth}; expected a number from 0 up to, but not including, 1.")

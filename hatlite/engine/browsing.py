@@ -83,18 +83,18 @@ def browse_dataset(
 def _loader(run: Run, stage: str, split: str, seed: int | None) -> Any:
     """Build the loader of `stage`, so that it loads in this process, and few pictures are no mistake."""
     run.stage(stage)
-    key = "trainer" if split == "train" else "predictor"
-    config = run.config.get(f"{stage}_trainer", {}) if split == "train" else predictor_config(run, stage)
+    own = f"{stage}_trainer" if split == "train" else f"{stage}_predictor"
+    where = f"[{own!r}]['data_loader']" if split == "train" or own in run.config else "['val_data_loader']"
+    config = run.config.get(own, {}) if split == "train" else predictor_config(run, stage)
     loader = config.get("data_loader")
     if not isinstance(loader, Mapping):
         trained = [one.name for one in run.stages if "data_loader" in run.config.get(f"{one.name}_trainer", {})]
         raise ConfigError(
-            f"Stage {stage!r} has no data of the split {split!r} (config['{stage}_{key}']['data_loader']); stages with"
-            f" data to train on: {', '.join(trained) or 'none'}. All have those of val if the config has"
-            " val_data_loader."
+            f"config{where} is missing, the data of the split {split!r} in stage {stage!r}; stages with data to train"
+            f" on: {', '.join(trained) or 'none'}."
         )
     single = {"num_workers": 0, "batch_size": 1, "drop_last": False, **({} if seed is None else {"seed": seed})}
-    return build_on_data(run, {**loader, **single}, f"['{stage}_{key}']['data_loader']")
+    return build_on_data(run, {**loader, **single}, where)
 
 
 def _versions(seeded: Any, dataset: Any, index: int, epochs: int) -> dict[str, Mapping[str, Any]]:

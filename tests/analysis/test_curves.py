@@ -75,14 +75,20 @@ def test_a_last_line_that_is_being_written_is_passed_over(write):
 
 def test_a_damaged_line_is_told(write):
     path = write() / "float-scalars.jsonl"
-    path.write_text('{"lr": 1}\n' + path.read_text())
-    with pytest.raises(DataError, match=r"float-scalars\.jsonl, line 1: .* is no JSON object with a step and an epoch"):
-        read_scalars(path)
+    good = path.read_text()
+    for bad in ('{"lr": 1}', "[1]", "lr 1", '{"step": 1, "epoch": 1, "lr": "high"}'):
+        path.write_text(f"{bad}\n{good}")
+        with pytest.raises(
+            DataError, match=r"float-scalars\.jsonl, line 1: .* is no JSON object of numbers with a step"
+        ):
+            read_scalars(path)
 
 
 def test_missing_files_are_told(write, tmp_path):
-    with pytest.raises(DataNotFoundError, match=r"x holds no file \*-scalars\.jsonl; a stage writes it while it"):
+    with pytest.raises(DataNotFoundError, match=r"There is no .*x; name the folder of a run \(ckpt_dir\), or a file"):
         find_series([tmp_path / "x"])
+    with pytest.raises(DataNotFoundError, match=r" holds no file \*-scalars\.jsonl; a stage writes it while it trains"):
+        find_series([tmp_path])
     with pytest.raises(DataNotFoundError, match=r"no file flaot-scalars\.jsonl; of its stages float wrote one") as told:
         find_series([write()], ["flaot"])
     assert "Did you mean 'float'?" in str(told.value)
@@ -99,7 +105,7 @@ def test_wrong_choices_are_told(write):
     ) as told:
         draw_curves(series, ["val/map"])
     assert "Did you mean 'val/mAP'?" in str(told.value)
-    with pytest.raises(ConfigError, match="2 names came for 1 curves, which are float; give each one"):
+    with pytest.raises(ConfigError, match="The legend has a, b for float; give 1 names, one for each"):
         draw_curves(series, names=["a", "b"])
     with pytest.raises(ConfigError, match="smooth is 1.0; expected a number from 0 up to, but not including, 1"):
         draw_curves(series, smooth=1.0)

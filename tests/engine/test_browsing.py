@@ -90,8 +90,8 @@ def test_what_there_is_not_is_told_and_nothing_is_written(config, tmp_path):
         browse_dataset(run, "float", "val", out, indices=[0, 3])
     with pytest.raises(
         ConfigError,
-        match=r"Stage 'float' has no data of the split 'train' \(config\['float_trainer'\]\['data_loader'\]\); stages"
-        r" with data to train on: calibration\. All have",
+        match=r"config\['float_trainer'\]\['data_loader'\] is missing, the data of the split 'train' in stage 'float';"
+        r" stages with data to train on: calibration\.",
     ):
         browse_dataset(run, "float", "train", out)
     with pytest.raises(StageError, match="There is no stage 'flaot'"):

@@ -13,7 +13,7 @@ from hatlite.command import run_tool
 TOOLS = Path(__file__).parents[2] / "tools"
 ALL = sorted(str(file.relative_to(TOOLS)) for file in TOOLS.rglob("*.py"))
 WITHOUT_CONFIG = ("check_engines.py", "datasets/mscoco_packer.py", "demo.py", "make_shapes.py", "mscoco_packer.py")
-WITHOUT_CONFIG += ("voc2coco.py",)
+WITHOUT_CONFIG += ("plot_curves.py", "voc2coco.py")
 OF_A_CONFIG = [name for name in ALL if name not in WITHOUT_CONFIG]
 REQUIRED = {
     "--stage": "float",
@@ -40,7 +40,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     def call(name: str, *words: object) -> tuple[int, str]:
         module = runpy.run_path(str(TOOLS / name))
         parser = module["parser"]()
-        flags = [action.option_strings[0] for action in parser._actions if action.required]
+        flags = [action.option_strings[0] for action in parser._actions if action.required and action.option_strings]
         given = [word for flag in flags if flag not in words for word in (flag, REQUIRED[flag])]
         try:
             args = parser.parse_args([*given, *map(str, words)])

@@ -34,7 +34,10 @@ def test_pictures_and_a_line_for_each(browse, tmp_path, capsys):
 
 def test_data_that_is_missing_is_one_sentence(browse, tmp_path, capsys):
     assert browse("--split", "train") == 2
-    assert "Stage 'float' has no data of the split 'train'" in capsys.readouterr().err
+    assert (
+        "config['float_trainer']['data_loader'] is missing, the data of the split 'train' in stage 'float'"
+        in capsys.readouterr().err
+    )
     (tmp_path / "1.png").write_bytes(b"no picture")
     assert browse("--split", "val") == 2
     assert "1.png (10 bytes) cannot be decoded" in capsys.readouterr().err
