@@ -1,4 +1,4 @@
-"""Everything once, small: draw data, pack it, train in four stages, draw curves and what was found, estimate the latency.
+"""Everything once, small: draw data, pack it, train in four stages, draw curves and results, estimate the latency.
 
 Each step is a command that you can type yourself; it is printed before it runs. Example: python tools/demo.py
 """
