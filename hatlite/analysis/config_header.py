@@ -45,8 +45,8 @@ def read_header(path: str | Path, march: str, stages: Sequence[str]) -> Measured
         stages: Names of the config's stages, the one without a march first.
 
     Returns:
-        March → stage → metric → value in 0…1; what has no number is left out. The first stage's numbers are in every
-        march.
+        March → stage → metric → value in 0…1; what has no number is left out. The first stage's numbers stand under
+        every march that is registered, named in the table or not.
 
     Raises:
         ConfigError: The table has another form; file and line are named.
@@ -173,4 +173,6 @@ def _without_march(table: _Table, measured: Measured, stage: str) -> Measured:
             if common.setdefault(metric, value) != value:
                 said = f"stage {stage!r} has {metric} {common[metric]} and, on {march}, {value}; it knows no march"
                 raise table.problem(table.line, f"{said}, so its numbers stand once or are the same")
-    return {march: {stage: common, **rows} if common else rows for march, rows in measured.items()}
+    if not common:
+        return measured
+    return {march: {stage: common, **measured.get(march, {})} for march in MARCHES}

@@ -7,6 +7,7 @@ checksum knows no code: after a change of the models, the counting, a march or i
 """
 
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -158,13 +159,11 @@ def _row(
     if kept.get(march, {}).get("checksum") != checksum:
         tell(f"{file}{march and f' on {march}'} is counted and estimated.")
         kept[march] = {"checksum": checksum, **_work_out(run, shape, march)}
-    backbone = model.get("backbone", {})
-    which = " ".join(str(backbone[key]) for key in _SIZES if key in backbone)
     accuracy = {stage.kind: measured[stage.name] for stage in run.stages if stage.name in measured}
     return ZooRow(
         config=file,
         model=", ".join(_class(part) for part in (model, model.get("neck")) if part),
-        backbone=f"{_class(backbone)} {which}".strip() if backbone else "",
+        backbone=_sized(model["backbone"]) if "backbone" in model else "",
         shape=shape,
         march=march,
         accuracy=accuracy,
@@ -185,6 +184,13 @@ def _class(part: Mapping[str, Any]) -> str:
     return OBJECT_REGISTRY.get(part["type"]).__name__
 
 
+def _sized(backbone: Mapping[str, Any]) -> str:
+    """Return the class of a backbone and what says how large it is; a width of 1 says nothing."""
+    defaults = inspect.signature(OBJECT_REGISTRY.get(backbone["type"])).parameters
+    sizes = [backbone.get(key, defaults[key].default) for key in _SIZES if key in defaults]
+    return " ".join([_class(backbone), *(str(size) for size in sizes if size not in (None, 1))])
+
+
 def _checksum(run: Run, shape: Sequence[int], march: str) -> str:
     parts = [run.config["deploy_model"], run.config.get("qconfig"), shape, march]
     return hashlib.sha256(to_json(parts).encode()).hexdigest()[:16]
@@ -192,7 +198,8 @@ def _checksum(run: Run, shape: Sequence[int], march: str) -> str:
 
 def _work_out(run: Run, shape: Sequence[int], march: str) -> Worked:
     counts = complexity_of(run, shape, device="meta")
-    strides = getattr(getattr(build_deployed(run)[1].network, "backbone", None), "stride2channels", None)
+    network = getattr(build_deployed(run)[1], "network", None)
+    strides = getattr(getattr(network, "backbone", None), "stride2channels", None)
     ms = None
     if march:
         try:
