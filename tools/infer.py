@@ -34,7 +34,8 @@ def parser(stage: str | None = None) -> ToolParser:
         "--stage",
         "-s",
         default=stage,
-        help=f"float, calibration, qat or int_infer; default: {stage or 'that of --ckpt, else the last that was run'}",
+        help=f"float, calibration, qat or int_infer; default: {stage or 'what quantize in the config says'}"
+        + ("" if stage else ", else that of --ckpt, else the last that was run"),
     )
     parser.add_argument("--ckpt", help="checkpoint or .hbir file to take instead of the stage's own")
     parser.add_argument("--score-threshold", type=share, help="smallest score to show; default: infer_cfg's, else 0.5")
@@ -55,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
     inputs = engine.chosen_pictures(run, args.model_inputs, args.use_dataset)
     names = [one if isinstance(one, Path) else Path(one["img_name"]) for one in inputs]
     outputs = analysis.picture_paths(args.save_path, names)
-    stage = args.stage or (engine.stage_of(run, args.ckpt) if args.ckpt else engine.last_stage(run).name)
+    stage = engine.stage_to_evaluate(run, args.stage, args.ckpt, engine.last_stage)
     with output_folder(outputs[0].parent):
         results = engine.infer_images(run, stage, inputs, args.ckpt)
         classes = engine.class_names(run, stage, args.ckpt)

@@ -1,5 +1,8 @@
 """Evaluate what a stage left and print its metrics.
 
+Without --stage the config's quantize decides: the last quantised stage that left a checkpoint, or float where it is
+False, None or not there.
+
 Examples:
     python tools/predict.py --stage float --config configs/detection/fcos/fcos_efficientnetb0_bccd.py
     python tools/predict.py --stage int_infer configs/detection/fcos/fcos_efficientnetb0_bccd.py --ckpt bccd.hbir
@@ -15,7 +18,9 @@ def parser() -> ToolParser:
     """Return the parser of this tool."""
     parser = ToolParser(__doc__)
     parser.add_argument(
-        "--stage", "-s", required=True, help="float, calibration, qat, int_infer or one of the config's"
+        "--stage",
+        "-s",
+        help="float, calibration, qat, int_infer or one of the config's; default: what its quantize says, else float",
     )
     parser.add_config()
     parser.add_argument("--ckpt", help="checkpoint or .hbir file to take instead of the stage's own, for int_infer too")
@@ -34,11 +39,15 @@ def main(args: argparse.Namespace) -> int | None:
     from hatlite import analysis, engine, files
 
     def work(place: engine.Place) -> None:
-        run = engine.load_run(args.config, args.opts, place.device, place.flags, stage=args.stage)
+        named = (args.config, args.opts, place.device, place.flags)
+        run = engine.load_run(*named, stage=args.stage)
+        stage = engine.stage_to_evaluate(run, args.stage, args.ckpt, engine.float_stage)
+        if args.stage is None:
+            run = engine.Run.load(*named, stage=stage)  # the config may ask the environment for it
         paints = args.show_dir is not None and place.rank == 0
-        painted = [analysis.PaintedResults(args.show_dir, args.stage, args.show_score_thr)] if paints else []
+        painted = [analysis.PaintedResults(args.show_dir, stage, args.show_score_thr)] if paints else []
         with files.output_folder(args.show_dir) if paints else nullcontext():
-            metrics = engine.predict_stage(run, args.stage, args.ckpt, beside=painted)
+            metrics = engine.predict_stage(run, stage, args.ckpt, beside=painted)
         if place.rank == 0:
             print("\n".join(f"{name:<24}{value:.6g}" for name, value in metrics.items()))
         for one in painted:

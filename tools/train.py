@@ -5,7 +5,8 @@ Examples:
     python tools/train.py --stage qat configs/detection/fcos/fcos_efficientnetb0_bccd.py --opts qat_epochs=2 --resume
 
 Stages follow one another: float, calibration, qat, int_infer. Each starts from what the one before it left in ckpt_dir
-and says so when that is missing.
+and says so when that is missing. A config that sets quantize says which one --stage is where it is left out: float for
+False or None, qat for True or 'training', calibration for 'calibration'.
 """
 
 import argparse
@@ -19,8 +20,8 @@ def parser() -> ToolParser:
     parser.add_argument(
         "--stage",
         "-s",
-        required=True,
-        help="float, calibration, qat, int_infer or one of the config's own, such as --stage qat",
+        help="float, calibration, qat, int_infer or one of the config's own, such as --stage qat; default: what the"
+        " config's quantize says",
     )
     parser.add_config()
     parser.add_argument(
@@ -42,10 +43,14 @@ def main(args: argparse.Namespace) -> int | None:
     from hatlite import engine
 
     def work(place: engine.Place) -> None:
-        run = engine.Run.load(args.config, args.opts, place.device, place.flags, stage=args.stage)
+        named = (args.config, args.opts, place.device, place.flags)
+        run = engine.Run.load(*named, stage=args.stage)
+        stage = engine.stage_to_train(run, args.stage)
+        if args.stage is None:
+            run = engine.Run.load(*named, stage=stage)  # the config may ask the environment for it
         if args.pipeline_test:
             engine.cut_short(run)
-        engine.run_stage(run, args.stage, resume=args.resume)
+        engine.run_stage(run, stage, resume=args.resume)
 
     return engine.launch(args, work)
 

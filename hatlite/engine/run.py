@@ -45,6 +45,9 @@ _ENTRIES: dict[str, Any] = {
 }
 """What the entries of a config that this module reads may be."""
 
+QUANTIZE = ("training", "calibration")
+"""Words that ``quantize`` may be, beside truth values and None."""
+
 DEFAULT_STAGES = (
     Stage("float", "float"),
     Stage("calibration", "calibration", ("float",)),
@@ -223,6 +226,7 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     for key, hint in _ENTRIES.items():
         if key in resolved and not fits(resolved[key], hint):
             raise ConfigError(f"config[{key!r}] is {resolved[key]!r}; expected {describe(hint)}.", path=key)
+    _check_quantize(resolved.get("quantize"))
     if resolved["stage_checkpoint"] not in ("best", "last"):
         raise ConfigError(f"config['stage_checkpoint'] is {resolved['stage_checkpoint']!r}; expected best or last.")
     resolved.setdefault("ckpt_dir", f"./tmp_models/{resolved['task_name']}")
@@ -231,6 +235,18 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
         if key.endswith("data_loader") and isinstance(value, dict):
             value.setdefault("seed", resolved["seed"] or 0)
     return resolved
+
+
+def _check_quantize(value: Any) -> None:
+    """Refuse what ``quantize`` cannot be; :mod:`hatlite.engine.quantize_flag` says what it means."""
+    if value is None or isinstance(value, int) or value in QUANTIZE:
+        return
+    hint = nearest(value, list(QUANTIZE)) if isinstance(value, str) else ""
+    raise ConfigError(
+        f"config['quantize'] is {value!r}; expected False or None for float, True or 'training' for qat, or"
+        f" 'calibration'.{hint}",
+        path="quantize",
+    )
 
 
 def stages_of(config: Mapping[str, Any]) -> tuple[Stage, ...]:

@@ -43,6 +43,7 @@ NAMES: dict[str, Any] = {
     "stages": Any,
     "gates": Any,
     "stage_checkpoint": Any,
+    "quantize": Any,
     "align_images": Any,
     "custom_imports": Any,
     "convert_mode": str,

@@ -29,6 +29,7 @@ warmup_steps = 500
 val_interval = 4
 seed = 0
 march = base.march
+quantize = base.quantize
 stages = [dict(name="float", kind="float")]
 
 strides = [8, 16, 32, 64, 128, 256, 512]

@@ -36,6 +36,7 @@ qat_lr = 3e-4
 stage_checkpoint = "last"
 seed = 0
 march = "bayes-sim"
+quantize = None  # or "calibration", "training": what train.py and predict.py do without --stage
 
 strides = [8, 16, 32]  # an image of 128 pixels has nothing to show at a stride of 64 or more
 channels = 64

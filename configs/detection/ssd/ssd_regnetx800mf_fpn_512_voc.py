@@ -24,6 +24,7 @@ ckpt_dir = f"./tmp_models/{task_name}"
 num_classes = base.num_classes
 seed = base.seed
 march = base.march
+quantize = base.quantize
 
 model = copy.deepcopy(base.model)
 model["backbone"] = dict(type="RegNet", model_type="x_800mf")

@@ -1,0 +1,134 @@
+"""``quantize`` in a config: one flag that says what is trained and what is evaluated where no ``--stage`` does.
+
+==========================  ============  ==============================================================
+``quantize``                ``train.py``  ``predict.py``, ``infer.py``
+==========================  ============  ==============================================================
+``False``, ``None``         float         float
+``True``, ``'training'``    qat           the last quantised stage that left a checkpoint: qat before
+``'calibration'``           calibration   calibration
+==========================  ============  ==============================================================
+
+``--stage`` comes first. Where the two differ a line of the log says so; ``int_infer`` and kinds of stages of your own
+are beyond the flag and differ from none, and None contradicts nobody. Without the key ``train.py`` wants ``--stage``,
+``predict.py`` looks at float and ``infer.py`` at the last stage that was run, or both at that of ``--ckpt``. With it
+``--ckpt`` decides about weights, and the flag about the form that they are put into: a checkpoint of qat with
+``quantize=False`` is looked at in float.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hatlite.engine.infer import stage_of
+from hatlite.engine.kinds import stage_file
+from hatlite.engine.run import Run, Stage
+from hatlite.errors import StageError
+from hatlite.log import get_logger
+
+__all__ = ["float_stage", "stage_to_evaluate", "stage_to_train"]
+
+logger = get_logger(__name__)
+
+KEY = "quantize"
+QUANTISED = ("calibration", "qat")
+
+
+def stage_to_train(run: Run, given: str | None = None) -> str:
+    """Return the name of the stage that is to be trained.
+
+    Args:
+        run: Its config may have ``quantize``.
+        given: What the command line names; None leaves it to the config.
+
+    Raises:
+        StageError: Neither names a stage, or the config lists none or several of the kind.
+    """
+    if given is not None:
+        return _named(run, given, (_kind(run),))
+    if KEY not in run.config:
+        raise StageError(
+            f"--stage is missing, and {run.source} sets no quantize, which would say what to train; name one of"
+            f" {_names(run.stages)}, such as --stage {run.stages[0].name}."
+        )
+    found = _of_kind(run, _kind(run))
+    if len(found) > 1:
+        raise StageError(f"{_asks(run)}, of which there are {_names(found)}; name one with --stage.")
+    return _told(found[0], _is(run))
+
+
+def stage_to_evaluate(
+    run: Run, given: str | None, checkpoint: str | Path | None, otherwise: Callable[[Run], Stage]
+) -> str:
+    """Return the name of the stage that is to be looked at.
+
+    Args:
+        run: Its config may have ``quantize``.
+        given: What the command line names; None leaves it to the config.
+        checkpoint: What ``--ckpt`` names.
+        otherwise: Decides where there is no `given`, no ``quantize`` and no `checkpoint`.
+
+    Raises:
+        StageError: The config lists no stage of the kind.
+        CheckpointError: `checkpoint` is missing or damaged.
+    """
+    if given is not None:
+        return _named(run, given, QUANTISED if run.config.get(KEY) else ("float",))
+    if KEY not in run.config and checkpoint is None:
+        return otherwise(run).name
+    if KEY in run.config and not run.config[KEY]:
+        return _told(_of_kind(run, "float")[-1], _is(run))
+    of_file = None if checkpoint is None else run.stage(stage_of(run, checkpoint))
+    if of_file is not None and (KEY not in run.config or of_file.kind != "float"):
+        return _told(of_file, f"{checkpoint} is of it")
+    left = [stage for stage in run.stages if stage.kind in QUANTISED and stage_file(run, stage).is_file()]
+    if left:
+        return _told(left[-1], f"{_is(run)}, and of the quantised stages it is the last that left a checkpoint")
+    return _told(_of_kind(run, _kind(run))[-1], _is(run))
+
+
+def float_stage(run: Run) -> Stage:
+    """Return the last stage of kind float, and say that nothing else was asked for.
+
+    Raises:
+        StageError: The config lists none.
+    """
+    stage = _of_kind(run, "float")[-1]
+    _told(stage, "neither --stage nor config['quantize'] names one")
+    return stage
+
+
+def _kind(run: Run) -> str:
+    """Return the kind of stage that the flag names."""
+    value = run.config.get(KEY)
+    return "float" if not value else "calibration" if value == "calibration" else "qat"
+
+
+def _of_kind(run: Run, kind: str) -> list[Stage]:
+    found = [stage for stage in run.stages if stage.kind == kind]
+    if not found:
+        raise StageError(f"{_asks(run)}, and config['stages'] lists none; name one with --stage: {_names(run.stages)}.")
+    return found
+
+
+def _names(stages: Sequence[Stage]) -> str:
+    return ", ".join(stage.name for stage in stages)
+
+
+def _is(run: Run) -> str:
+    return f"config['quantize'] is {run.config[KEY]!r}" if KEY in run.config else "config['quantize'] is not set"
+
+
+def _asks(run: Run) -> str:
+    return f"{_is(run)}, which asks for a stage of kind {_kind(run)!r}"
+
+
+def _told(stage: Stage, why: str) -> str:
+    logger.info("Stage %r: %s.", stage.name, why)
+    return stage.name
+
+
+def _named(run: Run, given: str, wanted: tuple[str, ...]) -> str:
+    """Return `given`, and say so where the flag asks for another kind."""
+    kind = run.stage(given).kind
+    if run.config.get(KEY) is not None and kind in ("float", *QUANTISED) and kind not in wanted:
+        logger.info("--stage %s is followed; %s, which asks for %s.", given, _is(run), " or ".join(wanted))
+    return given
