@@ -55,6 +55,11 @@ def _describe(parameter: inspect.Parameter) -> str:
     return f"{parameter.name}={getattr(default, '__name__', repr(default))}"
 
 
+def _takes(name: str, target: Callable, parameters: Mapping[str, inspect.Parameter]) -> str:
+    """Return a line with what `target` takes; finding its source is slow, so only a message asks for it."""
+    return f"\n  {name} takes {', '.join(map(_describe, parameters.values()))} ({_source(target)})."
+
+
 @dataclass
 class _Place:
     """A dict of the config, where it stands first, and the arguments that its surroundings add."""
@@ -198,17 +203,17 @@ class Registry:
         name = place.called(target)
         named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        takes = f"\n  {name} takes {', '.join(map(_describe, named.values()))} ({_source(target)})."
         texts = []
         declined = getattr(target, "declined_keys", {})
         for key in place.cfg:
             if key in declined:
                 texts.append(f"has no key {key!r}: {declined[key]}")
             elif key != "type" and key not in named and not open_ended:
-                texts.append(f"got an unexpected key {key!r}.{nearest(str(key), list(named))}{takes}")
+                near = nearest(str(key), list(named))
+                texts.append(f"got an unexpected key {key!r}.{near}{_takes(name, target, named)}")
         for key, parameter in named.items():
             if parameter.default is parameter.empty and key not in place.cfg and key not in place.parts:
-                texts.append(f"needs the key {key!r}, which is missing.{takes}")
+                texts.append(f"needs the key {key!r}, which is missing.{_takes(name, target, named)}")
         where = f"config{place.path}"
         problems: list[ConfigError] = [
             BuildError(f"{where}: {name} {text}", path=where, name=name, candidates=list(named)) for text in texts
