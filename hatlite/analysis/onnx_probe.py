@@ -17,6 +17,7 @@ from hatlite.program import (
     Add,
     Conv2d,
     IntProgram,
+    Linear,
     Lut,
     Mul,
     Operator,
@@ -28,12 +29,14 @@ from hatlite.program import (
 )
 from hatlite.qparams import int_range, int_type
 
-__all__ = ["ASKED", "FULL_SCALE", "Probe", "make_probe"]
+__all__ = ["ASKED", "FULL_SCALE", "WIDE_FULL_SCALE", "Probe", "make_probe"]
 
 FULL_SCALE = ("full_scale", "full_scale_raw")
+WIDE_FULL_SCALE = "full_scale_int16"
+"""Of 16-bit weights, whose low bytes are unsigned: other products of 8 bits than those of int8."""
 ROUNDED, RAW = 32, 64
 """Channels: sums as large as roundings have a proof for, and sums beyond the 2^24 that float32 holds."""
-SIDE, LARGEST_WEIGHT = 5, 127
+SIDE = 5
 BYTE_VALUES = 256
 
 ASKED = {"thresholds of": "convolutions", "pairs of": "sums and products", "entries of": "tables"}
@@ -91,10 +94,12 @@ def make_probe(program: IntProgram) -> Probe:
     A certified convolution becomes one with weights of 0 and, for each channel and level of its model, one channel
     whose bias is the smallest accumulator that reaches the level and one whose bias lies 1 below: where rounding
     differs at all, it differs there. An addition, a difference or a product of two bytes gets all 65,536 pairs, a table
-    its 256 entries. The full-scale sums, rounded and raw, find processors whose 8-bit products saturate in 16 bits.
+    its 256 entries. The full-scale sums, rounded and raw, find processors whose 8-bit products saturate in 16 bits; for
+    a program with 16-bit weights there are some with these, too.
     """
     arithmetic = get_march(program.march).arithmetic
-    questions = [*_questions(program, arithmetic), *_full_scale(arithmetic)]
+    wide = any(isinstance(op, (Conv2d, Linear)) and op.weight.dtype == "int16" for op in program.ops)
+    questions = [*_questions(program, arithmetic), *_full_scale(arithmetic, wide)]
     values = {name: kind for question in questions for name, kind in question.types().items()}
     arrays = {name: x for question in questions for name, x in zip(question.op.inputs, question.inputs, strict=True)}
     asked = {question.op.output: question.asked for question in questions}
@@ -175,16 +180,24 @@ def _largest(dtype: str, side: int, channels: int) -> NDArray[Any]:
     return np.full((1, side, side, channels), int_type(dtype).quant_max, dtype)
 
 
-def _full_scale(arithmetic: Arithmetic) -> Iterator[_Question]:
-    """Two 3×3 convolutions whose weights are ±127, all of one sign, of the other, and in turns: rounded, and raw."""
-    clamp, family = int_range("int8"), family_of(arithmetic)
-    for name, channels, dtype in zip(FULL_SCALE, (ROUNDED, RAW), ("int8", "int32"), strict=True):
-        weight = np.full((3, 3, 3, channels), LARGEST_WEIGHT, np.int8)
-        weight[1] = -LARGEST_WEIGHT
-        weight[2, :, :, ::2] = -LARGEST_WEIGHT
+def _full_scale(arithmetic: Arithmetic, wide: bool) -> Iterator[_Question]:
+    """3×3 convolutions with the largest weights, all of one sign, of the other, and in turns: rounded, and raw."""
+    rows = [(FULL_SCALE[0], ROUNDED, "int8", "int8"), (FULL_SCALE[1], RAW, "int32", "int8")]
+    if wide:
+        rows.append((WIDE_FULL_SCALE, RAW, "int16", "int16"))
+    family = family_of(arithmetic)
+    for name, channels, dtype, weight_dtype in rows:
+        clamp, largest = int_range("int8" if dtype == "int32" else dtype), int_type(weight_dtype).quant_max
+        weight = np.full((3, 3, 3, channels), largest, weight_dtype)
+        weight[1] = -largest
+        weight[2, :, :, ::2] = -largest
         peak = int(weight[0].astype(np.int64).sum()) * int_type("uint8").quant_max
-        found = family.snap([clamp[1] / peak], 1.0, 1.0, clamp, family.conv_rules[:1])
-        rounding = Requantize(found.multiplier, found.shift, *clamp, bias_bits=arithmetic.bias_bits)
+        if dtype == "int16":  # far from saturation, so that a wrong low byte shows; ties are possible, so no rule holds
+            found = family.snap([clamp[1] / (2 * peak)], 1.0, 1.0, clamp, ())
+        else:
+            found = family.snap([clamp[1] / peak], 1.0, 1.0, clamp, family.conv_rules[:1])
+        bias_bits = arithmetic.bias_bits_behind("uint8", weight_dtype)
+        rounding = Requantize(found.multiplier, found.shift, *clamp, bias_bits=bias_bits)
         op = Conv2d(
             name=name,
             inputs=(f"{name}/0",),
@@ -192,7 +205,7 @@ def _full_scale(arithmetic: Arithmetic) -> Iterator[_Question]:
             source=Source("probe"),
             weight=Weight(weight, np.repeat(found.weight_scale, 3)),
             bias=np.zeros(3, np.int32),
-            requantize=rounding if dtype == "int8" else None,
+            requantize=None if dtype == "int32" else rounding,
             padding=(1, 1),
         )
         yield _Question("thresholds of", op, (_largest("uint8", SIDE, channels),), (1.0, 1.0), dtype, 3)

@@ -11,7 +11,7 @@ from single_op_programs import program as one_op
 from torch import nn
 
 from hatlite.analysis.onnx_check import OnnxOutput, OnnxReport, verify_onnx
-from hatlite.analysis.onnx_probe import ASKED, FULL_SCALE, make_probe
+from hatlite.analysis.onnx_probe import ASKED, FULL_SCALE, WIDE_FULL_SCALE, make_probe
 from hatlite.errors import ProgramError
 from hatlite.executor import Executor
 from hatlite.export import golden, integer_nodes, qdq, to_onnx
@@ -213,6 +213,20 @@ def test_full_scale_sums_are_beyond_what_16_bits_hold():
     assert rounded == [127, -127, 0] and raw == [18653760, -18653760, 0]
     nodes = [node.op_type for node in to_onnx(probe.program).graph.node]
     assert nodes.count("QLinearConv") == nodes.count("ConvInteger") == 1
+
+
+def test_full_scale_sums_of_16_bit_weights_need_both_bytes(monkeypatch):
+    qconfig = QConfig(weight=dict(dtype="int16"), march="tidl")
+    program = lowered(calibrated(lambda: nn.Conv2d(3, 2, 1), 0, qconfig))
+    probe = make_probe(program)
+    assert list(probe.asked) == [*FULL_SCALE, WIDE_FULL_SCALE]
+    found = answers(probe)[WIDE_FULL_SCALE][0, 2, 2].tolist()
+    assert found == [18359, -18359, 0], "9 · 64 · 32767 · 255 / 2^18 is 18359.4"
+    assert verify_onnx(to_onnx(program), program).passed
+    high = lambda weight: [(weight if weight.dtype == np.int8 else (weight >> 8).astype(np.int8), 256)]  # noqa: E731
+    monkeypatch.setattr(integer_nodes, "_weight_bytes", high)
+    report = verify_onnx(to_onnx(program), program)
+    assert {row.name for row in report.outputs if row.differing} >= {WIDE_FULL_SCALE} and not report.passed
 
 
 class Everything(nn.Module):
