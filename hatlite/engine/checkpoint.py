@@ -38,6 +38,7 @@ __all__ = [
     "load_weights",
     "read_tensors",
     "save_checkpoint",
+    "say_what_is_left",
 ]
 
 logger = get_logger(__name__)
@@ -134,6 +135,12 @@ def has_sites(checkpoint: Mapping[str, Any]) -> bool:
     return any(name.startswith(SITES) for name in deployed_weights(checkpoint))
 
 
+def say_what_is_left(checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Say that a float model takes the weights of `checkpoint` alone, if there is more in it."""
+    if has_sites(checkpoint):
+        logger.info("%s is of stage %r: its weights are taken, without its scales.", path, checkpoint["stage"])
+
+
 def load_weights(
     model: torch.nn.Module,
     checkpoint: Mapping[str, Any],
@@ -211,13 +218,15 @@ def check_fit(
     run: Any,
     need_sites: bool,
 ) -> None:
-    """Compare names, shapes and classes; arguments as for :func:`load_weights`.
+    """Compare names, shapes, classes, and where scales are loaded the march; arguments as for :func:`load_weights`.
 
     Raises:
         CheckpointError: Something differs; the first few names are told.
     """
     _check_classes(checkpoint, path, run)
     own = model.state_dict()
+    if any(n.startswith(SITES) and n in own for n in weights):
+        _check_march(checkpoint, path, run)
     names = [n for n in (*own, *weights) if need_sites or not n.startswith(SITES)]
     missing = [n for n in names if n not in weights]
     extra = [n for n in names if n not in own]
@@ -239,6 +248,16 @@ def _check_classes(checkpoint: Mapping[str, Any], path: str | Path, run: Any) ->
         raise CheckpointError(
             f"{_origin(checkpoint, path)} was trained on the classes {', '.join(theirs)};"
             f" {_asking(run)} has {', '.join(ours)}."
+        )
+
+
+def _check_march(checkpoint: Mapping[str, Any], path: str | Path, run: Any) -> None:
+    """Refuse scales that another march's arithmetic chose: they would be taken for what they are not."""
+    theirs, ours = (json.loads(text).get("march") for text in (checkpoint["config"], run.config))
+    if None not in (theirs, ours) and theirs != ours:
+        raise CheckpointError(
+            f"{_origin(checkpoint, path)} was quantised for march {theirs!r}, and {_asking(run)} has {ours!r}; give"
+            f" --opts march={theirs}, or calibrate anew for {ours!r} from a float checkpoint."
         )
 
 

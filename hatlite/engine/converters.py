@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hatlite import program
-from hatlite.engine.checkpoint import check_resumable, has_sites, load_checkpoint, load_weights
+from hatlite.engine.checkpoint import (
+    check_resumable,
+    has_sites,
+    load_checkpoint,
+    load_weights,
+    say_what_is_left,
+)
 from hatlite.engine.conversion import Conversion, Converter
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.parts import quantize
@@ -91,6 +97,8 @@ class LoadCheckpoint(Converter):
         if self.check_hash:
             require_hash(path)
         scales = has_sites(state)
+        if conversion.open_scales and conversion.loop is None and not scales:
+            raise CheckpointError(without_scales(run, stage, path, state["stage"]))
         load_weights(
             model,
             state,
@@ -102,6 +110,8 @@ class LoadCheckpoint(Converter):
             verbose=self.verbose,
             update=self.state_dict_update_func,
         )
+        if conversion.form == "float" and conversion.loop is not None:
+            say_what_is_left(state, path)
         conversion.loaded, conversion.loaded_stage = path, state["stage"]
         conversion.open_scales = conversion.open_scales and not scales
         conversion.without_scales = path if scales and conversion.form == "float" else None
@@ -284,6 +294,15 @@ def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
             f"{path} belongs to another config: its {', its '.join(differ)}.\n  Take {run.program()}, or run"
             " stage 'int_infer' again."
         )
+
+
+def without_scales(run: Run, stage: Stage, path: Path, origin: str) -> str:
+    """Return what is wrong with a float checkpoint where a quantised `stage` is to be restored, and what to do."""
+    finding = next((one.name for one in run.stages if one.kind in ("calibration", "qat")), stage.name)
+    return (
+        f"{path} is of stage {origin!r} and has no scales, which stage {stage.name!r} needs: it computes on integers."
+        f"\n  Run this to find them: {run.command(finding)}"
+    )
 
 
 def how_to_get(run: Run, instead: str, path: Path) -> str:

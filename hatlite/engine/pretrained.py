@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from hatlite.engine.checkpoint import is_checkpoint, load_weights, read_tensors
+from hatlite.engine.checkpoint import is_checkpoint, load_weights, read_tensors, say_what_is_left
 from hatlite.engine.loop import RunInfo
 from hatlite.errors import CheckpointError
 from hatlite.log import get_logger
@@ -34,6 +34,7 @@ def load_pretrained(model: Any, run: RunInfo) -> None:
     state = read_tensors(path, hint=hint)
     if is_checkpoint(state):
         load_weights(model, state, path=path, run=run)
+        say_what_is_left(state, path)
         return
     backbone = model.network.backbone
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):

@@ -134,6 +134,20 @@ def test_a_quantized_stage_needs_the_sites():
         load_weights(Detector(quantized=True), checkpoint(Detector()), path="a", run=RUN, need_sites=True)
 
 
+def test_scales_of_another_march_are_refused_and_weights_are_not():
+    run = dataclasses.replace(RUN, config='{"march": "tidl"}', stage="qat")
+    theirs = {**checkpoint(Detector(quantized=True)), "config": '{"march": "bayes-sim"}', "stage": "qat"}
+    said = (
+        r"Checkpoint a \(task 'ours', stage 'qat'\) was quantised for march 'bayes-sim', and task 'ours', stage 'qat'"
+        r" has 'tidl'; give --opts march=bayes-sim, or calibrate anew for 'tidl' from a float checkpoint\.$"
+    )
+    for load in (load_weights, check_resumable):
+        with pytest.raises(CheckpointError, match=said):
+            load(Detector(quantized=True), theirs, path="a", run=run)
+    load_weights(Detector(), theirs, path="a", run=run)
+    load_weights(Detector(quantized=True), {**checkpoint(Detector()), "config": theirs["config"]}, path="a", run=run)
+
+
 @pytest.mark.parametrize(
     ("model", "saved", "said"),
     [

@@ -135,12 +135,6 @@ def test_qat_from_float_resumes_to_the_same_weights(trained):
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_a_float_checkpoint_is_no_quantised_stage(trained):
-    run = Run(trained)
-    with pytest.raises(CheckpointError, match=r"does not fit .*\n  It lacks network.sites"):
-        predict_stage(run, "qat", run.checkpoint("float"))
-
-
 def test_what_the_model_names_as_pretrained_starts_qat_where_there_is_nothing_else(trained, tmp_path):
     kept = shutil.copy(Run(trained).checkpoint("float"), tmp_path / "float.pth.tar")
     trained["ckpt_dir"] = str(tmp_path / "other")
