@@ -3,7 +3,7 @@
 import io
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,12 +72,14 @@ def export_program(
     model = to_onnx(program, form, real=real)
     ports = (*program.inputs, *program.outputs)
     sizes = {port.name: program.values[port.value].shape for port in ports}
+    task = program.metadata.get("task_name", program.name)
     network = OnnxNetwork(
         model,
         OBJECT_REGISTRY.build(run.config["model"], path="['model']") if "model" in run.config else None,
         shapes={name: (channels, height, width) for name, (height, width, channels) in sizes.items()},
         strides={port.name: port.stride for port in ports},
         scales={} if real else {port.name: port.scale for port in ports},
+        metadata=_named(program.metadata.get("classes", ())) | {"task": task, "march": program.march, "form": form},
     )
     return write_onnx(network, out, detect=detect)
 
@@ -112,16 +114,19 @@ def export_float(run: Run, out: Path, *, detect: bool = False) -> str:
     model = _float_detector(run)
     img = example_image(run)
     outputs = model.network(img)
-    metadata = {"task": run.task_name, "form": "float", **({"classes": run.classes} if run.classes else {})}
     network = OnnxNetwork(
         _traced(model.network, img, list(outputs)),
         model,
         shapes={name: tuple(x.shape[1:]) for name, x in {"img": img, **outputs}.items()},
         strides=getattr(model.network, "output_strides", None) or _strides(img, outputs),
         scales={},
-        metadata=metadata,
+        metadata=_named(run.classes) | {"task": run.task_name, "form": "float"},
     )
     return write_onnx(network, out, detect=detect)
+
+
+def _named(classes: Sequence[str]) -> dict[str, Any]:
+    return {"classes": list(classes)} if classes else {}
 
 
 def _float_detector(run: Run) -> Any:

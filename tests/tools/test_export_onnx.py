@@ -149,6 +149,12 @@ def test_named_outputs_of_a_detector_without_anchors(export, run, capsys):
     port = load(run.program()).outputs[0]
     expected = {"name": "cls_logits_s4", "stride": 4, "scale": port.scale, "dtype": "int16", "layout": "NCHW"}
     assert output == {**expected, "shape": ["N", 1, 6, 6]}
+    assert {key: note[key] for key in ("task", "march", "form", "classes")} == {
+        "task": "spots",
+        "march": "bayes-sim",
+        "form": "golden",
+        "classes": ["hole", "spot"],
+    }
 
 
 def test_objects_that_differ_end_with_one(exporting, ssd_run, monkeypatch, capsys):
