@@ -6,7 +6,8 @@ Beside the file lie <name>.json, which says what its outputs mean and who decode
 real outputs (--float or --real) <name>.prototxt, their detection meta-architecture. With --detect the file itself goes
 from an image to boxes, scores and labels.
 
-Exit code 0: written, and what was verified is equal. 1: written, but something differs. 2: nothing could be exported.
+Exit code 0: written, and what was verified is equal. 1: written, but something differs, or there was no object to
+compare. 2: nothing could be exported.
 """
 
 import argparse

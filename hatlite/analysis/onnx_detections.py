@@ -63,17 +63,22 @@ class DetectionReport:
 
     @property
     def equal(self) -> bool:
-        """Whether every object has its partner within the limits."""
+        """Whether there are objects, and every one has its partner within the limits."""
         alone = self.expected + self.found - 2 * self.paired
-        return not alone and self.pixels <= LARGEST_PIXELS and self.score <= LARGEST_SCORE
+        return self.paired > 0 and not alone and self.pixels <= LARGEST_PIXELS and self.score <= LARGEST_SCORE
 
     @property
     def passed(self) -> bool:
-        """Whether what was promised holds."""
-        return self.equal or not self.promised
+        """Whether what was promised holds; without an object there is nothing that could show it."""
+        return self.equal or (not self.promised and self.expected + self.found > 0)
 
     def text(self) -> str:
         """Return one sentence."""
+        if not self.expected + self.found:
+            return (
+                f"ONNX Runtime {self.runtime} and the detector find no object in {self.images} images, so that nothing"
+                " was compared; lower score_thr in config['model']['post_process']['test_cfg']."
+            )
         verdict = "the same objects" if self.equal else "NOT the same objects"
         more = "" if self.promised else f"; the form {self.form} promises nothing here"
         return (

@@ -87,6 +87,12 @@ def test_a_form_that_promises_nothing_passes_and_says_so(file):
     assert report.to_dict()["passed"] and report.to_dict()["paired"] == 4
 
 
+def test_without_an_object_nothing_was_compared(file):
+    report = verify_detections(file, [], form="float", promised=False)
+    assert not report.passed
+    assert "find no object in 0 images, so that nothing was compared; lower score_thr in" in report.text()
+
+
 def test_a_file_that_is_none_is_refused(tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no model")
