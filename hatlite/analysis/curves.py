@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hatlite.analysis.plots import Curve, draw_plot
+from hatlite.analysis.plots import Curve, draw_legend, draw_plot
 from hatlite.analysis.sheets import contact_sheet
 from hatlite.errors import ConfigError, DataError, DataNotFoundError
 from hatlite.registry import nearest
@@ -169,7 +169,7 @@ def draw_curves(
         smooth: 0 up to 1: share of the past in a moving average over the points of losses; they stay visible behind.
 
     Returns:
-        (H, W, 3) uint8 RGB, two plots beside one another.
+        (H, W, 3) uint8 RGB, the names on top, then two plots beside one another.
 
     Raises:
         ConfigError: Nobody wrote one of the keys, `names` has another length than `series`, or `smooth` is 1.
@@ -180,18 +180,19 @@ def draw_curves(
         )
     if not 0 <= smooth < 1:
         raise ConfigError(f"smooth is {smooth}; expected a number from 0 up to, but not including, 1.")
-    plots = []
-    for key in keys or default_keys(series):
-        curves = []
-        for number, (one, name) in enumerate(zip(series, names or named(series), strict=True)):
-            x, y = one.points(key, by)
-            soft = smooth if key.startswith(TOTAL) else 0.0
-            curves.append(Curve(name, x, smoothed(y, soft), number, y if soft else None))
-        if not any(len(curve.x) for curve in curves):
-            raise ConfigError(_unknown(key, series))
-        plots.append(draw_plot(key, curves, by))
+    plots = [draw_plot(key, _curves(series, key, by, smooth), by) for key in keys or default_keys(series)]
     columns = min(COLUMNS, len(plots))
-    return contact_sheet([plots[start : start + columns] for start in range(0, len(plots), columns)])
+    sheet = contact_sheet([plots[start : start + columns] for start in range(0, len(plots), columns)])
+    return np.concatenate([draw_legend(names or named(series), sheet.shape[1]), sheet])
+
+
+def _curves(series: Sequence[Series], key: str, by: str, smooth: float) -> list[Curve]:
+    """Return a curve of `key` for each of `series`; only losses are smoothed, for only they are of single steps."""
+    share = smooth if key.startswith(TOTAL) else 0.0
+    points = [one.points(key, by) for one in series]
+    if not any(len(x) for x, _ in points):
+        raise ConfigError(_unknown(key, series))
+    return [Curve(x, smoothed(y, share), number, y if share else None) for number, (x, y) in enumerate(points)]
 
 
 def default_keys(series: Sequence[Series]) -> list[str]:

@@ -13,7 +13,7 @@ from hatlite.analysis.pictures import class_color
 from hatlite.analysis.sheets import GROUND, NOTE, TITLE
 from hatlite.errors import DataError
 
-__all__ = ["Curve", "draw_plot", "ticks"]
+__all__ = ["Curve", "draw_legend", "draw_plot", "ticks"]
 
 WIDTH, HEIGHT = 960, 540
 CAPITAL = 13
@@ -32,13 +32,11 @@ class Curve:
     """Points to join.
 
     Attributes:
-        name: For the legend.
         x, y: (N,) float64, finite.
         number: Chooses the colour, as a class's does.
         behind: (N,) values before they were smoothed, drawn faintly; None for none.
     """
 
-    name: str
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     number: int = 0
@@ -69,7 +67,7 @@ def draw_plot(title: str, curves: Sequence[Curve], x_name: str) -> NDArray[np.ui
 
     Args:
         title: What y is.
-        curves: With at least one point between them; two or more are named in a legend.
+        curves: With at least one point between them.
         x_name: What x is.
 
     Returns:
@@ -95,8 +93,6 @@ def draw_plot(title: str, curves: Sequence[Curve], x_name: str) -> NDArray[np.ui
         area.draw_line(canvas, curve.x, curve.y, color)
     start = area.left - lettering.space
     lettering.write(canvas, title, (start, lettering.height // 2), TITLE)
-    if len(curves) > 1:
-        _draw_legend(canvas, lettering, shown, start + lettering.width(title))
     return canvas
 
 
@@ -149,13 +145,28 @@ class _Area:
             cv2.circle(canvas, place.tolist(), DOT_RADIUS << SUBPIXEL, color, cv2.FILLED, cv2.LINE_AA, SUBPIXEL)
 
 
-def _draw_legend(canvas: NDArray[np.uint8], lettering: Lettering, curves: Sequence[Curve], start: int) -> None:
-    """Name the curves at the right end of the title's line, as many of them as there is room for."""
-    swatch, room = 2 * lettering.height, WIDTH - start - lettering.space
-    texts = [lettering.fitted(curve.name, max(0, room // len(curves) - swatch)) for curve in curves]
-    x = WIDTH - lettering.space - sum(lettering.width(text) + swatch for text in texts)
-    for curve, text in zip(curves, texts, strict=True):
-        y = lettering.height
-        canvas[y - LINE : y + LINE, x + lettering.space : x + swatch] = class_color(curve.number)
-        lettering.write(canvas, text, (x + swatch, lettering.height // 2), TITLE)
+def draw_legend(names: Sequence[str], width: int) -> NDArray[np.uint8]:
+    """Name the colours of curves, in as many rows as it takes.
+
+    Args:
+        names: By number of the curve.
+        width: Pixels.
+
+    Returns:
+        (H, width, 3) uint8 RGB.
+    """
+    lettering = Lettering(CAPITAL)
+    swatch, edge = 2 * lettering.height, lettering.height
+    texts = [lettering.fitted(name, width - 2 * edge - swatch) for name in names]
+    places, x, row = [], edge, 0
+    for text in texts:
+        if x > edge and x + swatch + lettering.width(text) > width - edge:
+            x, row = edge, row + 1
+        places.append((x, edge // 2 + row * lettering.height))
         x += swatch + lettering.width(text)
+    canvas = np.full((edge + (row + 1) * lettering.height, width, 3), GROUND, np.uint8)
+    for number, (text, (x, y)) in enumerate(zip(texts, places, strict=True)):
+        middle = y + lettering.height // 2
+        canvas[middle - LINE : middle + LINE, x + lettering.space : x + swatch] = class_color(number)
+        lettering.write(canvas, text, (x + swatch, y), TITLE)
+    return canvas

@@ -5,6 +5,8 @@ import pytest
 
 from hatlite.analysis import describe_series, draw_curves, find_series
 from hatlite.analysis.curves import default_keys, named, read_scalars, smoothed
+from hatlite.analysis.lettering import Lettering
+from hatlite.analysis.plots import CAPITAL
 from hatlite.errors import ConfigError, DataError, DataNotFoundError
 
 ROWS = [
@@ -48,9 +50,10 @@ def test_runs_and_stages_are_found_and_told_apart(write):
 
 def test_a_plot_for_each_key_two_beside_one_another(write):
     series = find_series([write()])
-    assert draw_curves(series).shape == (3 * 540 + 4 * 15, 2 * 960 + 3 * 15, 3)
+    legend = 2 * Lettering(CAPITAL).height
+    assert draw_curves(series).shape == (legend + 3 * 540 + 4 * 15, 2 * 960 + 3 * 15, 3)
     alone = draw_curves(series, ["val/mAP"])
-    assert alone.shape == (540 + 2 * 15, 960 + 2 * 15, 3)
+    assert alone.shape == (legend + 540 + 2 * 15, 960 + 2 * 15, 3)
     assert not np.array_equal(draw_curves(series, ["loss"]), draw_curves(series, ["loss"], smooth=0.9))
     assert np.array_equal(alone, draw_curves(series, ["val/mAP"], smooth=0.9))  # only losses are noisy
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hatlite.analysis.pictures import class_color
-from hatlite.analysis.plots import ABOUT, GRID, Curve, draw_plot, ticks
-from hatlite.analysis.sheets import TITLE
+from hatlite.analysis.plots import ABOUT, GRID, Curve, draw_legend, draw_plot, ticks
+from hatlite.analysis.sheets import GROUND
 from hatlite.errors import DataError
 
 
@@ -38,8 +38,8 @@ def test_limits_must_be_numbers_in_order(low, high):
         ticks(low, high)
 
 
-def curve(name, y, number=0, behind=None):
-    return Curve(name, np.arange(len(y), dtype=float), np.array(y, float), number, behind)
+def curve(y, number=0, behind=None):
+    return Curve(np.arange(len(y), dtype=float), np.array(y, float), number, behind)
 
 
 def inked(picture, color):
@@ -47,7 +47,7 @@ def inked(picture, color):
 
 
 def test_a_curve_stands_between_its_ticks():
-    picture = draw_plot("loss", [curve("a", [0.0, 10.0])], "epoch")
+    picture = draw_plot("loss", [curve([0.0, 10.0])], "epoch")
     grid_rows, grid_columns = inked(picture, GRID)
     rows, columns = inked(picture, class_color(0))
     assert abs(rows.min() - grid_rows.min()) <= 5 and abs(rows.max() - grid_rows.max()) <= 5  # a dot's radius
@@ -57,29 +57,27 @@ def test_a_curve_stands_between_its_ticks():
 
 def test_a_single_point_and_a_constant_are_seen():
     for values in ([3.0], [3.0] * 50):
-        assert len(inked(draw_plot("val/mAP", [curve("a", values)], "epoch"), class_color(0))[0]) > 20
-
-
-def test_only_curves_with_points_are_in_the_legend():
-    curves = [curve("first", [1, 2]), curve("second", [], number=1), curve("third", [2, 1], number=2)]
-    picture = draw_plot("loss", curves, "epoch")
-    assert [len(inked(picture[:40], class_color(number))[0]) > 0 for number in range(3)] == [True, False, True]
-    alone = draw_plot("loss", curves[:1], "epoch")
-    assert not len(inked(alone[:40, 480:], TITLE)[0])
+        assert len(inked(draw_plot("val/mAP", [curve(values)], "epoch"), class_color(0))[0]) > 20
 
 
 def test_what_was_smoothed_stays_behind_it():
     noisy = np.array([0.0, 10, 0, 10])
-    plain = draw_plot("loss", [curve("a", [5, 5, 5, 5], behind=noisy)], "epoch")
+    plain = draw_plot("loss", [curve([5, 5, 5, 5], behind=noisy)], "epoch")
     assert abs(np.ptp(inked(plain, class_color(0))[0]) - 8) <= 3  # a straight line of dots
-    assert not np.array_equal(plain, draw_plot("loss", [curve("a", [5, 5, 5, 5])], "epoch"))
+    assert not np.array_equal(plain, draw_plot("loss", [curve([5, 5, 5, 5])], "epoch"))
 
 
-def test_many_curves_leave_the_picture_whole():
-    curves = [curve(f"a long name of run {number}", [1, number], number) for number in range(30)]
-    assert draw_plot("loss", curves, "epoch").shape == (540, 960, 3)
+def test_a_legend_takes_the_rows_that_it_needs():
+    names = [f"a run with a long name, number {number}" for number in range(4)]
+    wide, narrow = draw_legend(names, 3000), draw_legend(names, 600)
+    assert (wide.shape[1], narrow.shape[1]) == (3000, 600) and narrow.shape[0] > 2 * wide.shape[0]
+    for legend in (wide, narrow):
+        tops = [inked(legend, class_color(number))[0].min() for number in range(4)]
+        assert tops == sorted(tops)
+    assert (narrow[:, -20:] == GROUND).all()
+    assert draw_legend(["far too long " * 50], 600).shape == (*wide.shape[:1], 600, 3)
 
 
 def test_nothing_to_draw_is_refused():
     with pytest.raises(DataError, match="There is no point to draw of 'lr'"):
-        draw_plot("lr", [curve("a", [])], "epoch")
+        draw_plot("lr", [curve([])], "epoch")
