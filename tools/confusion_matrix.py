@@ -15,7 +15,12 @@ from hatlite.command import ToolParser, share, start
 def parser() -> ToolParser:
     """Return the parser of this tool."""
     parser = ToolParser(__doc__)
-    parser.add_argument("--stage", "-s", help="float, calibration, qat, int_infer; default: the last that was run")
+    parser.add_argument(
+        "--stage",
+        "-s",
+        help="float, calibration, qat, int_infer; default: what quantize in the config says, else that of --ckpt, else"
+        " the last that was run",
+    )
     parser.add_config()
     parser.add_argument("--ckpt", help="checkpoint or .hbir file to take instead of the stage's own")
     parser.add_argument("--score-threshold", type=share, default=0.3, help="smallest score that counts; default: 0.3")
@@ -35,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
     log.setup()
     matrix = ConfusionMatrix(score_threshold=args.score_threshold, iou_threshold=args.iou_threshold)
     run = engine.load_run(args.config, args.opts, args.device, stage=args.stage)
-    stage = args.stage or (engine.stage_of(run, args.ckpt) if args.ckpt else engine.last_stage(run).name)
+    stage = engine.stage_to_evaluate(run, args.stage, args.ckpt, engine.last_stage)
     picture, table = (
         (args.out or run.folder) / "confusion_matrix.png",
         (args.out or run.folder) / "confusion_matrix.csv",
