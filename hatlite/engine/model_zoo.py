@@ -94,8 +94,9 @@ def kept_results(table: Path, *, afresh: bool = False) -> Iterator[Kept]:
     try:
         yield kept
     finally:
-        if kept != before:
-            dump(kept, path)
+        found = {file: rows for file, rows in kept.items() if rows}
+        if found != before:
+            dump(found, path)
 
 
 def zoo_rows(configs: Sequence[Path], kept: Kept, tell: Callable[[str], None] = lambda said: None) -> list[ZooRow]:
