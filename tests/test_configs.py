@@ -1,6 +1,7 @@
 """Every shipped config loads, and everything in it can be built by name and key."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,11 @@ def test_it_is_a_run_of_its_own(file: Path) -> None:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         assert not [name for name in names if name.partition(".")[0] == "hatlite"], "configs never import hatlite"
+
+
+def test_a_config_may_ask_for_bgr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    cfg = config.load(ROOT / "configs/detection/ssd/ssd_regnetx800mf_fpn_512_voc.py", ["to_bgr=True"])
+    loaders = [Run(cfg).config[f"{part}data_loader"] for part in ("", "val_", "qat_", "calibration_")]
+    asked = [re.findall(r"'to_bgr': (True|False)", repr(loader)) for loader in loaders]
+    assert [set(found) for found in asked] == [{"True"}] * 4

@@ -22,7 +22,7 @@ def parser() -> ToolParser:
     parser.add_argument(
         "--input-shape",
         metavar="N,C,H,W",
-        help='for example "1,3,512,512"; default: calops_cfg of the config, else deploy_inputs',
+        help='for example "1,3,512,512"; default: calops_cfg of the config, else deploy_inputs or anchors',
     )
     parser.add_argument(
         "--method", choices=("hook", "fx"), help="both give the same numbers; default: calops_cfg, hook"

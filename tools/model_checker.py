@@ -21,7 +21,7 @@ def parser() -> ToolParser:
     parser.add_argument(
         "--input-shape",
         metavar="N,C,H,W",
-        help='for example "1,3,512,512"; default: deploy_inputs of the config, else the first image of validation',
+        help='for example "1,3,512,512"; default: deploy_inputs or anchors, else the first image of validation',
     )
     parser.add_argument("--all", action="store_true", help="list the operators that run as well")
     parser.add_argument("--json", metavar="FILE", help="write every operator with its verdict here")

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from hatlite.analysis.image_size import asked_of_sides
 from hatlite.errors import CaptureError, ConfigError
 from hatlite.graph import capture
 
@@ -109,8 +108,7 @@ def count(network: nn.Module, shape: Sequence[int], method: str = "hook") -> Cou
         raise
     except RuntimeError as cause:
         reason = str(cause).strip().partition("\n")[0].rstrip(".")
-        asked = asked_of_sides(network, shape)
-        raise ConfigError(f"The network cannot take an input of shape {tuple(shape)}: {reason}.{asked}") from cause
+        raise ConfigError(f"The network cannot take an input of shape {tuple(shape)}: {reason}.") from cause
     finally:
         network.train(was_training)
     return Counts(tuple(shape), tuple(work), tuple(_parts(network)))

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from hatlite.analysis.image_size import asked_of_sides
 from hatlite.compiler import legalize
 from hatlite.errors import CaptureError
 from hatlite.lowering import assemble
@@ -143,7 +142,6 @@ def _run_in_float(network: nn.Module, example: torch.Tensor) -> None:
         raise CaptureError(
             f"The network cannot be checked, because it does not run in float on an image of {shape}:"
             f" {type(cause).__name__}: {said}. Mend this first, or check it with an image of another size."
-            f"{asked_of_sides(network, example.shape)}"
         ) from cause
 
 

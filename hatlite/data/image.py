@@ -131,7 +131,7 @@ def encode_jpeg(img: np.ndarray, quality: int = 95) -> bytes:
 
 
 def image_from_tensor(
-    img: torch.Tensor, mean: float | Sequence[float], std: float | Sequence[float], *, yuv: bool
+    img: torch.Tensor, mean: float | Sequence[float], std: float | Sequence[float], *, yuv: bool, bgr: bool = False
 ) -> np.ndarray:
     """Undo Normalize and ToTensor to show a picture.
 
@@ -140,11 +140,12 @@ def image_from_tensor(
         mean: As given to Normalize.
         std: As given to Normalize.
         yuv: Whether the tensor holds Y, U, V.
+        bgr: Whether it holds B, G, R.
 
     Returns:
         (H, W, 3) uint8 RGB. Exact for RGB; for YUV within 1 of the picture that went in.
     """
     shift, scale = (torch.tensor(value, dtype=torch.float32).reshape(-1, 1, 1) for value in (mean, std))
     pixels = img.detach().cpu().float().mul(scale).add_(shift).round_().clamp_(0, 255)
-    planes = pixels.permute(1, 2, 0).to(torch.uint8).contiguous().numpy()
+    planes = (pixels.flip(0) if bgr else pixels).permute(1, 2, 0).to(torch.uint8).contiguous().numpy()
     return yuv_to_rgb(planes) if yuv else planes

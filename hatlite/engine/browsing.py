@@ -125,7 +125,8 @@ def _picture(img: Any, transforms: Sequence[Any]) -> np.ndarray:
     for one in reversed(transforms):
         if isinstance(one, Normalize):
             img = img * one.std + one.mean
-    return image_from_tensor(img, 0.0, 1.0, yuv=yuv)
+    bgr = any(isinstance(one, ToTensor) and one.to_bgr for one in transforms)
+    return image_from_tensor(img, 0.0, 1.0, yuv=yuv, bgr=bgr)
 
 
 def _draw(sample: Mapping[str, Any], classes: Sequence[str]) -> np.ndarray:

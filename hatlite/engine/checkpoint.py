@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from hatlite import class_names
 from hatlite.errors import CheckpointError
 from hatlite.files import whole_file
 from hatlite.log import get_logger
@@ -243,11 +244,11 @@ def check_fit(
 
 
 def _check_classes(checkpoint: Mapping[str, Any], path: str | Path, run: Any) -> None:
-    theirs, ours = list(checkpoint["classes"]), list(run.classes)
-    if theirs and ours and theirs != ours:
+    theirs, ours = checkpoint["classes"], run.classes
+    if theirs and ours and (differs := class_names.difference(theirs, ours, "the checkpoint", "this run")):
         raise CheckpointError(
-            f"{_origin(checkpoint, path)} was trained on the classes {', '.join(theirs)};"
-            f" {_asking(run)} has {', '.join(ours)}."
+            f"{_origin(checkpoint, path)} was trained on other classes than {_asking(run)} has: {differs}."
+            "\n  Take the config and the data that it was trained with, or train anew."
         )
 
 

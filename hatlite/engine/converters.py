@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hatlite import program
+from hatlite import class_names, program
 from hatlite.engine.checkpoint import (
     check_resumable,
     has_sites,
@@ -284,11 +284,13 @@ def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
     """Refuse a program that another config was lowered to.
 
     Raises:
-        ProgramError: Its task, march or number of classes is not the run's.
+        ProgramError: Its task, march or classes are not the run's.
     """
     own = {key: run.config[key] for key in ("task_name", "march", "num_classes")}
     theirs = {**loaded.metadata, "march": loaded.march}
     differ = [f"{key} is {theirs[key]!r} and not {own[key]!r}" for key in own if theirs.get(key, own[key]) != own[key]]
+    classes = class_names.difference(loaded.metadata.get("classes") or run.classes, run.classes, "it", "the config")
+    differ += [f"classes are others ({classes})"] if run.classes and classes else []
     if differ:
         raise ProgramError(
             f"{path} belongs to another config: its {', its '.join(differ)}.\n  Take {run.program()}, or run"

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from hatlite.errors import QuantizationError
+from hatlite.errors import ProgramError, QuantizationError
 from hatlite.executor import Executor, dequantize_outputs
 from hatlite.program import IntProgram, Port
 from hatlite.qparams import int_range
@@ -34,9 +34,20 @@ class ExecutorNetwork(nn.Module):
 
         Returns:
             Name → (N, C, h, w) float32 on the device of `img`.
+
+        Raises:
+            ProgramError: The program takes images of another size.
+            QuantizationError: A value is NaN.
         """
         program = self.executor.program
         port = program.inputs[0]
+        height, width, _ = program.values[port.value].shape
+        if img.shape[-2:] != (height, width):
+            raise ProgramError(
+                f"The program {program.name!r} is made for images of {height}×{width} (height×width), and got one of"
+                f" {img.shape[-2]}×{img.shape[-1]}; resize images to that in the transforms, or export the program"
+                " again for this size (deploy_inputs)."
+            )
         pixels_NHWC = img.detach().cpu().permute(0, 2, 3, 1).contiguous()
         integers = self.executor.run({port.name: _quantized(pixels_NHWC, port).numpy()})
         real = dequantize_outputs(program, integers)

@@ -9,6 +9,7 @@ import numpy as np
 from hatlite import program
 from hatlite.data import Collate2D
 from hatlite.data.image import read_image
+from hatlite.engine.agreement import check_size
 from hatlite.engine.checkpoint import load_checkpoint
 from hatlite.engine.converters import is_program
 from hatlite.engine.device import place, resolve_device, to_device
@@ -42,12 +43,15 @@ def infer_images(
 
     Raises:
         DataError: A picture is missing, unreadable, or does not suit the transforms.
+        ConfigError: The detector takes no picture of this size.
         CheckpointError, ProgramError, StageError: The stage cannot be restored.
     """
     samples = [as_sample(picture, index) for index, picture in enumerate(pictures)]
     transforms = infer_transforms(run)
     batches = [Collate2D()([transformed(sample, transforms)]) for sample in samples]
     model = infer_model(run)
+    for sample, batch in zip(samples, batches, strict=True):
+        check_size(model, batch["img"], f"Image {sample['img_name']} behind the transforms")
     restore(run, name, model, Path(checkpoint) if checkpoint else None)
     device = resolve_device(run.device)
     place(model, device, channels_last=True)

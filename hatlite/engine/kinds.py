@@ -253,4 +253,4 @@ def program_stage(run: Run) -> Stage:
     for stage in run.stages:
         if stage.kind in STAGE_KINDS and STAGE_KINDS[stage.kind].leaves_program:
             return stage
-    raise StageError("The config lists no stage of kind 'int_infer', so there is no program.")
+    raise StageError(f"The config lists no stage of kind 'int_infer', so there is no program; {run.ask_checker}")

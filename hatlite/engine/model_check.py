@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from hatlite.analysis import ModelCheck, check_network
+from hatlite.engine.agreement import check_size
 from hatlite.engine.config_line import line_of
 from hatlite.engine.parts import build_deployed, example_image
 from hatlite.engine.run import Run
@@ -22,16 +24,19 @@ def check_model_of(run: Run, shape: Sequence[int] | None = None) -> ModelCheck:
 
     Args:
         run: Config and where it came from; no checkpoint is read.
-        shape: (N, C, H, W) of the image; None takes ``deploy_inputs``, else the first image of validation.
+        shape: (N, C, H, W) of the image; None takes ``deploy_inputs``, else the one size that the model takes, else
+            the first image of validation.
 
     Raises:
-        ConfigError: The config sets no model, or there is neither a shape nor an image.
+        ConfigError: The config sets no model, there is neither a shape nor an image, or the model takes none of that
+            shape.
         CaptureError: The network does not run in float.
         MarchError: The march is not registered.
     """
     march = get_march(run.config["march"])
     key, model = build_deployed(run)
-    size = shape if shape is not None else _example_shape(run)
+    size = shape if shape is not None else _example_shape(run, model)
+    check_size(model, torch.Size(size), "--input-shape")
     example = torch.randint(-128, 128, (1, *size[1:]), generator=torch.Generator().manual_seed(0)) / 128
     given = run.config.get("qconfig", {"type": "QConfig"})
     qconfig = OBJECT_REGISTRY.build(given, path="['qconfig']", march=march.name)
@@ -40,14 +45,15 @@ def check_model_of(run: Run, shape: Sequence[int] | None = None) -> ModelCheck:
     return replace(found, operators=tuple(placed))
 
 
-def _example_shape(run: Run) -> Sequence[int]:
-    if "deploy_inputs" not in run.config and "val_data_loader" not in run.config:
+def _example_shape(run: Run, model: Any) -> Sequence[int]:
+    sized = getattr(model, "input_size", None) or "deploy_inputs" in run.config
+    if not sized and "val_data_loader" not in run.config:
         raise ConfigError(
             f"{run.source} has neither deploy_inputs nor val_data_loader, so the size of the image is unknown;"
             ' give it, such as --input-shape "1,3,512,512".'
         )
     try:
-        return example_image(run).shape
+        return example_image(run, model).shape
     except DataError as problem:
         raise ConfigError(
             f'{problem}\n  Without data give the size of the image, such as --input-shape "1,3,512,512".'

@@ -112,7 +112,7 @@ def export_float(run: Run, out: Path, *, detect: bool = False) -> str:
     """
     import_extra("hatlite.export.onnx_model", "onnx")  # torch would say so less plainly
     model = _float_detector(run)
-    img = example_image(run)
+    img = example_image(run, model)
     outputs = model.network(img)
     network = OnnxNetwork(
         _traced(model.network, img, list(outputs)),

@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
+from hatlite.engine.agreement import check_classes, check_deploy_inputs, check_first_image, check_model, check_size
 from hatlite.engine.data_paths import build_on_data
 from hatlite.engine.derive import predictor_of
-from hatlite.engine.evaluation import source_dataset
 from hatlite.engine.loop import Loop
 from hatlite.engine.predictor import Predictor
 from hatlite.engine.qconfig_params import QAT_MODES, run_qat_mode, with_params
@@ -72,7 +72,7 @@ def quantize(run: Run, model: Any, qconfig: QConfig | None = None) -> None:
     """
     Quantizable.fuse_model(model)
     Quantizable.set_qconfig(model, qconfig or qconfig_of(run))
-    prepare_qat(model, deploy_inputs=example_image(run))
+    prepare_qat(model, deploy_inputs=example_image(run, model))
 
 
 def give_inputs(run: Run, model: Any) -> Any:
@@ -86,7 +86,7 @@ def quantize_random(run: Run, model: Any) -> None:
     """Quantise a detector whose weights are random, calibrated on one random image: right in shape, of no accuracy."""
     quantize(run, model)
     model.eval()
-    pixels = torch.randint(-128, 128, example_image(run).shape, generator=torch.Generator().manual_seed(0))
+    pixels = torch.randint(-128, 128, example_image(run, model).shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         model.network(pixels / 128)
     model.network.finish_calibration()
@@ -107,21 +107,29 @@ def build_model(run: Run, stage: Stage | None = None) -> Any:
     return give_inputs(run, OBJECT_REGISTRY.build(config, path="['model']"))
 
 
-def example_image(run: Run) -> torch.Tensor:
-    """Return one image, (1, 3, H, W) float32: the config's ``deploy_inputs``, else the first one of validation.
+def example_image(run: Run, model: Any) -> torch.Tensor:
+    """Return one image of the size that `model` works on, (1, 3, H, W) float32.
+
+    It is the config's ``deploy_inputs``; zeros, if `model` takes one size alone; else the first image of validation.
 
     Raises:
-        ConfigError: It has neither.
+        ConfigError: The config has neither, or `model` does not take images of this size.
     """
+    check_deploy_inputs(run, model)
     if "deploy_inputs" in run.config:
         return run.config["deploy_inputs"]["img"]
+    size = getattr(model, "input_size", None)
+    if size is not None:
+        return torch.zeros(1, 3, *size)
     if "val_data_loader" not in run.config:
         raise ConfigError(
             "The config has neither deploy_inputs nor val_data_loader, so the size of the image is unknown; set"
             " deploy_inputs=dict(img=torch.zeros(1, 3, 512, 512)), or what it is."
         )
     loader = build_on_data(run, {**run.config["val_data_loader"], "num_workers": 0}, "['val_data_loader']")
-    return next(iter(loader))["img"][:1]
+    img = next(iter(loader))["img"][:1]
+    check_size(model, img, "config['val_data_loader']")
+    return img
 
 
 def build_loop(run: Run, stage: Stage) -> Loop:
@@ -131,58 +139,25 @@ def build_loop(run: Run, stage: Stage) -> Loop:
         raise StageError(f"config[{key!r}] is missing, which stage {stage.name!r} needs.")
     parts = {} if run.device is None else {"device": run.device}
     loop = build_on_data(run, run.config[key], f"[{key!r}]", **parts)
-    for loader in (
-        loop.data_loader,
-        *(callback.data_loader for callback in loop.callbacks if hasattr(callback, "data_loader")),
-    ):
-        check_classes(run, loader)
     check_model(run, give_inputs(run, loop.model))
+    own = [(f"config[{key!r}]: the data_loader", loop.data_loader)]
+    for callback in loop.callbacks:
+        if hasattr(callback, "data_loader"):
+            own.append((f"config[{key!r}]: the data_loader of its {type(callback).__name__}", callback.data_loader))
+    for where, loader in own:
+        check_classes(run, loader)
+        check_first_image(loop.model, loader, where)
     loop.run = run.info(stage.name)
     return loop
-
-
-def check_classes(run: Run, data_loader: Any) -> None:
-    """Take the class names of a loader's data set into `run`; all data sets of a run must agree with the config.
-
-    Raises:
-        ConfigError: The number is not ``num_classes``, or the names differ from those of an earlier loader.
-    """
-    dataset = source_dataset(data_loader)
-    classes = tuple(getattr(dataset, "classes", ()))
-    expected = run.config.get("num_classes")
-    if classes and expected is not None and len(classes) != expected:
-        raise ConfigError(
-            f"config['num_classes'] is {expected}, but {type(dataset).__name__} has {len(classes)} classes:"
-            f" {', '.join(classes)}. Set num_classes={len(classes)} or give the data set its classes."
-        )
-    if classes and run.classes and classes != run.classes:
-        raise ConfigError(
-            f"The data sets of one run have different classes: {', '.join(run.classes)} and {', '.join(classes)}."
-            " Give them one list, in one order."
-        )
-    run.classes = classes or run.classes
-
-
-def check_model(run: Run, model: Any) -> None:
-    """Refuse a detector that was built for another number of classes than ``num_classes``.
-
-    Raises:
-        ConfigError: The numbers differ.
-    """
-    own, expected = getattr(model, "num_classes", None), run.config.get("num_classes")
-    if own is not None and expected is not None and own != expected:
-        raise ConfigError(
-            f"config['num_classes'] is {expected}, but config['model'] is built for {own} classes;"
-            f" set num_classes={expected} in the parts of the model too."
-        )
 
 
 def build_predictor(run: Run, name: str) -> Predictor:
     """Build ``<stage>_predictor``, or the one that the config implies, with the run's device."""
     parts = {} if run.device is None else {"device": run.device}
     predictor = build_on_data(run, predictor_config(run, name), f"['{name}_predictor']", **parts)
-    check_classes(run, predictor.data_loader)
     check_model(run, give_inputs(run, predictor.model))
+    check_classes(run, predictor.data_loader)
+    check_first_image(predictor.model, predictor.data_loader, f"The data_loader of config['{name}_predictor']")
     return predictor
 
 

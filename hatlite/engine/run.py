@@ -42,6 +42,7 @@ _ENTRIES: dict[str, Any] = {
     "seed": int | None,
     "stages": list,
     "gates": dict,
+    "classes": list[str] | tuple[str, ...],
 }
 """What the entries of a config that this module reads may be."""
 
@@ -80,7 +81,7 @@ class Run:
         flags: What else the command line had, for the same commands; ``--device-ids`` stands for `device` too.
         derived: Keys that :func:`resolve` added.
         stages: In order.
-        classes: Class names of the data, once a loader was built.
+        classes: Class names of the data, once a loader was built; before that those that the config declares.
     """
 
     config: dict[str, Any]
@@ -97,6 +98,7 @@ class Run:
         self.config = Entries(resolve(self.config))
         self.derived = frozenset(self.config) - given
         self.stages = stages_of(self.config)
+        self.classes = self.declared_classes
 
     @classmethod
     def load(
@@ -130,6 +132,11 @@ class Run:
         return Path(self.config["ckpt_dir"])
 
     @property
+    def declared_classes(self) -> tuple[str, ...]:
+        """``config['classes']``; empty where the config leaves the names to the data."""
+        return tuple(self.config.get("classes", ()))
+
+    @property
     def task_name(self) -> str:
         """Name of the run."""
         return self.config["task_name"]
@@ -142,8 +149,15 @@ class Run:
         """
         names = [stage.name for stage in self.stages]
         if name not in names:
-            raise StageError(f"There is no stage {name!r}; the stages are {', '.join(names)}.{nearest(name, names)}")
+            usual = any(name == stage.name for stage in DEFAULT_STAGES)
+            why = f"\n  config['stages'] leaves it out; {self.ask_checker}" if usual else nearest(name, names)
+            raise StageError(f"There is no stage {name!r}; the stages are {', '.join(names)}.{why}")
         return self.stages[names.index(name)]
+
+    @property
+    def ask_checker(self) -> str:
+        """What to do where the network may have no integer form, as the end of a sentence."""
+        return f"tools/model_checker.py --config {self.source} says what of the network has no integer form."
 
     def checkpoint(self, stage: str, which: str | None = None) -> Path:
         """Return the checkpoint of `stage`: ``"best"``, ``"last"``, or None for what ``stage_checkpoint`` says."""

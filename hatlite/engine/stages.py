@@ -305,8 +305,9 @@ def export_stage(run: Run, checkpoint: str | Path | None = None) -> Path:
         raise StageError(
             f"{checkpoint} is a program already; name the checkpoint of a calibration or qat stage, or none, to export."
         )
-    validate(run, STAGE_KINDS, data=False)
-    write_program(run, program_stage(run), Path(checkpoint) if checkpoint else None)
+    stage = program_stage(run)
+    validate(run, STAGE_KINDS, data=False, stage=stage)
+    write_program(run, stage, Path(checkpoint) if checkpoint else None)
     return run.program()
 
 

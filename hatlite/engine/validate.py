@@ -4,18 +4,23 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from hatlite import class_names
+from hatlite.engine.agreement import check_deploy_inputs
 from hatlite.engine.callbacks import Checkpoint
 from hatlite.engine.data_paths import missing_paths
 from hatlite.engine.kinds import STAGE_KINDS, pipeline_of
-from hatlite.engine.parts import qconfig_of
+from hatlite.engine.parts import model_config, qconfig_of
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.vocabulary import name_problems, section_names
-from hatlite.errors import ConfigError, HatliteError, MarchError, StageError
+from hatlite.errors import CaptureError, ConfigError, HatliteError, MarchError, StageError
+from hatlite.log import get_logger
 from hatlite.march import get_march
 from hatlite.quantization import check_rules
 from hatlite.registry import OBJECT_REGISTRY, nearest
 
 __all__ = ["find_problems", "load_run", "validate"]
+
+logger = get_logger(__name__)
 
 
 def load_run(
@@ -56,6 +61,7 @@ def validate(run: Run, kinds: Collection[str], *, data: bool = True, stage: Stag
     problems = find_problems(run, kinds)
     if stage is not None and not problems:
         problems += _checkpoint_problems(run, stage)
+        problems += _network_problems(run, stage)
     problems += missing_paths(run.config) if data else ()
     if problems:
         raise ConfigError.together(problems, f"the config {run.source}")
@@ -79,12 +85,34 @@ def _entry_problems(run: Run) -> list[HatliteError]:
     classes = run.config.get("num_classes", 1)
     if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
         problems.append(ConfigError(f"config['num_classes'] is {classes!r}; expected a whole number from 1 up."))
+    else:
+        problems += _class_problems(run)
     try:
         get_march(run.config["march"])
     except MarchError as problem:
         problem.locate("config['march']")
         problems.append(problem)
     return problems
+
+
+def _class_problems(run: Run) -> Iterator[HatliteError]:
+    """Yield what contradicts ``num_classes``: the list of names, and the head."""
+    names, expected = run.declared_classes, run.config.get("num_classes")
+    if twice := class_names.repeated(names):
+        yield ConfigError(f"config['classes'] has {class_names.shown(twice)} twice; give each class a name of its own.")
+    if names and expected not in (None, len(names)):
+        yield ConfigError(
+            f"config['num_classes'] is {expected}, and config['classes'] has {len(names)} names; write"
+            " num_classes = len(classes). Background is no class here."
+        )
+    model = run.config.get("model")
+    head = model.get("head") if isinstance(model, Mapping) else None
+    own = head.get("num_classes") if isinstance(head, Mapping) else None
+    if isinstance(own, int) and expected not in (None, own):
+        yield ConfigError(
+            f"config['num_classes'] is {expected}, and config['model']['head']['num_classes'] is {own}; write"
+            " num_classes=num_classes there."
+        )
 
 
 def _stage_problems(run: Run, kinds: Collection[str]) -> list[HatliteError]:
@@ -141,6 +169,31 @@ def _pipeline_problems(run: Run) -> list[HatliteError]:
             if str(problem) not in map(str, problems):
                 problems.append(problem)
     return problems
+
+
+def _network_problems(run: Run, stage: Stage) -> Iterator[HatliteError]:
+    """Yield why `stage`, or one behind it, will not quantise the network: its operators, the size of ``deploy_inputs``.
+
+    A stage that trains in float may go on with such operators; the log says who will refuse them.
+    """
+    later = run.stages[run.stages.index(stage) + 1 :]
+    behind = [one for one in later if f"{one.name}_trainer" in run.config]
+    quantising = [one for one in (stage, *behind) if pipeline_of(run, one, "trainer").leaves() != "float"]
+    if not quantising:
+        return
+    first = quantising[0]
+    model = OBJECT_REGISTRY.build(model_config(run, first), path="['model']")
+    try:
+        check_deploy_inputs(run, model)
+        check_rules(model.network, qconfig_of(run))
+    except CaptureError as problem:
+        if first == stage:
+            yield problem
+        else:
+            said = "Stage %r will refuse the network that is about to be trained: %s\n  %s"
+            logger.warning(said, first.name, problem, run.ask_checker)
+    except ConfigError as problem:
+        yield problem
 
 
 def _checkpoint_problems(run: Run, stage: Stage) -> Iterator[HatliteError]:

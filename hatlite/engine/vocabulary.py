@@ -31,6 +31,7 @@ NAMES: dict[str, Any] = {
     "training_step": str,
     "task_name": Any,
     "num_classes": Any,
+    "classes": Any,
     "ckpt_dir": Any,
     "log_dir": str | None,
     "redirect_config_logging_path": str | None,

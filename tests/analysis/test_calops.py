@@ -132,17 +132,6 @@ def test_a_shape_that_does_not_fit_is_refused() -> None:
         count(Network(), (1, 4, 8, 8))
 
 
-def test_the_multiple_that_the_sides_must_have_is_named() -> None:
-    class Strided(nn.Conv2d):
-        size_divisor = 8
-
-        def forward(self, img: torch.Tensor) -> torch.Tensor:
-            return super().forward(img) + torch.zeros(8, 8)
-
-    with pytest.raises(ConfigError, match=r"\n  Height and width must be multiples of 8\.$"):
-        count(Strided(3, 4, 1), (1, 3, 9, 9))
-
-
 def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^method is 'jit'; expected one of hook, fx\.$"):
         count(Network(), (1, 3, 8, 8), "jit")

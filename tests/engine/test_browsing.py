@@ -55,7 +55,14 @@ def test_epochs_are_those_of_training(config, tmp_path):
     assert len({str(dataset[epoch, 2]["gt_bboxes"]) for epoch in range(4)}) > 1  # it did flip
 
 
-@pytest.mark.parametrize("steps", [[{"type": "ToTensor", "to_yuv": True}], [{"type": "ToYUV"}, {"type": "ToTensor"}]])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"type": "ToTensor", "to_yuv": True}],
+        [{"type": "ToYUV"}, {"type": "ToTensor"}],
+        [{"type": "ToTensor", "to_bgr": True}],
+    ],
+)
 def test_colours_come_back(steps):
     rng = np.random.default_rng(0)
     img = rng.integers(0, 256, (6, 8, 3), np.uint8)

@@ -10,7 +10,7 @@ from hatlite.errors import DataNotFoundError
 WAYS = {
     "predict": lambda run: predict_stage(run, "float"),
     "train": lambda run: build_loop(run, run.stage("float")),
-    "an example": example_image,
+    "an example": lambda run: example_image(run, None),
     "infer --use-dataset": lambda run: chosen_pictures(run, None, [0]),
     "compare": lambda run: compare_pictures(run, ["float"]),
 }

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hatlite.engine.executor_network import BLOCK, ExecutorNetwork, _quantized
-from hatlite.errors import QuantizationError
+from hatlite.errors import ProgramError, QuantizationError
 from hatlite.executor import Executor, dequantize_outputs
 from hatlite.ops.integer.fixed_point import quantize
 from hatlite.program.samples import random_program
@@ -52,3 +52,11 @@ def test_the_network_is_the_executor_between_real_numbers():
         got = ExecutorNetwork(program)(img)
         for name in expected:
             np.testing.assert_array_equal(expected[name], got[name].numpy())
+
+
+def test_an_image_of_another_size_is_refused():
+    program = random_program(3)
+    height, width, channels = program.values["img"].shape
+    said = rf"is made for images of {height}×{width} .* got one of {height + 1}×{width}; resize images to that in"
+    with pytest.raises(ProgramError, match=said):
+        ExecutorNetwork(program)(torch.zeros(1, channels, height + 1, width))

@@ -1,17 +1,39 @@
+import re
+
 import pytest
 import torch
+from torch import nn
 
 from hatlite.engine import STAGE_KINDS, Run, run_stage
 from hatlite.engine.validate import find_problems, validate
 from hatlite.errors import (
     BuildError,
+    CaptureError,
     ConfigError,
+    DataError,
     DataNotFoundError,
     MarchError,
     QuantizationError,
     StageError,
     UnknownTypeError,
 )
+from hatlite.registry import OBJECT_REGISTRY
+
+Tiny = OBJECT_REGISTRY.get("TinyDetector")
+
+
+@OBJECT_REGISTRY.register
+class TinyWithSoftmax(Tiny):
+    def __init__(self):
+        super().__init__()
+        self.network.relu = nn.Softmax(dim=1)
+
+
+@OBJECT_REGISTRY.register
+class TinyOfOneSize(Tiny):
+    def check_size(self, height, width):
+        if (height, width) != (8, 8):
+            raise DataError(f"img is {height}×{width}; resize it to 8×8")
 
 
 def test_a_good_config_has_no_problems(tiny_config):
@@ -202,3 +224,54 @@ def test_the_place_of_a_wrong_checkpoint_is_told_once(tiny_config):
     tiny_config["float_trainer"]["callbacks"][3] = {"type": "Checkpoint", "save_interval": 0}
     with pytest.raises(ConfigError, match="save_interval is 0; expected at least 1 epoch"):
         run_stage(Run(tiny_config), "float")
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        (
+            {"classes": ["cat", "dog", "cow"]},
+            r"num_classes'\] is 2, and config\['classes'\] has 3 names; write num",
+        ),
+        ({"classes": ["cat", "cat"]}, r"config\['classes'\] has 'cat' twice; give each class a name of its own"),
+    ],
+)
+def test_the_list_of_classes_fits_their_number(tiny_config, entries, said):
+    with pytest.raises(ConfigError, match=said):
+        validate(Run({**tiny_config, **entries}), STAGE_KINDS)
+
+
+def test_the_list_of_classes_is_a_list(tiny_config):
+    with pytest.raises(ConfigError, match=r"config\['classes'\] is 3; expected a list \(each a text\)"):
+        Run({**tiny_config, "classes": 3})
+
+
+def test_the_head_has_the_number_of_classes():
+    run = Run({"task_name": "a", "num_classes": 2, "model": {"type": "SSD", "head": {"num_classes": 20}}})
+    said = r"num_classes'\] is 2, and config\['model'\]\['head'\]\['num_classes'\] is 20; write num_classes=num_classes"
+    assert any(re.search(said, str(problem)) for problem in find_problems(run, STAGE_KINDS))
+
+
+def test_an_operator_without_integers_stops_the_stages_that_quantise_and_warns_the_one_before(tiny_config, caplog):
+    tiny_config["model"]["type"] = "TinyWithSoftmax"
+    run = Run(tiny_config)
+    validate(run, STAGE_KINDS, stage=run.stage("float"))
+    assert "Stage 'calibration' will refuse the network that is about to be trained: relu (" in caplog.text
+    assert "tools/model_checker.py --config CONFIG says what of the network has no integer form." in caplog.text
+    for stage in ("calibration", "qat", "int_infer"):
+        with pytest.raises(CaptureError, match=r"^relu \(.*: Softmax has no integer form; take it out of the"):
+            run_stage(run, stage)
+    for stage in ("calibration", "qat"):
+        del tiny_config[f"{stage}_trainer"]
+    caplog.clear()
+    run = Run(tiny_config)
+    validate(run, STAGE_KINDS, stage=run.stage("float"))
+    assert not caplog.messages
+
+
+def test_deploy_inputs_of_another_size_are_told_before_the_float_stage(tiny_config):
+    tiny_config["model"]["type"] = "TinyOfOneSize"
+    tiny_config["deploy_inputs"] = {"img": torch.zeros(1, 3, 8, 9)}
+    run = Run(tiny_config)
+    with pytest.raises(ConfigError, match=r"config\['deploy_inputs'\]: img is 8×9; resize it to 8×8"):
+        validate(run, STAGE_KINDS, stage=run.stage("float"))

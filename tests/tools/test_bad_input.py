@@ -183,6 +183,128 @@ def test_a_wrong_file_stage_or_place(tool: Tool, spots: Path, name: str, words: 
     assert not list(Path().iterdir())
 
 
+SMALL = """
+import torch
+task_name = "small"
+data_path = "voc"
+split = "train"
+march = "bayes-sim"
+side = 64
+val_side = 64
+deployed = None
+scale = None
+classes = ["cat", "dog"]
+num_classes = 2
+strides = [2, 4, 8, 16, 32]
+optimizer = dict(type=torch.optim.SGD, lr=0.1)
+anchors = dict(type="SSDAnchorGenerator", input_size=64, strides=strides, ratios=[[2]] * 5)
+model = dict(
+    type="SSD",
+    backbone=dict(type="efficientnet", widths=[8, 8, 8, 16, 16, 16, 16, 16], depth_coefficient=0.3),
+    neck=dict(
+        type="SSDNeck", in_strides=strides, out_strides=strides, out_channels=[8, 8, 16, 16, 16], l2_norm_scale=scale
+    ),
+    head=dict(type="SSDHead", num_classes=num_classes, anchor_generator=anchors),
+    targets=dict(type="MaxIoUAssigner", gt_max_assign_all=False),
+    post_process=dict(type="SSDDecoder"),
+    loss_cls=dict(type="CrossEntropyLossV2", loss_name="cls"),
+    loss_reg=dict(type="SmoothL1Loss"),
+)
+if deployed:
+    deploy_inputs = dict(img=torch.zeros(1, 3, deployed, deployed))
+def loader(side):
+    to_network = [dict(type="ToTensor"), dict(type="Normalize", mean=128.0, std=128.0)]
+    transforms = [dict(type="Resize", img_scale=(side, side), keep_ratio=False), *to_network]
+    dataset = dict(type="VOCFromImage", data_path=data_path, split=split, classes=classes, transforms=transforms)
+    return dict(type=torch.utils.data.DataLoader, dataset=dataset)
+data_loader, val_data_loader, val_metrics = loader(side), loader(val_side), dict(type="VOCMApMetric")
+around = [dict(type="Validation", data_loader=val_data_loader), dict(type="Checkpoint")]
+around = dict(callbacks=around, val_metrics=val_metrics)
+float_trainer = qat_trainer = dict(
+    type="Trainer", model=model, data_loader=data_loader, optimizer=optimizer, num_epochs=1, **around
+)
+calibration_trainer = dict(type="Calibrator", model=model, data_loader=data_loader, **around)
+"""
+WRONG_SIZE = "SSD: img is 32×32 (height×width), but the anchors are made for 64×64; resize images to that with dict("
+WRONG_TRAINING = f"config['float_trainer']: the data_loader, image a.jpg behind its transforms: {WRONG_SIZE}"
+WRONG_VALIDATION = "config['float_trainer']: the data_loader of its Validation, image a.jpg behind its"
+NO_FORM = "neck.l2_norm (hatlite/models/necks/ssd_neck.py:80): L2Norm has no integer form; leave it out (SSD"
+
+
+@pytest.fixture
+def small(tool: Tool, write_voc: Callable[..., Path]) -> Path:
+    """The config of an SSD for 64×64, beside two pictures of VOC; what is wrong with it, --opts say."""
+    write_voc({"a": [("dog", (3, 4, 12, 9))], "b": [("cat", (1, 1, 32, 24))]}).rename("voc")
+    Path("small.py").write_text(SMALL)
+    return Path("small.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "sentence"),
+    [
+        ("train.py", "--opts side=32", WRONG_TRAINING),
+        ("train.py", "--opts val_side=32", WRONG_VALIDATION),
+        ("train.py", "--opts deployed=32", f"config['deploy_inputs']: {WRONG_SIZE}"),
+        ("predict.py", "--opts val_side=32", "The data_loader of config['float_predictor'], image a.jpg behind its"),
+        ("export_hbir.py", "--opts deployed=32", f"config['deploy_inputs']: {WRONG_SIZE}"),
+        ("compile_perf.py", "--opts deployed=32", f"config['deploy_inputs']: {WRONG_SIZE}"),
+        ("calops.py", "--input-shape 1,3,32,32", f"The input of calops: {WRONG_SIZE}"),
+        ("model_checker.py", "--input-shape 1,3,32,32", f"--input-shape: {WRONG_SIZE}"),
+        (
+            "infer.py",
+            "--stage float --model-inputs img:voc/JPEGImages/a.jpg --opts val_side=32",
+            "a.jpg behind the transforms: SSD: ",
+        ),
+        ("train.py", "--stage calibration --opts scale=20.0", NO_FORM),
+        ("train.py", "--stage qat --opts scale=20.0", NO_FORM),
+        ("compile_perf.py", "--opts scale=20.0", NO_FORM),
+        ("export_hbir.py", "--opts scale=20.0", NO_FORM),
+        (
+            "train.py",
+            "--opts num_classes=3",
+            "config['num_classes'] is 3, and config['classes'] has 2 names; write",
+        ),
+        (
+            "train.py",
+            "--opts classes=('cat','dgo')",
+            "1 objects have a class that is not in classes (cat, dgo): 'dog' (1,",
+        ),
+        ("train.py", "--opts classes=('cat','dog','cow') num_classes=3", "classes has 'cow', which no object in voc/"),
+        (
+            "train.py",
+            "--opts split=trian",
+            "the list of the split 'trian' is expected at voc/ImageSets/Main/trian.txt,",
+        ),
+    ],
+)
+def test_what_does_not_suit_a_detector(tool: Tool, small: Path, name: str, words: str, sentence: str) -> None:
+    before = sorted(Path().rglob("*"))
+    code, said = tool(name, "--config", small, *words.split())
+    assert code == 2, said
+    assert sentence in said
+    assert "Traceback" not in said
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_detector_that_all_suits_trains_and_is_measured_by_class(tool: Tool, small: Path) -> None:
+    Path("voc/ImageSets/Main/one.txt").write_text("a\n")
+    code, said = tool("train.py", "--config", small)
+    assert code == 0, said
+    code, said = tool("predict.py", "--config", small, "--opts", "split=one")
+    assert code == 0, said
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("| ")]
+    assert table[0] == ["class", "gts", "dets", "recall", "AP"]
+    assert [row[:2] for row in table[2:]] == [["cat", "0"], ["dog", "1"], ["mAP", ""]]
+    assert table[2][3:] == ["", ""]  # a split without cats has no recall of them
+    code, said = tool("predict.py", "--config", small, "--opts", "classes=('dog','cat')")
+    assert code == 2
+    assert "other classes than task 'small', stage 'float' has: class 0 is 'cat' in the checkpoint and 'dog'" in said
+    picture = ("--model-inputs", "img:voc/JPEGImages/a.jpg")
+    code, said = tool("infer.py", "--config", small, *picture, "--opts", "classes=('dog','cow')")
+    assert code == 2
+    assert "only the checkpoint has 'cat' and only this run has 'cow'." in said
+
+
 @pytest.mark.parametrize(
     ("name", "words", "sentence"),
     [

@@ -47,4 +47,7 @@ def test_a_mistake_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(B0, "--input-shape", "512x512") == 2
     assert "expected four whole numbers N,C,H,W above 0" in capsys.readouterr().err
     assert call(B0, "--input-shape", "1,3,100,100") == 2
-    assert "Height and width must be multiples of 128." in capsys.readouterr().err
+    assert (
+        "The input of calops: FCOS: img is 100×100 (height×width), but both sides must be multiples of 128"
+        in capsys.readouterr().err
+    )

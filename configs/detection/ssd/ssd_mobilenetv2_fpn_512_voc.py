@@ -52,6 +52,7 @@ classes = [
 ]
 num_classes = len(classes)
 image_size = (512, 512)
+to_bgr = False  # weights that were trained on pictures of OpenCV want it
 batch_size = 16
 grad_accumulation_step = 4
 num_workers = 4
@@ -123,8 +124,8 @@ def voc(year, split):
 
 
 def loader(dataset, transforms, **options):
-    """Return a loader of `dataset` whose images end as centred RGB in −1…1."""
-    to_network = [dict(type="ToTensor"), dict(type="Normalize", mean=128.0, std=128.0)]
+    """Return a loader of `dataset` whose images end as centred RGB (or BGR) in −1…1."""
+    to_network = [dict(type="ToTensor", to_bgr=to_bgr), dict(type="Normalize", mean=128.0, std=128.0)]
     return dict(
         type=torch.utils.data.DataLoader,
         dataset=dict(dataset, transforms=[*transforms, *to_network]),

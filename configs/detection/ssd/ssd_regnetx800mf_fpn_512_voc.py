@@ -11,7 +11,7 @@ No accuracy was measured here with this config. Texas Instruments publishes for 
 79.0 calibration, 79.5 QAT (8 bits, power-of-two scales) and 5.64 GMACs.
 tests/integration/test_complexity.py holds this network against 5.6445 GMACs by the rule of mmcv, 24,560 anchors and
 8.14 million parameters. `pretrained` may name a state dict of torchvision's regnet_x_800mf; theirs starts from
-other weights, which want BGR.
+other weights, which want BGR: --opts to_bgr=True.
 What else differs from theirs stands in ssd_mobilenetv2_fpn_512_voc.py.
 """
 

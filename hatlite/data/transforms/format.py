@@ -16,24 +16,32 @@ __all__ = ["DeleteKeys", "Normalize", "RenameKeys", "ToTensor"]
 
 @OBJECT_REGISTRY.register
 class ToTensor:
-    """(H, W, 3) uint8 RGB to a (3, H, W) float32 tensor of whole numbers 0…255.
+    """(H, W, 3) uint8 RGB to a (3, H, W) float32 tensor of whole numbers 0…255, R, G, B unless asked for others.
 
     Args:
         to_yuv: Convert to Y, U, V by :func:`hatlite.data.image.rgb_to_yuv` (BT.601 full range, chroma offset 128).
         use_yuv_v2: Must be False. There is one conversion in hatlite, and it is exact.
+        to_bgr: Give the planes in the order B, G, R, as weights want it that were trained on pictures of OpenCV. Means
+            and deviations of Normalize follow this order. Pictures before and behind the network stay RGB.
+
+    Raises:
+        BuildError: `use_yuv_v2` is set, or `to_yuv` and `to_bgr` are.
     """
 
-    def __init__(self, to_yuv: bool = False, use_yuv_v2: bool = False) -> None:
+    def __init__(self, to_yuv: bool = False, use_yuv_v2: bool = False, *, to_bgr: bool = False) -> None:
         if use_yuv_v2:
             raise BuildError(
                 "ToTensor: use_yuv_v2 is True; only False exists, which is BT.601 full range rounded half up."
             )
-        self.to_yuv = to_yuv
+        if to_yuv and to_bgr:
+            raise BuildError("ToTensor: to_yuv and to_bgr are both True; a tensor holds one of them, leave one out.")
+        self.to_yuv, self.to_bgr = to_yuv, to_bgr
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         img = picture(sample, self)
         planes = np.empty((3, *img.shape[:2]), np.float32)
-        for plane, channel in zip(planes, cv2.split(rgb_to_yuv(img) if self.to_yuv else img), strict=True):
+        channels = cv2.split(rgb_to_yuv(img) if self.to_yuv else img)
+        for plane, channel in zip(planes, channels[::-1] if self.to_bgr else channels, strict=True):
             plane[:] = channel
         return {**sample, "img": torch.from_numpy(planes)}
 

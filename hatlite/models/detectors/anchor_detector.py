@@ -58,6 +58,7 @@ class AnchorDetector(Detector):
     ) -> None:
         self._coder = DeltaXYWHCoder(stds=self.coder_stds) if box_coder is None else box_coder
         self._anchors, self._cls_channels = head.anchor_generator, head.cls_channels
+        self.input_size = head.anchor_generator.input_size
         losses = {"loss_cls": loss_cls, "loss_reg": loss_reg}
         around: dict[str, Any] = {"losses": losses, "pretrained": pretrained, "quantize": quantize}
         super().__init__(backbone, neck, head, targets, post_process, **around)
@@ -88,7 +89,7 @@ class AnchorDetector(Detector):
         Raises:
             DataError: The anchors are made for another size, or levels would not fit onto one another.
         """
-        expected = self._anchors.input_size
+        expected = self.input_size
         if expected is not None and expected != (height, width):
             raise DataError(
                 f"{self._kind}: img is {height}×{width} (height×width), but the anchors are made for "

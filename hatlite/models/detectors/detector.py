@@ -40,6 +40,8 @@ class Detector(Quantizable, nn.Module, ABC):
 
     decoder_example = "post_process=dict(…)"
     """What a config writes to detect, for the message that says it was left out."""
+    input_size: tuple[int, int] | None = None
+    """(height, width) of the one image size that it takes; None for any that :meth:`check_size` lets through."""
 
     def __init__(
         self,

@@ -44,10 +44,5 @@ class Network(nn.Module):
         """Stride of every output by its name."""
         return self.head.output_strides
 
-    @property
-    def size_divisor(self) -> int:
-        """Of which both sides of an image must be multiples."""
-        return self.neck.size_divisor
-
     def forward(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
         return self.head(self.neck(self.backbone(self.quant(img))))

@@ -80,8 +80,14 @@ class PyramidNeck(nn.Module, ABC):
         """Take the input's channels from the backbone, or compare them with those given at construction.
 
         Raises:
-            BuildError: The neck was built for other channels; the message prints the right dict.
+            BuildError: The neck was built for other strides or channels; the message prints the right ones.
         """
+        given = list(stride2channels)
+        if given != list(self.in_strides):
+            raise BuildError(
+                f"{self._kind}: neck.in_strides is {list(self.in_strides)}, but the backbone gives features of the"
+                f" strides {given}; write in_strides={given}, of which start_level and end_level choose."
+            )
         offered = {stride: stride2channels.get(stride) for stride in self.in_strides}
         agree(
             "the channels of the features",

@@ -22,6 +22,22 @@ def test_to_tensor_by_hand(make_sample, rng):
     assert img.tolist() == [[[1, 4]], [[2, 5]], [[3, 6]]]
 
 
+def test_to_bgr_by_hand(make_sample, rng):
+    sample = colored(make_sample, (1, 2, 3), (4, 5, 6))
+    img = ToTensor(to_bgr=True)(sample, rng)["img"]
+    assert img.is_contiguous()
+    assert img.tolist() == [[[3, 6]], [[2, 5]], [[1, 4]]]
+    out = Normalize(mean=[1, 2, 3], std=1)({**sample, "img": img}, rng)["img"]
+    assert out.flatten().tolist() == [2, 5, 0, 3, -2, 1]
+    shown = image_from_tensor(out, [1, 2, 3], 1, yuv=False, bgr=True)
+    np.testing.assert_array_equal(shown, sample["img"])
+
+
+def test_a_tensor_holds_one_kind_of_colours():
+    with pytest.raises(BuildError, match="ToTensor: to_yuv and to_bgr are both True; a tensor holds one of them"):
+        ToTensor(to_yuv=True, to_bgr=True)
+
+
 def test_to_yuv_by_hand(make_sample, rng):
     img = ToTensor(to_yuv=True)(colored(make_sample, (255, 0, 0), (0, 0, 0), (255, 255, 255), (9, 9, 9)), rng)["img"]
     # red: Y = 76.245, U = 128 − 43.027, V = 128 + 127.5 = 255.5, which rounds to 256 and is clamped

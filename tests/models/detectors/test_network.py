@@ -89,7 +89,6 @@ def test_channels_flow_from_part_to_part(small_model):
     backbone, neck, head = (OBJECT_REGISTRY.build(cfg[name]) for name in ("backbone", "neck", "head"))
     network = Network(backbone, neck, head)
     assert neck.in_channels == backbone.stride2channels
-    assert network.size_divisor == 32
     assert head.in_channels == neck.stride2channels
     assert network(torch.randn(1, 3, 32, 64))["centerness_s32"].shape == (1, 1, 1, 2)
 

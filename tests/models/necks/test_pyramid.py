@@ -43,6 +43,10 @@ def test_layers_are_made_once_the_channels_are_known():
     assert neck.made == CHANNELS
     with pytest.raises(BuildError, match=r"neck.stride2channels is \{4: 6.*, but backbone.stride2channels is \{4: 1"):
         neck.bind({4: 1, 8: 1, 16: 1})
+    with pytest.raises(
+        BuildError, match=r"neck.in_strides is \[4, 8, 16\], but the backbone gives .* strides \[2, 4, 8"
+    ):
+        neck.bind({2: 5, **CHANNELS})
 
 
 def test_refuses_what_does_not_fit():
