@@ -8,6 +8,7 @@ from torch import nn
 from hatlite.data import build_data_loader
 from hatlite.engine import Run
 from hatlite.engine.agreement import check_classes, check_first_image, check_model, check_size
+from hatlite.engine.parts import example_image
 from hatlite.errors import ConfigError, DataError
 
 
@@ -102,3 +103,15 @@ def test_the_first_image_speaks_for_its_loader():
         check_first_image(Sized(), loader(), "config['data_loader']")
     with pytest.raises(DataError, match="image a.jpg is a truncated JPEG"):
         check_first_image(Sized(), loader(broken=True), "config['data_loader']")
+
+
+def test_a_model_of_one_size_needs_no_picture_to_know_it():
+    sized = Sized()
+    with pytest.raises(ConfigError, match="neither deploy_inputs nor val_data_loader, so the size of the image"):
+        example_image(run(), sized)
+    sized.input_size = (8, 8)
+    assert example_image(run(), sized).shape == (1, 3, 8, 8)
+    given = torch.ones(1, 3, 8, 8)
+    assert torch.equal(example_image(run(deploy_inputs={"img": given}), sized), given)
+    with pytest.raises(ConfigError, match=r"config\['deploy_inputs'\]: Sized: img is 8×9; resize it to 8×8"):
+        example_image(run(deploy_inputs={"img": torch.ones(1, 3, 8, 9)}), sized)

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import re
 import shutil
@@ -16,8 +17,9 @@ from hatlite.engine import (
     run_stage,
 )
 from hatlite.engine.checkpoint import load_checkpoint, save_checkpoint
-from hatlite.engine.converters import Float2QAT, is_program, require_hash
-from hatlite.errors import CheckpointError, ConfigError, StageError
+from hatlite.engine.converters import Float2QAT, is_program, require_hash, require_own
+from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
+from hatlite.program.samples import random_program
 
 
 def pipeline(*converters, **more):
@@ -331,3 +333,14 @@ def test_a_missing_start_names_what_the_stage_could_start_from_and_not_what_it_l
         run_stage(Run(calibrated), "float")
     with pytest.raises(CheckpointError, match="or leave --ckpt out to start from .*qat-checkpoint-last.pth.tar, which"):
         export_stage(Run(calibrated), "nope.pth.tar")
+
+
+def test_a_program_of_other_classes_is_refused(tiny_config):
+    run = Run({**tiny_config, "classes": ["cat", "dog"]})
+    own = dataclasses.replace(random_program(3), march="bayes-sim", metadata={"classes": ["cat", "dog"]})
+    require_own(run, own, "a.hbir")
+    require_own(run, dataclasses.replace(own, metadata={}), "a.hbir")
+    other = dataclasses.replace(own, metadata={"classes": ["dog", "cat"]})
+    said = r"its classes are others \(class 0 is 'dog' in it and 'cat' in the config\)\.\n  Take "
+    with pytest.raises(ProgramError, match=said):
+        require_own(run, other, "a.hbir")

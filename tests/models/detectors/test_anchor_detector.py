@@ -72,6 +72,7 @@ def test_anchors_of_one_size_take_no_other(small_ssd, small_retinanet, batch_of)
     )
     with pytest.raises(DataError, match=text):
         build(small_ssd())(batch_of([[]], [[]], size=96))
+    assert (build(small_ssd()).input_size, build(small_retinanet()).input_size) == ((64, 64), None)
     detector, batch = build(small_ssd()), batch_of([[]], [[]], size=96)
     outputs = detector.network(batch["img"])  # it would take them, as evaluation does
     with pytest.raises(DataError, match="the anchors are made for 64×64"):
