@@ -214,7 +214,7 @@ def test_a_run_without_a_program_or_float_checkpoint_says_what_makes_it(export, 
 def test_a_config_without_int_infer(export, run, monkeypatch, capsys):
     monkeypatch.setitem(run.config, "stages", [{"name": "float", "kind": "float"}])
     assert export() == 2
-    assert "lists no stage of kind 'int_infer', so there is no program." in capsys.readouterr().err
+    assert "lists no stage of kind 'int_infer', so there is no program; tools/mod" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [(), ("--float",)])
