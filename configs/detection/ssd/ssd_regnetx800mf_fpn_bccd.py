@@ -1,7 +1,7 @@
 """SSD with RegNetX-800MF on BCCD: blood cells in 364 photos, VOC format."""
 
-import ssd_regnetx800mf_fpn_512_voc as base
 import ssd_mobilenetv2_fpn_bccd as bccd
+import ssd_regnetx800mf_fpn_512_voc as base
 
 task_name = "ssd_regnetx800mf_fpn_bccd"
 march = bccd.march

@@ -1,7 +1,7 @@
 """SSD with ResNet-50 on BCCD: blood cells in 364 photos, VOC format."""
 
-import ssd_resnet50_fpn_512_voc as base
 import ssd_mobilenetv2_fpn_bccd as bccd
+import ssd_resnet50_fpn_512_voc as base
 
 task_name = "ssd_resnet50_fpn_bccd"
 march = bccd.march
