@@ -1,4 +1,4 @@
-"""SSD with MobileNetV2 and an FPN of depthwise-separable convolutions on BCCD: blood cells in 364 photos, VOC format."""
+"""SSD with MobileNetV2 and an FPN of depthwise-separable convolutions on BCCD: blood cells in 364 photos."""
 
 import copy
 
@@ -26,9 +26,18 @@ seed = 0
 
 
 def quantised_for(march):
-    """Return what `march` computes with; one of shifts alone has a weight scale per channel where it may."""
-    shared = {"type": "QConfig", "activation": dict(dtype="int8", observer="mse")}
-    return dict(shared, weight_scales="depthwise") if march == "tidl" else shared
+    """Return what is quantised how: for `tidl` as TI's toolkit does, where ranges and batch norms move in qat."""
+    if march != "tidl":
+        return dict(type="QConfig", activation=dict(dtype="int8", observer="mse"))
+    return dict(
+        type="QConfig",
+        activation=dict(dtype="int8", observer="mean_percentile"),
+        weight_scales="depthwise",
+        bn="train",
+        bn_freeze_epoch="half",
+        ranges="train",
+        range_freeze_epoch="half",
+    )
 
 
 def fitted(model):
@@ -44,8 +53,13 @@ def trainers(model, data_loader, val_data_loader, *, num_epochs, qat_epochs, lr,
     data = {"data_loader": data_loader, "val_data_loader": val_data_loader}
     float_trainer = bccd.trainer(model, **data, lr=lr, num_epochs=num_epochs, warmup_epochs=2)
     float_trainer["batch_processor"].update(enable_amp=True, amp_dtype="bfloat16")
-    qat_trainer = bccd.trainer(model, **data, lr=qat_lr, num_epochs=qat_epochs, ema_ramp=50.0)
-    return float_trainer, bccd.calibrator(model, val_data_loader, num_steps=20), qat_trainer
+    calibration_trainer = bccd.calibrator(model, val_data_loader, num_steps=20)
+    calibration_trainer["bias_correction"] = dict() if march == "tidl" else None
+    return (
+        float_trainer,
+        calibration_trainer,
+        bccd.trainer(model, **data, lr=qat_lr, num_epochs=qat_epochs, ema_ramp=50.0),
+    )
 
 
 model = fitted(base.model)
