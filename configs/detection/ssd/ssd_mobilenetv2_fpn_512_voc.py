@@ -214,12 +214,28 @@ def after_epoch(val_data_loader, val_interval=1):
     ]
 
 
+def quantised_for(march):
+    """Return what is quantised how: for `tidl` as TI's toolkit does, where ranges and batch norms move in qat."""
+    if march != "tidl":
+        return dict(type="QConfig", activation=dict(dtype="int8", observer="mse"))
+    return dict(
+        type="QConfig",
+        activation=dict(dtype="int8", observer="mean_percentile"),
+        weight_scales="depthwise",
+        bn="train",
+        bn_freeze_epoch="half",
+        ranges="train",
+        range_freeze_epoch="half",
+    )
+
+
 def calibrator(model, val_data_loader, num_steps, metric):
     """Return the calibration over `num_steps` batches of training images as validation sees them."""
     return dict(
         type="Calibrator",
         model=model,
         num_steps=num_steps,
+        bias_correction=dict() if march == "tidl" else None,
         callbacks=after_epoch(val_data_loader),
         val_metrics=metric,
     )
@@ -251,6 +267,6 @@ def example(image_size):
 
 
 metric = dict(type="VOCMApMetric", mode="11points", iou_threshold=0.5)
-qconfig = dict(type="QConfig", activation=dict(dtype="int8", observer="mse"))
+qconfig = quantised_for(march)
 float_trainer, calibration_trainer, qat_trainer = trainers(model)
 deploy_inputs = example(image_size)

@@ -25,21 +25,6 @@ stage_checkpoint = "last"
 seed = 0
 
 
-def quantised_for(march):
-    """Return what is quantised how: for `tidl` as TI's toolkit does, where ranges and batch norms move in qat."""
-    if march != "tidl":
-        return dict(type="QConfig", activation=dict(dtype="int8", observer="mse"))
-    return dict(
-        type="QConfig",
-        activation=dict(dtype="int8", observer="mean_percentile"),
-        weight_scales="depthwise",
-        bn="train",
-        bn_freeze_epoch="half",
-        ranges="train",
-        range_freeze_epoch="half",
-    )
-
-
 def fitted(model):
     """Return `model` of 512×512 pixels and 20 classes for the photos."""
     model = copy.deepcopy(model)
@@ -82,7 +67,7 @@ val_data_loader = base.loader(
     batch_size=batch_size,
 )
 
-qconfig = quantised_for(march)
+qconfig = base.quantised_for(march)
 float_trainer, calibration_trainer, qat_trainer = trainers(
     model, data_loader, val_data_loader, num_epochs=num_epochs, qat_epochs=qat_epochs, lr=lr, qat_lr=qat_lr
 )
