@@ -71,3 +71,4 @@ qconfig = base.quantised_for(march)
 float_trainer, calibration_trainer, qat_trainer = trainers(
     model, data_loader, val_data_loader, num_epochs=num_epochs, qat_epochs=qat_epochs, lr=lr, qat_lr=qat_lr
 )
+deploy_inputs = base.example(image_size)

@@ -19,3 +19,4 @@ data_loader, val_data_loader, qconfig = bccd.data_loader, bccd.val_data_loader, 
 float_trainer, calibration_trainer, qat_trainer = bccd.trainers(
     model, data_loader, val_data_loader, num_epochs=num_epochs, qat_epochs=qat_epochs, lr=lr, qat_lr=qat_lr
 )
+deploy_inputs = bccd.deploy_inputs
