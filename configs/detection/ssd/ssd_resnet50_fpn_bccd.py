@@ -10,7 +10,7 @@ num_classes = bccd.num_classes
 num_epochs = 24
 qat_epochs = 4
 lr = 1.5e-3
-qat_lr = bccd.qat_lr
+qat_lr = 1.5e-4
 stage_checkpoint = bccd.stage_checkpoint
 seed = bccd.seed
 
