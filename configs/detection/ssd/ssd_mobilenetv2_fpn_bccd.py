@@ -67,7 +67,7 @@ val_data_loader = base.loader(
     batch_size=batch_size,
 )
 
-qconfig = base.quantised_for(march)
+qconfig = {**base.quantised_for(march), "bn": "freeze", "bn_freeze_epoch": None}  # batches are small
 float_trainer, calibration_trainer, qat_trainer = trainers(
     model, data_loader, val_data_loader, num_epochs=num_epochs, qat_epochs=qat_epochs, lr=lr, qat_lr=qat_lr
 )

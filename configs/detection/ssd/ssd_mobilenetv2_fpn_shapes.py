@@ -67,7 +67,7 @@ val_data_loader = base.loader(
     batch_size=batch_size,
 )
 
-qconfig = base.quantised_for(march)
+qconfig = bccd.qconfig
 float_trainer, calibration_trainer, qat_trainer = bccd.trainers(
     model, data_loader, val_data_loader, num_epochs=num_epochs, qat_epochs=qat_epochs, lr=lr, qat_lr=qat_lr
 )
