@@ -10,7 +10,17 @@ python tools/train.py --stage calibration --config configs/detection/ssd/ssd_mob
 python tools/train.py --stage qat --config configs/detection/ssd/ssd_mobilenetv2_fpn_shapes.py
 python tools/train.py --stage int_infer --config configs/detection/ssd/ssd_mobilenetv2_fpn_shapes.py
 
-Not measured as it stands.
+Measured with these commands on 2026-11-21 on 2 cores of an AMD EPYC (AVX512-VNNI) that much other work shared, torch 2.15,
+OMP_NUM_THREADS=1, at commit 28c728c with this config.
+
+| stage       | mAP    | AP50   | AP75   | seconds |
+| ----------- | ------ | ------ | ------ | ------- |
+| float       | 0.3228 | 0.5998 | 0.3006 | 497     |
+| calibration | 0.3216 | 0.5981 | 0.2961 | 9       |
+| qat         | 0.3256 | 0.6070 | 0.3039 | 65      |
+| int_infer   | 0.3256 | 0.6070 | 0.3039 | 8       |
+
+Six epochs are a start, and the loss was still falling.
 """
 
 import copy
@@ -20,6 +30,7 @@ import ssd_mobilenetv2_fpn_bccd as bccd
 
 task_name = "ssd_mobilenetv2_fpn_shapes"
 data_path = "./tmp_data/shapes"
+quantize = base.quantize
 march = "bayes-sim"
 ckpt_dir = f"./tmp_models/{task_name}_{march}"
 

@@ -5,6 +5,7 @@ import ssd_mobilenetv2_fpn_shapes as shapes
 import ssd_resnet50_fpn_512_voc as base
 
 task_name = "ssd_resnet50_fpn_shapes"
+quantize = shapes.quantize
 march = shapes.march
 ckpt_dir = f"./tmp_models/{task_name}_{march}"
 num_classes = shapes.num_classes
