@@ -10,8 +10,8 @@ python tools/train.py --stage calibration --config configs/detection/ssd/ssd_mob
 python tools/train.py --stage qat --config configs/detection/ssd/ssd_mobilenetv2_fpn_shapes.py
 python tools/train.py --stage int_infer --config configs/detection/ssd/ssd_mobilenetv2_fpn_shapes.py
 
-Measured with these commands on 2026-11-21 on 2 cores of an AMD EPYC (AVX512-VNNI) that much other work shared, torch 2.15,
-OMP_NUM_THREADS=1, at commit 28c728c with this config.
+Measured with these commands on 2026-11-21 on 2 cores of an AMD EPYC (AVX512-VNNI) that much other work shared, torch
+2.15, OMP_NUM_THREADS=1, at commit 28c728c with this config.
 
 | stage       | mAP    | AP50   | AP75   | seconds |
 | ----------- | ------ | ------ | ------ | ------- |

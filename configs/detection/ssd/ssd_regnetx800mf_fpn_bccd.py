@@ -3,8 +3,8 @@
 export HATLITE_BCCD=/path/to/bccd
 config=configs/detection/ssd/ssd_regnetx800mf_fpn_bccd.py
 for stage in float calibration qat int_infer; do python tools/train.py --stage $stage --config $config; done
-cd tmp_models && mkdir ssd_regnetx800mf_fpn_bccd_tidl  # the other march starts from the same float stage
-cp ssd_regnetx800mf_fpn_bccd_bayes-sim/{float-checkpoint-last.pth.tar,stages.json} ssd_regnetx800mf_fpn_bccd_tidl && cd ..
+run=tmp_models/ssd_regnetx800mf_fpn_bccd && mkdir ${run}_tidl  # the other march starts from the same float stage
+cp ${run}_bayes-sim/{float-checkpoint-last.pth.tar,stages.json} ${run}_tidl
 for stage in calibration qat int_infer; do python tools/train.py --stage $stage --config $config --opts march=tidl; done
 
 Measured with these commands on 2026-11-21 on 2 cores of an AMD EPYC (AVX512-VNNI), torch 2.15, OMP_NUM_THREADS=1
