@@ -68,12 +68,12 @@ class Series:
     """What one stage of one run wrote.
 
     Attributes:
-        run: Name of the run's folder.
+        folder: The run's folder, resolved.
         stage: Name of the stage.
         rows: Its lines.
     """
 
-    run: str
+    folder: Path
     stage: str
     rows: Sequence[Mapping[str, Any]]
 
@@ -139,15 +139,26 @@ def _read(path: Path) -> Series:
     rows = read_scalars(path)
     if not rows:
         raise DataError(f"{path} has no line yet; the first comes after a few steps.")
-    return Series(path.resolve().parent.name, _stage(path), rows)
+    return Series(path.resolve().parent, _stage(path), rows)
 
 
 def named(series: Sequence[Series]) -> list[str]:
     """Return a name for each of `series`: the stage, the run, or both, whichever tells them apart."""
-    runs, stages = {one.run for one in series}, {one.stage for one in series}
+    runs, stages = _runs(series), {one.stage for one in series}
     if len(runs) == 1:
         return [one.stage for one in series]
-    return [one.run if len(stages) == 1 else f"{one.run} {one.stage}" for one in series]
+    return [runs[one.folder] if len(stages) == 1 else f"{runs[one.folder]} {one.stage}" for one in series]
+
+
+def _runs(series: Sequence[Series]) -> dict[Path, str]:
+    """Return the shortest end of each folder's path that no other one of them has."""
+    folders = list(dict.fromkeys(one.folder for one in series))
+    names = {}
+    for folder in folders:
+        ends = (Path(*folder.parts[-size:]) for size in range(1, len(folder.parts) + 1))
+        taken = [other.parts for other in folders if other != folder]
+        names[folder] = str(next(end for end in ends if all(parts[-len(end.parts) :] != end.parts for parts in taken)))
+    return names
 
 
 def draw_curves(
@@ -214,7 +225,7 @@ def smoothed(values: NDArray[np.float64], share: float) -> NDArray[np.float64]:
 
 def _unknown(key: str, series: Sequence[Series]) -> str:
     there = list(dict.fromkeys(known for one in series for known in one.keys()))
-    whose = ", ".join(dict.fromkeys(one.run for one in series))
+    whose = ", ".join(_runs(series).values())
     return f"No value {key!r} was written by {whose}; there are {', '.join(there)}.{nearest(key, there)}"
 
 

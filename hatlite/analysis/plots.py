@@ -22,6 +22,8 @@ LINE = 2
 DOTTED = 30
 """Up to so many points are shown as dots on their line."""
 DOT_RADIUS = 4
+MARGIN = 2 * DOT_RADIUS
+"""Pixels between the outermost ticks and the plot's edge, in which a dot on one of them is whole."""
 SUBPIXEL = 4  # bits behind the point of coordinates that OpenCV takes
 ABOUT = 6
 FAINT = 0.3
@@ -115,9 +117,8 @@ class _Area:
         """Return (N, 2) pixels."""
         across = (x - self.x_ticks[0]) / (self.x_ticks[-1] - self.x_ticks[0])
         up = (y - self.y_ticks[0]) / (self.y_ticks[-1] - self.y_ticks[0])
-        return np.stack(
-            [self.left + across * (self.right - self.left), self.bottom - up * (self.bottom - self.top)], axis=1
-        )
+        width, height = self.right - self.left - 2 * MARGIN, self.bottom - self.top - 2 * MARGIN
+        return np.stack([self.left + MARGIN + across * width, self.bottom - MARGIN - up * height], axis=1)
 
     def draw_grid(self, canvas: NDArray[np.uint8], x_name: str) -> None:
         """Draw a thin line and a number at every tick, and say what x is."""

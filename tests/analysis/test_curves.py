@@ -24,7 +24,7 @@ def write(tmp_path):
 
     def write(run="a", stage="float", rows=ROWS):
         folder = tmp_path / run
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{stage}-scalars.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
         return folder
 
@@ -46,6 +46,16 @@ def test_runs_and_stages_are_found_and_told_apart(write):
     assert named(find_series(runs, ["float"])) == ["a", "b"]
     assert named(find_series(runs[1:])) == ["float", "qat"]
     assert [one.stage for one in find_series([runs[1] / "qat-scalars.jsonl"])] == ["qat"]
+
+
+def test_folders_of_one_name_are_told_apart_by_as_much_of_their_paths_as_it_takes(write):
+    runs = [write("A/ssd"), write("B/ssd"), write("B/fcos")]
+    assert named(find_series(runs)) == ["A/ssd", "B/ssd", "fcos"]
+    assert named(find_series([*runs[:2], write("C/A/ssd")])) == [f"{runs[0].parents[1].name}/A/ssd", "B/ssd", "C/A/ssd"]
+    write("B/ssd", "qat")
+    assert named(find_series(runs[:2])) == ["A/ssd float", "B/ssd float", "B/ssd qat"]
+    with pytest.raises(ConfigError, match="No value 'mAP' was written by A/ssd, B/ssd;"):
+        draw_curves(find_series(runs[:2]), ["mAP"])
 
 
 def test_a_plot_for_each_key_two_beside_one_another(write):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hatlite.analysis.pictures import class_color
-from hatlite.analysis.plots import ABOUT, GRID, Curve, draw_legend, draw_plot, ticks
+from hatlite.analysis.plots import ABOUT, GRID, MARGIN, Curve, draw_legend, draw_plot, ticks
 from hatlite.analysis.sheets import GROUND
 from hatlite.errors import DataError
 
@@ -46,13 +46,13 @@ def inked(picture, color):
     return np.nonzero((picture == color).all(axis=2))
 
 
-def test_a_curve_stands_between_its_ticks():
+def test_a_curve_stands_whole_between_its_ticks():
     picture = draw_plot("loss", [curve([0.0, 10.0])], "epoch")
     grid_rows, grid_columns = inked(picture, GRID)
     rows, columns = inked(picture, class_color(0))
-    assert abs(rows.min() - grid_rows.min()) <= 5 and abs(rows.max() - grid_rows.max()) <= 5  # a dot's radius
+    assert 0 < rows.min() - grid_rows.min() <= MARGIN and 0 < grid_rows.max() - rows.max() <= MARGIN
     assert columns[rows.argmax()] < columns[rows.argmin()]  # it rises to the right
-    assert grid_columns.min() - 5 <= columns.min() and columns.max() <= grid_columns.max() + 5
+    assert grid_columns.min() < columns.min() and columns.max() < grid_columns.max()
 
 
 def test_a_single_point_and_a_constant_are_seen():
