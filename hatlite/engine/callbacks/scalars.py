@@ -18,7 +18,7 @@ class ScalarWriter(Callback):
     """Hands losses, learning rate and validation metrics to :meth:`write`; must stand after ``Validation``.
 
     Args:
-        step_log_interval: Steps between two points of the losses.
+        step_log_interval: Steps between two points of the losses; the last step of an epoch has one too.
     """
 
     first_process_only = True
@@ -32,8 +32,8 @@ class ScalarWriter(Callback):
         self.step_log_interval = step_log_interval
 
     def on_step_end(self, loop: Any) -> None:
-        """Write the losses when it is due."""
-        if loop.losses and loop.step % self.step_log_interval == 0:
+        """Write the losses when it is due, and at the end of an epoch, however short it is."""
+        if loop.losses and (loop.step % self.step_log_interval == 0 or loop.step_in_epoch == loop.epoch_length):
             self.write(loop, {"lr": loop.lr, **{f"loss/{name}": float(loss) for name, loss in loop.losses.items()}})
 
     def on_epoch_end(self, loop: Any) -> None:
@@ -55,7 +55,7 @@ class ScalarLog(ScalarWriter):
     finite becomes null.
 
     Args:
-        step_log_interval: Steps between two points of the losses.
+        step_log_interval: Steps between two points of the losses; the last step of an epoch has one too.
     """
 
     def __init__(self, step_log_interval: int = 10) -> None:

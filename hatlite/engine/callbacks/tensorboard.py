@@ -17,7 +17,7 @@ class TensorBoard(ScalarWriter):
 
     Args:
         log_dir: Folder of all stages; None is ``tensorboard`` in the run's folder. Each stage has its own below.
-        step_log_interval: Steps between two points of the losses.
+        step_log_interval: Steps between two points of the losses; the last step of an epoch has one too.
     """
 
     def __init__(self, log_dir: str | None = None, step_log_interval: int = 10) -> None:

@@ -11,7 +11,8 @@ from hatlite.errors import ConfigError, OutputError
 
 
 def loop_in(folder, **more):
-    state = {"step": 0, "epoch": 0, "step_in_epoch": 0, "steps_per_epoch": 4, "lr": 0.5, "metrics": {}}
+    state = {"step": 0, "epoch": 0, "step_in_epoch": 0, "lr": 0.5, "metrics": {}}
+    state |= {"steps_per_epoch": 4, "epoch_length": 4}
     losses = {"cls": torch.tensor(2.0)}
     return SimpleNamespace(**{"run": RunInfo("qat", "t", folder), "losses": losses, **state, **more})
 
@@ -38,6 +39,14 @@ def test_each_point_is_a_line_with_its_place(tmp_path):
         {"step": 4, "epoch": 1.0, "lr": 0.5, "loss/cls": 2.0},
         {"step": 4, "epoch": 1.0, "val/mAP": 0.25, "val/AP50": None},
     ]
+
+
+def test_an_epoch_of_few_steps_leaves_its_last_losses(tmp_path):
+    log, loop = ScalarLog(), loop_in(tmp_path, epoch_length=3)
+    for loop.epoch in range(2):
+        loop.step_in_epoch = 0
+        go(log, loop, 3)
+    assert [(row["step"], row["loss/cls"]) for row in lines(tmp_path)] == [(3, 2.0), (6, 2.0)]
 
 
 def test_what_is_not_there_is_not_written(tmp_path):
@@ -90,7 +99,10 @@ def test_interrupted_and_resumed_leaves_the_lines_of_an_uninterrupted_run(tiny_c
 def test_every_stage_leaves_its_lines_and_a_trainer_may_list_its_own(tiny_config):
     run = Run(tiny_config)
     run_stage(run, "float")
-    assert [(row["step"], "val/mAP" in row) for row in lines(run.folder, "float")] == [(4, True), (8, True)]
+    assert [(row["step"], "lr" in row, "val/mAP" in row) for row in lines(run.folder, "float")] == [
+        *((4, True, False), (4, False, True)),
+        *((8, True, False), (8, False, True)),
+    ]
     own = {"type": "ScalarLog", "step_log_interval": 1}
     trainer = {**tiny_config["float_trainer"], "callbacks": [*tiny_config["float_trainer"]["callbacks"], own]}
     run_stage(Run({**tiny_config, "float_trainer": trainer}), "float")

@@ -11,7 +11,8 @@ from hatlite.errors import ConfigError
 
 def test_losses_rate_and_metrics_are_written(tmp_path):
     callback = TensorBoard(step_log_interval=2)
-    loop = SimpleNamespace(run=RunInfo("qat", "t", tmp_path), step=0, lr=0.5, losses={"cls": torch.tensor(2.0)})
+    place = {"step": 0, "step_in_epoch": 0, "epoch_length": 9}
+    loop = SimpleNamespace(run=RunInfo("qat", "t", tmp_path), lr=0.5, losses={"cls": torch.tensor(2.0)}, **place)
     for loop.step in range(1, 5):
         callback.on_step_end(loop)
     loop.metrics = {"mAP": 0.25}
