@@ -8,9 +8,10 @@ __all__ = ["line_of", "names_used"]
 
 
 def line_of(file: Path, keys: Sequence[str]) -> tuple[Path, int] | None:
-    """Return file and line on which the dict ``keys[0]`` of a config sets ``keys[1]``, and so on.
+    """Return file and line on which the dict ``keys[0]`` of a config sets ``keys[1]``, and so on; the last one counts.
 
-    Where the dict is a copy, as in ``model = copy.deepcopy(sibling.model)``, that is a line of the sibling.
+    That may be a later ``model["neck"] = …`` or ``model["head"].update(…)``. Where the dict is a copy, as in
+    ``model = copy.deepcopy(sibling.model)``, and sets it nowhere itself, it is a line of the sibling.
 
     Args:
         file: Of the config; one that does not exist has no lines.
@@ -23,19 +24,51 @@ def line_of(file: Path, keys: Sequence[str]) -> tuple[Path, int] | None:
         return None
     tree = ast.parse(file.read_bytes())
     for node in reversed(tree.body):
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == keys[0] for t in node.targets):
-            break
         if isinstance(node, ast.ImportFrom) and any((a.asname or a.name) == keys[0] for a in node.names):
             name = next(alias.name for alias in node.names if (alias.asname or alias.name) == keys[0])
             return _first(line_of(sibling, [name, *keys[1:]]) for sibling in _files(file, node.module or ""))
-    else:
-        return None
-    found: ast.AST | None = node.value
-    for key in keys[1:]:
+        for path, value in _settings(node):
+            if path == list(keys[: len(path)]):
+                return _line_in(file, tree, value, keys[len(path) :])
+    return None
+
+
+def _line_in(file: Path, tree: ast.Module, value: ast.AST, keys: Sequence[str]) -> tuple[Path, int] | None:
+    """Return the line of `keys` in a `value` of the config, or in what it copies."""
+    found: ast.AST | None = value
+    for key in keys:
         found = _value(found, key)
     if found is not None:
         return file, found.lineno  # type: ignore[attr-defined]
-    return _first(line_of(sibling, [name, *keys[1:]]) for sibling, name in _copied(file, tree, node.value))
+    return _first(line_of(sibling, [name, *keys]) for sibling, name in _copied(file, tree, value))
+
+
+def _settings(node: ast.stmt) -> Iterator[tuple[list[str], ast.expr]]:
+    """Yield path and value of everything that a statement sets.
+
+    The path is ``["model", "neck"]`` for ``model["neck"] = …``, ``model.update(neck=…)`` and ``model |= {"neck": …}``.
+    """
+    if isinstance(node, ast.Assign):
+        yield from ((path, node.value) for path in map(_path, node.targets) if path)
+        return
+    given: list[ast.expr] = []
+    target: ast.expr | None = None
+    if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.BitOr):
+        target, given = node.target, [node.value]
+    elif isinstance(node, ast.Expr) and isinstance(call := node.value, ast.Call):
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "update":
+            target, given = call.func.value, [call, *call.args]
+    path = _path(target) if target else []
+    for value in given if path else ():
+        yield from (([*path, key], entry) for key, entry in _entries(value))
+
+
+def _path(node: ast.expr) -> list[str]:
+    """Return ``["model", "neck"]`` for ``model["neck"]``; empty for what is no such place."""
+    keys: list[str] = []
+    while isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        keys, node = [node.slice.value, *keys], node.value
+    return [node.id, *keys] if isinstance(node, ast.Name) else []
 
 
 def names_used(file: Path) -> set[str]:
@@ -63,11 +96,16 @@ def names_used(file: Path) -> set[str]:
 
 
 def _value(node: ast.AST | None, key: str) -> ast.AST | None:
+    return next((value for name, value in _entries(node) if name == key), None)
+
+
+def _entries(node: ast.AST | None) -> Iterator[tuple[str, ast.expr]]:
+    """Yield keys and values of a dict, written either way."""
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
-        return next((value for name, value in pairs if isinstance(name, ast.Constant) and name.value == key), None)
-    keywords = node.keywords if isinstance(node, ast.Call) else ()
-    return next((one.value for one in keywords if one.arg == key), None)
+        yield from ((name.value, value) for name, value in pairs if isinstance(name, ast.Constant))  # type: ignore[misc]
+    elif isinstance(node, ast.Call):
+        yield from ((one.arg, one.value) for one in node.keywords if one.arg is not None)
 
 
 def _copied(file: Path, tree: ast.Module, value: ast.AST) -> Iterator[tuple[Path, str]]:
