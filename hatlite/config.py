@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hatlite.config_names import FOR_ITSELF, NAMES
 from hatlite.errors import ConfigError, HatliteError
 from hatlite.files import whole_file
 from hatlite.overrides import Overrides
@@ -38,7 +39,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         overrides: ``key.path=value`` strings, see :mod:`hatlite.overrides`.
 
     Raises:
-        ConfigError: There is no such file, it does not run (file and line are named), or an override leads nowhere.
+        ConfigError: There is no such file, it does not run (file and line are named), or an override changes nothing.
     """
     path = Path(path)
     if path.is_dir():
@@ -46,7 +47,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise ConfigError(f"{path} is a folder; name a config file{inside}.", path=str(path))
     if not path.is_file():
         raise ConfigError(f"There is no config file {path}.{_near(path)}", path=str(path))
-    opts = Overrides(overrides)
+    opts = Overrides(overrides, [name for name in NAMES if name not in FOR_ITSELF])
     with _importable(path, opts) as siblings:
         namespace, imported = _execute(path, opts, siblings)
         cfg = {name: value for name, value in namespace.items() if _is_value(name, value, imported)}

@@ -1,14 +1,16 @@
 """``--opts key.path=value``: change a config without editing it.
 
 A bare name replaces the right-hand side of its assignments *before* the config runs, in the config and in the siblings
-that it imports, so that ``num_epochs=2`` reaches every dict that uses the variable. A dotted path
+that it imports, so that ``num_epochs=2`` reaches every dict that uses the variable. A name that the framework reads at
+the top of a config (:data:`hatlite.config_names.NAMES`) arrives there, whoever sets it; any other must be read by
+something or stand in the finished config. A dotted path
 (``model.head.num_classes=3``, ``float_trainer.callbacks.0.log_freq=5``) changes the finished dicts in place: a dict
 that stands in two trainers changes for both. A dict with a `type` takes new keys, since the registry checks them
 against the constructor; elsewhere a key must exist.
 """
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,17 +65,22 @@ class Overrides(ast.NodeTransformer):
 
     Args:
         texts: ``key.path=value`` strings; a later one wins.
+        known: Names that are read at the top of a finished config.
     """
 
-    def __init__(self, texts: Sequence[str] = ()) -> None:
+    def __init__(self, texts: Sequence[str] = (), known: Collection[str] = ()) -> None:
         parsed = [Override.parse(text) for text in texts]
         self.names = {one.keys[0]: one for one in parsed if len(one.keys) == 1}
         self.paths = [one for one in parsed if len(one.keys) > 1]
+        self.known = known
         self.assigned: set[str] = set()
+        self.read: set[str] = set()
 
     def rewrite(self, tree: ast.Module) -> ast.Module:
         """Replace what `tree` assigns to the bare names, outside functions and classes."""
-        return ast.fix_missing_locations(self.visit(tree))
+        changed = ast.fix_missing_locations(self.visit(tree))
+        self.read.update(_names_read(changed))
+        return changed
 
     def visit_FunctionDef(self, node: ast.AST) -> ast.AST:
         """Leave local variables alone."""
@@ -110,13 +117,18 @@ class Overrides(ast.NodeTransformer):
         return True
 
     def apply(self, cfg: dict[str, Any]) -> None:
-        """Change `cfg` in place along the dotted paths.
+        """Change `cfg` in place: add what is known and the config leaves out, then follow the dotted paths.
 
         Raises:
-            ConfigError: A bare name was never assigned, or a path leads nowhere; the message has the nearest key. Of
-                several such overrides all are told.
+            ConfigError: A bare name was never assigned or changes nothing, or a path leads nowhere; the message has
+                the nearest key. Of several such overrides all are told.
         """
-        problems = [self._unassigned(cfg, name) for name in self.names if name not in self.assigned]
+        for name, override in self.names.items():
+            if name in self.known and name not in cfg:
+                cfg[name] = override.value
+                self.assigned.add(name)
+        taken = self.assigned & (self.read | set(cfg))
+        problems = [self._untaken(cfg, name) for name in self.names if name not in taken]
         for override in self.paths:
             try:
                 _assign(cfg, override)
@@ -125,10 +137,22 @@ class Overrides(ast.NodeTransformer):
         if problems:
             raise ConfigError.together(problems, "--opts")
 
-    def _unassigned(self, cfg: dict[str, Any], name: str) -> ConfigError:
-        reason = "it is not set by a plain assignment" if name in cfg else "the config sets no such name"
-        hint = "" if name in cfg else nearest(name, sorted(self.assigned | set(cfg)))
+    def _untaken(self, cfg: dict[str, Any], name: str) -> ConfigError:
+        reason, hint = "it is not set by a plain assignment", ""
+        if name in self.assigned:
+            reason = "only a file that the config imports sets that name, and nothing reads it"
+        elif name not in cfg:
+            reason = "the config sets no such name"
+            hint = nearest(name, sorted({*self.assigned, *cfg, *self.known}))
         return ConfigError(f"--opts {self.names[name].text}: {reason}.{hint}", path=f"config[{name!r}]")
+
+
+def _names_read(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
 
 
 def find(cfg: dict[str, Any], keys: str) -> tuple[Any, str]:

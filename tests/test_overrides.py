@@ -75,6 +75,32 @@ def test_every_plain_assignment_is_replaced_and_functions_are_left_alone() -> No
     assert (namespace["n"], namespace["m"], namespace["f"]()) == (7, 7, 5)
 
 
+def test_a_known_name_arrives_whoever_sets_it() -> None:
+    opts = Overrides(["quantize=calibration", "march=tidl"], ["quantize", "march", "seed"])
+    opts.rewrite(ast.parse("import sibling\nmodel = {}\n"))
+    opts.rewrite(ast.parse("quantize = None\n"))
+    cfg: dict[str, Any] = {"model": {}}
+    opts.apply(cfg)
+    assert cfg == {"model": {}, "quantize": "calibration", "march": "tidl"}
+    with pytest.raises(ConfigError, match=r"^--opts sed=1: the config sets no such name\.\n  Did you mean 'seed'\?$"):
+        Overrides(["sed=1"], ["seed"]).apply({})
+
+
+@pytest.mark.parametrize(
+    "reads", ["trainer = dict(lr=lr)", "x = sibling.lr", "from sibling import lr as rate", "lr = 1"]
+)
+def test_a_name_of_a_sibling_must_be_read_or_arrive(reads: str) -> None:
+    def apply(config: str) -> None:
+        opts = Overrides(["lr=7"])
+        code = opts.rewrite(ast.parse(config))
+        opts.rewrite(ast.parse("lr = 3\n"))
+        opts.apply({"lr": 7} if "lr = " in ast.unparse(code) else {})
+
+    apply(reads)
+    with pytest.raises(ConfigError, match=r"^--opts lr=7: only a file that the config imports sets that name, and not"):
+        apply("import sibling\n")
+
+
 def test_all_overrides_that_lead_nowhere_are_told_together() -> None:
     with pytest.raises(ConfigError, match=r"^3 problems in --opts:") as caught:
         Overrides(["nme=1", "model.hed=1", "model.lr=2", "steps.9=1"]).apply(

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from hatlite.config_names import NAMES
 from hatlite.engine.complexity import CALOPS_KEYS
 from hatlite.engine.config_line import names_used
 from hatlite.engine.converters import CONVERT_MODES
@@ -19,42 +20,12 @@ from hatlite.log import get_logger
 from hatlite.registry import nearest
 from hatlite.typehints import describe, fits
 
-__all__ = ["NAMES", "VERSIONS", "drift", "name_problems", "section_names"]
+__all__ = ["VERSIONS", "drift", "name_problems", "section_names"]
 
 logger = get_logger(__name__)
 
 VERSIONS = ("v2", "ConfigVersion.v2")
 """Generations of the config format: stages with trainers and predictors are the second."""
-
-NAMES: dict[str, Any] = {
-    "VERSION": str,
-    "training_step": str,
-    "task_name": Any,
-    "num_classes": Any,
-    "classes": Any,
-    "ckpt_dir": Any,
-    "log_dir": str | None,
-    "redirect_config_logging_path": str | None,
-    "batch_size_per_gpu": int,
-    "device_ids": list[int],
-    "cudnn_benchmark": bool | None,
-    "log_rank_zero_only": bool | None,
-    "seed": Any,
-    "march": Any,
-    "stages": Any,
-    "gates": Any,
-    "stage_checkpoint": Any,
-    "quantize": Any,
-    "align_images": Any,
-    "custom_imports": Any,
-    "convert_mode": str,
-    "bn_kwargs": dict,
-    "deploy_inputs": Mapping,
-    "calibration_step": int,
-}
-"""Name → what it may be, as far as nothing else checks it. ``batch_size_per_gpu``, ``bn_kwargs``, ``convert_mode`` and
-``training_step`` are for the config itself, which uses them further down. ``cudnn_benchmark`` has no effect, for the
-fastest kernel would decide about bits; nor have the folders of logs, which go to the terminal."""
 
 SECTIONS = (
     "model",
