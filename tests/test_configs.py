@@ -37,6 +37,13 @@ def test_it_is_a_run_of_its_own(file: Path) -> None:
         assert not [name for name in names if name.partition(".")[0] == "hatlite"], "configs never import hatlite"
 
 
+@pytest.mark.parametrize("file", CONFIGS, ids=relative)
+def test_it_sets_a_name_once(file: Path) -> None:
+    assigned = [node for node in ast.parse(file.read_bytes()).body if isinstance(node, ast.Assign)]
+    names = [target.id for node in assigned for target in node.targets if isinstance(target, ast.Name)]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_a_config_may_ask_for_bgr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     cfg = config.load(ROOT / "configs/detection/ssd/ssd_regnetx800mf_fpn_512_voc.py", ["to_bgr=True"])

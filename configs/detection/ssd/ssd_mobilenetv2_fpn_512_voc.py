@@ -67,7 +67,6 @@ val_interval = 4
 seed = 0
 march = "bayes-sim"
 quantize = None  # or "calibration", "training": what tools/train.py and predict.py do without --stage
-quantize = None  # or "calibration", "training": what train.py and predict.py do without --stage
 
 strides = [8, 16, 32, 64, 128, 256]
 

@@ -25,7 +25,6 @@ num_classes = base.num_classes
 seed = base.seed
 march = base.march
 quantize = base.quantize
-quantize = base.quantize
 
 model = copy.deepcopy(base.model)
 model["backbone"] = dict(type="RegNet", model_type="x_800mf")
