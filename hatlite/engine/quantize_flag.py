@@ -1,11 +1,11 @@
 """``quantize`` in a config: one flag that says what is trained and what is evaluated where no ``--stage`` does.
 
 ==========================  ============  ==============================================================
-``quantize``                ``train.py``  ``predict.py``, ``infer.py``
+``quantize``                ``train.py``  ``predict.py``, ``infer.py``, ``confusion_matrix.py``
 ==========================  ============  ==============================================================
 ``False``, ``None``         float         float
-``True``, ``'training'``    qat           the last quantised stage that left a checkpoint: qat before
-``'calibration'``           calibration   calibration
+``True``, ``'training'``    qat           the last quantised stage that left a checkpoint: qat, where it did,
+``'calibration'``           calibration   before calibration, whichever of the three values the flag has
 ==========================  ============  ==============================================================
 
 ``--stage`` comes first. Where the two differ a line of the log says so; ``int_infer`` and kinds of stages of your own
