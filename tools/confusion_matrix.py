@@ -39,8 +39,8 @@ def main(args: argparse.Namespace) -> None:
 
     log.setup()
     matrix = ConfusionMatrix(score_threshold=args.score_threshold, iou_threshold=args.iou_threshold)
-    run = engine.load_run(args.config, args.opts, args.device, stage=args.stage)
-    stage = engine.stage_to_evaluate(run, args.stage, args.ckpt, engine.last_stage)
+    named = (args.config, args.opts, args.device)
+    run, stage = engine.run_to_evaluate(*named, otherwise=engine.last_stage, stage=args.stage, checkpoint=args.ckpt)
     picture, table = (
         (args.out or run.folder) / "confusion_matrix.png",
         (args.out or run.folder) / "confusion_matrix.csv",

@@ -51,12 +51,12 @@ def main(args: argparse.Namespace) -> None:
     from hatlite.files import output_folder
 
     log.setup()
-    run = engine.load_run(args.config, args.opts, args.device)
+    named = (args.config, args.opts, args.device)
+    run, stage = engine.run_to_evaluate(*named, otherwise=engine.last_stage, stage=args.stage, checkpoint=args.ckpt)
     viz = engine.visualizer(run, args.score_threshold)
     inputs = engine.chosen_pictures(run, args.model_inputs, args.use_dataset)
     names = [one if isinstance(one, Path) else Path(one["img_name"]) for one in inputs]
     outputs = analysis.picture_paths(args.save_path, names)
-    stage = engine.stage_to_evaluate(run, args.stage, args.ckpt, engine.last_stage)
     with output_folder(outputs[0].parent):
         results = engine.infer_images(run, stage, inputs, args.ckpt)
         classes = engine.class_names(run, stage, args.ckpt)

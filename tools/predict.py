@@ -40,10 +40,9 @@ def main(args: argparse.Namespace) -> int | None:
 
     def work(place: engine.Place) -> None:
         named = (args.config, args.opts, place.device, place.flags)
-        run = engine.load_run(*named, stage=args.stage)
-        stage = engine.stage_to_evaluate(run, args.stage, args.ckpt, engine.float_stage)
-        if args.stage is None:
-            run = engine.Run.load(*named, stage=stage)  # the config may ask the environment for it
+        run, stage = engine.run_to_evaluate(
+            *named, otherwise=engine.float_stage, stage=args.stage, checkpoint=args.ckpt
+        )
         paints = args.show_dir is not None and place.rank == 0
         painted = [analysis.PaintedResults(args.show_dir, stage, args.show_score_thr)] if paints else []
         with files.output_folder(args.show_dir) if paints else nullcontext():

@@ -43,11 +43,7 @@ def main(args: argparse.Namespace) -> int | None:
     from hatlite import engine
 
     def work(place: engine.Place) -> None:
-        named = (args.config, args.opts, place.device, place.flags)
-        run = engine.Run.load(*named, stage=args.stage)
-        stage = engine.stage_to_train(run, args.stage)
-        if args.stage is None:
-            run = engine.Run.load(*named, stage=stage)  # the config may ask the environment for it
+        run, stage = engine.run_to_train(args.config, args.opts, place.device, place.flags, stage=args.stage)
         if args.pipeline_test:
             engine.cut_short(run)
         engine.run_stage(run, stage, resume=args.resume)

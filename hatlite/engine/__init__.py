@@ -29,7 +29,7 @@ from hatlite.engine.model_zoo import find_configs, kept_results, zoo_rows, zoo_t
 from hatlite.engine.onnx_files import export_float, export_program, run_program, verify_detections, verify_export
 from hatlite.engine.perf import estimate_run, perf_settings
 from hatlite.engine.predictor import Predictor
-from hatlite.engine.quantize_flag import float_stage, stage_to_evaluate, stage_to_train
+from hatlite.engine.quantize_flag import float_stage, run_to_evaluate, run_to_train
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.short_run import cut_short
 from hatlite.engine.stages import export_stage, last_stage, predict_stage, run_stage
@@ -91,11 +91,11 @@ __all__ = [
     "restore",
     "run_program",
     "run_stage",
+    "run_to_evaluate",
+    "run_to_train",
     "stage_file",
     "stage_kind",
     "stage_of",
-    "stage_to_evaluate",
-    "stage_to_train",
     "verify_detections",
     "verify_export",
     "visualizer",

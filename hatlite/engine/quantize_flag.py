@@ -10,9 +10,12 @@
 
 ``--stage`` comes first. Where the two differ a line of the log says so; ``int_infer`` and kinds of stages of your own
 are beyond the flag and differ from none, and None contradicts nobody. Without the key ``train.py`` wants ``--stage``,
-``predict.py`` looks at float and ``infer.py`` at the last stage that was run, or both at that of ``--ckpt``. With it
+``predict.py`` looks at float and the others at the last stage that was run, or all at that of ``--ckpt``. With it
 ``--ckpt`` decides about weights, and the flag about the form that they are put into: a checkpoint of qat with
 ``quantize=False`` is looked at in float.
+
+A config may ask the environment which stage runs. Where the command line names it, the config finds it there at once;
+where the config's own flag decides, it is loaded again with what it has decided.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,15 +24,70 @@ from pathlib import Path
 from hatlite.engine.infer import stage_of
 from hatlite.engine.kinds import stage_file
 from hatlite.engine.run import Run, Stage
+from hatlite.engine.validate import load_run
 from hatlite.errors import StageError
 from hatlite.log import get_logger
 
-__all__ = ["float_stage", "stage_to_evaluate", "stage_to_train"]
+__all__ = ["float_stage", "run_to_evaluate", "run_to_train", "stage_to_evaluate", "stage_to_train"]
 
 logger = get_logger(__name__)
 
 KEY = "quantize"
 QUANTISED = ("calibration", "qat")
+
+
+def run_to_train(
+    source: str,
+    opts: Sequence[str] = (),
+    device: str | None = None,
+    flags: Sequence[str] = (),
+    *,
+    stage: str | None = None,
+) -> tuple[Run, str]:
+    """Return the run of a config, which knows the stage that is to be trained, and that stage's name.
+
+    Args:
+        source, opts, device, flags: As for :meth:`Run.load`.
+        stage: What the command line names; None leaves it to the config.
+
+    Raises:
+        ConfigError: The config or an override cannot be used.
+        StageError: As :func:`stage_to_train`.
+    """
+    run = Run.load(source, opts, device, flags, stage=stage)
+    return _told_to_config(run, stage, stage_to_train(run, stage))
+
+
+def run_to_evaluate(
+    source: str,
+    opts: Sequence[str] = (),
+    device: str | None = None,
+    flags: Sequence[str] = (),
+    *,
+    otherwise: Callable[[Run], Stage],
+    stage: str | None = None,
+    checkpoint: str | Path | None = None,
+) -> tuple[Run, str]:
+    """Return the run of a config, which knows the stage that is to be looked at, and that stage's name.
+
+    Args:
+        source, opts, device, flags: As for :meth:`Run.load`.
+        otherwise: As for :func:`stage_to_evaluate`.
+        stage: What the command line names; None leaves it to the config.
+        checkpoint: What ``--ckpt`` names.
+
+    Raises:
+        ConfigError: The config or an override cannot be used, or all problems of the config together.
+        CheckpointError, StageError: As :func:`stage_to_evaluate`.
+    """
+    run = load_run(source, opts, device, flags, stage=stage)
+    return _told_to_config(run, stage, stage_to_evaluate(run, stage, checkpoint, otherwise))
+
+
+def _told_to_config(run: Run, given: str | None, stage: str) -> tuple[Run, str]:
+    if given is None:
+        run = Run.load(run.source, run.opts, run.device, run.flags, stage=stage)
+    return run, stage
 
 
 def stage_to_train(run: Run, given: str | None = None) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from hatlite.engine import Run, float_stage, last_stage, stage_to_evaluate, stage_to_train
+from hatlite.engine import Run, float_stage, last_stage, quantize_flag, run_to_evaluate, run_to_train
 from hatlite.engine.checkpoint import save_checkpoint
+from hatlite.engine.quantize_flag import stage_to_evaluate, stage_to_train
 from hatlite.errors import ConfigError, StageError
 
 TRAINED = [(False, "float"), (None, "float"), (True, "qat"), (1, "qat"), ("training", "qat")]
@@ -91,6 +92,22 @@ def test_the_command_line_comes_first_and_a_difference_is_said(
             assert stage_to_train(silent, "qat") == "qat"
         assert stage_to_evaluate(training, "calibration", None, last_stage) == "calibration"
     assert not caplog.messages
+
+
+def test_the_config_is_told_which_stage_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HAT_TRAINING_STEP", raising=False)
+    text = 'import os\ntraining_step = os.environ.get("HAT_TRAINING_STEP", "align_bpu")\ntask_name = "tiny"\n'
+    text += f"ckpt_dir = {str(tmp_path)!r}\nmodel = dict(type='FCOS')\n"
+    file = tmp_path / "tiny.py"
+    file.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(quantize_flag, "load_run", Run.load)
+    for given, told in ((None, "qat"), ("float", "float")):
+        run, stage = run_to_train(str(file), ["quantize=True"], "cpu", ("--device-ids", "0"), stage=given)
+        assert (stage, run.config["training_step"], run.device, run.opts) == (told, told, "cpu", ["quantize=True"])
+    leave(run, "float")
+    for given, told in ((None, "float"), ("qat", "qat")):
+        run, stage = run_to_evaluate(str(file), otherwise=last_stage, stage=given)
+        assert (stage, run.config["training_step"]) == (told, told)
 
 
 def test_mistakes_are_answered(tmp_path: Path) -> None:

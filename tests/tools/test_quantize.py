@@ -60,6 +60,18 @@ def test_one_flag_says_what_is_calibrated_and_what_is_looked_at(tool: Callable[.
     assert tool.steps == [None, "float"]
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("predict.py", ()), ("infer.py", ("--use-dataset", "0", "--save-path")), ("confusion_matrix.py", ("--out",))],
+)
+def test_a_config_that_asks_the_environment_is_told(
+    tool: Callable[..., Any], tmp_path: Path, name: str, words: tuple[str, ...]
+) -> None:
+    where = (*words, str(tmp_path / "out")) if words else ()
+    assert tool(name, *where)[0] == 0 and tool.steps == [None, "float"]
+    assert tool(name, *where, "--stage", "float")[0] == 0 and tool.steps == ["float"]
+
+
 def test_stage_comes_before_the_flag(tool: Callable[..., Any]) -> None:
     code, _, said = tool("predict.py", "--stage", "float", quantize="training")
     assert code == 0 and "--stage float is followed; config['quantize'] is 'training', which asks for calib" in said
