@@ -51,7 +51,7 @@ class _Normalize(torch.autograd.Function):
         ctx: Any, x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, eps: float
     ) -> tuple[torch.Tensor, ...]:
         mean, variance, count = _moments(x)
-        unbiased = variance * (count / (count - 1).clamp(min=1))
+        unbiased = variance * (count / (count - 1))  # each process has a sample: two values at least
         inverse = torch.rsqrt(variance + eps)
         wide = torch.promote_types(x.dtype, torch.float32)
         mean, variance, unbiased, inverse = (value.to(wide) for value in (mean, variance, unbiased, inverse))
@@ -94,8 +94,10 @@ def _moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]
     return common, squares / count, count
 
 
-def batch_moments(norm: nn.BatchNorm2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def batch_moments(norm: nn.BatchNorm2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Return mean and unbiased variance of each channel of `x`, as `norm` would count them; no gradient.
+
+    None where the batch has one value per channel, an image of one pixel: one value says nothing about a variance.
 
     Args:
         norm: A :class:`SyncBatchNorm2d` counts the batch of all processes, any other its own.
@@ -103,8 +105,10 @@ def batch_moments(norm: nn.BatchNorm2d, x: torch.Tensor) -> tuple[torch.Tensor, 
     """
     with torch.no_grad():
         if isinstance(norm, SyncBatchNorm2d) and process()[1] > 1:
-            mean, variance, count = _moments(x)
-            return mean.to(x.dtype), (variance * (count / (count - 1).clamp(min=1))).to(x.dtype)
+            mean, variance, count = _moments(x)  # each process has a sample, so there are two values at least
+            return mean.to(x.dtype), (variance * (count / (count - 1))).to(x.dtype)
+        if x.numel() == x.shape[1]:
+            return None
         variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=1)
         return mean, variance
 

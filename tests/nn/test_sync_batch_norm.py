@@ -151,3 +151,17 @@ def test_moments_are_those_of_whom_the_norm_counts():
         np.testing.assert_array_equal(found, other)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     np.testing.assert_allclose(own[0], whole[:2].mean((0, 2, 3)), rtol=1e-6)
+
+
+def single_values(rank):
+    own = joined(torch.float32)[rank : rank + 1, :, :1, :1]
+    assert batch_moments(nn.BatchNorm2d(3), own) is None
+    return [value.numpy() for value in batch_moments(SyncBatchNorm2d(3), own)]
+
+
+def test_one_value_per_channel_has_no_moments_unless_another_process_has_one_too():
+    whole = joined(torch.float32)[:2, :, :1, :1]
+    for mean, variance in in_processes(2, single_values):
+        np.testing.assert_allclose(mean, whole.mean((0, 2, 3)), rtol=1e-6)
+        np.testing.assert_allclose(variance, whole.var((0, 2, 3)), rtol=1e-6)
+    assert batch_moments(SyncBatchNorm2d(3), whole[:1]) is None, "alone it is a batch norm like any other"

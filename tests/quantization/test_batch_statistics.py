@@ -39,6 +39,18 @@ def test_they_move_as_torch_moves_them(momentum: float | None) -> None:
     torch.testing.assert_close(ours.running_var, theirs.running_var)
 
 
+def test_one_value_per_channel_says_nothing_about_a_variance() -> None:
+    norm = nn.BatchNorm2d(5, momentum=None)
+    statistics = BatchStatistics(norm)
+    torch.manual_seed(4)
+    statistics.follow(torch.randn(1, 5, 1, 1))
+    assert float(norm.num_batches_tracked) == 0
+    assert torch.equal(statistics.running_mean, torch.zeros(5)) and torch.equal(statistics.running_var, torch.ones(5))
+    y = torch.randn(2, 5, 1, 1)
+    statistics.follow(y)
+    torch.testing.assert_close(statistics.running_var, y.var((0, 2, 3)), msg="the mean of what was counted")
+
+
 def test_they_see_the_convolution_of_what_the_integers_stand_for() -> None:
     graph = graph_of().train()
     img = images(2, *SIZE, seed=5)

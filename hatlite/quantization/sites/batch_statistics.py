@@ -34,11 +34,17 @@ class BatchStatistics(nn.Module):
 
     @torch.no_grad()
     def follow(self, y: torch.Tensor) -> None:
-        """Move towards the statistics of `y`, (N, C, H, W) real values in front of the batch norm, as torch does."""
+        """Move towards the statistics of `y`, (N, C, H, W) real values in front of the batch norm, as torch does.
+
+        A batch with one value per channel has no variance, which torch refuses; here it leaves no trace.
+        """
         (bn,) = self.batch_norms
+        moments = batch_moments(bn, y)
+        if moments is None:
+            return
         bn.num_batches_tracked.add_(1)
         momentum = 1.0 / float(bn.num_batches_tracked) if bn.momentum is None else bn.momentum
-        mean, variance = batch_moments(bn, y)
+        mean, variance = moments
         self.running_mean.lerp_(mean, momentum)
         self.running_var.lerp_(variance, momentum)
 
