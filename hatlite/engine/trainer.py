@@ -1,16 +1,18 @@
 """The trainer: a loop whose step updates weights."""
 
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+from torch import nn
 
 from hatlite.data.loader import split_batches
 from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.loop import Callback, Loop
 from hatlite.engine.optim import build_optimizer
 from hatlite.engine.processes import copy_state, copy_statistics, process
-from hatlite.errors import CheckpointError, ConfigError
+from hatlite.errors import CheckpointError, ConfigError, TrainingError
 from hatlite.nn.sync_batch_norm import share_batch_statistics
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -112,8 +114,22 @@ class Trainer(Loop):
         self.lr = self.optimizer.param_groups[0]["lr"]
 
     def run_step(self) -> None:
-        """Train on ``self.batches``."""
-        self.losses = self.batch_processor(self.model, self.batches, self.optimizer, self.step)
+        """Train on ``self.batches``.
+
+        Raises:
+            TrainingError: A loss is not finite, or a batch of one image leaves a batch norm without a variance.
+        """
+        try:
+            self.losses = self.batch_processor(self.model, self.batches, self.optimizer, self.step)
+        except ValueError as cause:
+            name = _refusing_batch_norm(cause, self.model)
+            if name is None or all(len(batch["img"]) > 1 for batch in self.batches):
+                raise
+            raise TrainingError(
+                f"At step {self.step} batch norm {name!r} cannot train on a batch of one image: {cause}."
+                f"\n  Set batch_size in config['{self.run.stage}_trainer']['data_loader'] to 2 or more, and drop_last=True"
+                " beside it, so that no batch of one image is left over."
+            ) from cause
         if not self.sync_bn:
             copy_statistics(self.model)
 
@@ -136,6 +152,17 @@ class Trainer(Loop):
             raise CheckpointError(f"{text} ({cause}); restore the config or start without --resume.") from cause
         self.batch_processor.load_state_dict(state.get("batch_processor", {}))
         self.lr = self.optimizer.param_groups[0]["lr"]
+
+
+def _refusing_batch_norm(cause: ValueError, model: nn.Module) -> str | None:
+    """Return the name of the batch norm of `model` that raised `cause`, None if another part did.
+
+    In train mode torch refuses one value per channel; of two images or more a batch norm never gets that.
+    """
+    names = {id(module): name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    callers = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(cause.__traceback__))
+    found = next((names[id(module)] for module in callers if id(module) in names), None)
+    return None if found is None else found.removeprefix("network.")
 
 
 def _check_length(stop_by: str, num_epochs: int, num_steps: int | None) -> None:

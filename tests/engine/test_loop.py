@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from hatlite.engine import Calibrator, Callback, Loop, MultiBatchProcessor, Predictor, RunInfo, Trainer
-from hatlite.errors import ConfigError, QuantizationError
+from hatlite.errors import ConfigError, QuantizationError, TrainingError
 from hatlite.quantization import QConfig, prepare
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -77,6 +77,28 @@ def test_a_seed_of_its_own_seeds_the_trainer(model, data_loader):
     drawn = torch.rand(1)
     torch.manual_seed(3)
     assert drawn == torch.rand(1)
+
+
+@pytest.mark.parametrize(("batch_size", "step"), [(1, 0), (2, 1)], ids=["batches of one", "one left over"])
+def test_a_batch_norm_without_a_variance_is_named(model, tiny_config, batch_size, step):
+    loader = {**tiny_config["data_loader"], "dataset": {"type": "TinyDataset", "length": 3, "size": 1}}
+    trainer = Trainer(model, OBJECT_REGISTRY.build({**loader, "batch_size": batch_size}), SGD)
+    said = (
+        rf"^At step {step} batch norm 'bn' cannot train on a batch of one image: .* got input size .*\[1, 4, 1, 1\].*\."
+        r"\n  Set batch_size in config\['float_trainer'\]\['data_loader'\] to 2 or more, and drop_last=True beside it"
+    )
+    with pytest.raises(TrainingError, match=said):
+        trainer.fit()
+
+
+def test_another_mistake_in_training_keeps_its_traceback(model, tiny_config):
+    def refuse(outputs, batch):
+        raise ValueError("of the losses")
+
+    model.compute_losses = refuse
+    loader = OBJECT_REGISTRY.build({**tiny_config["data_loader"], "batch_size": 1})
+    with pytest.raises(ValueError, match="^of the losses$"):
+        Trainer(model, loader, SGD).fit()
 
 
 @pytest.mark.parametrize("missing", ["optimizer", "data_loader"])
