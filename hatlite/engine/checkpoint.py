@@ -81,7 +81,7 @@ def load_checkpoint(path: str | Path, *, hint: str = "") -> dict[str, Any]:
 
     Args:
         path: The file.
-        hint: How to make it, for the message when it is missing.
+        hint: How to make it or what to take instead, for the message when it is missing or damaged.
 
     Raises:
         CheckpointError: The file is missing, damaged, or no checkpoint of hatlite.
@@ -122,8 +122,8 @@ def read_tensors(path: str | Path, *, hint: str = "") -> Any:
             warnings.simplefilter("ignore")  # about what a foreign file was written by; the error says enough
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as cause:  # bytes that are no pickle end in any of a dozen
-        text = f"{path} is damaged or no checkpoint ({type(cause).__name__}); delete it and run its stage again."
-        raise CheckpointError(text) from cause
+        text = f"{path} is damaged or no checkpoint ({type(cause).__name__})."
+        raise CheckpointError(f"{text}\n  {hint or 'Name another file.'}") from cause
 
 
 def deployed_weights(checkpoint: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:

@@ -308,16 +308,20 @@ def without_scales(run: Run, stage: Stage, path: Path, origin: str) -> str:
 
 
 def how_to_get(run: Run, instead: str, path: Path) -> str:
-    """Return what to do about a missing `path`: run what leaves it, or `instead`, where no stage leaves such a file."""
-    if path == run.program():
+    """Return what to do about a `path` of no use: run what leaves it, or `instead`, where no stage leaves such a file."""
+    if _same(path, run.program()):
         return f"Export it first: {run.command(tool='tools/export_hbir.py')}"
     for stage in run.stages:
-        if path in (run.checkpoint(stage.name, "best"), run.checkpoint(stage.name, "last")):
+        if any(_same(path, run.checkpoint(stage.name, which)) for which in ("best", "last")):
             return f"Run this first: {run.command(stage.name)}"
     return instead
 
 
 def take_own(path: Path) -> str:
+def _same(path: str | Path, other: Path) -> bool:
+    return Path(path).resolve() == other.resolve()
+
+
     """Return what to do where a stage is looked at and its file, `path`, would do."""
     return f"Name another file, or take {path}."
 

@@ -11,7 +11,7 @@ from hatlite.data import Collate2D
 from hatlite.data.image import read_image
 from hatlite.engine.agreement import check_size
 from hatlite.engine.checkpoint import load_checkpoint
-from hatlite.engine.converters import is_program
+from hatlite.engine.converters import how_to_get, is_program, take_own
 from hatlite.engine.device import place, resolve_device, to_device
 from hatlite.engine.evaluation import evaluating
 from hatlite.engine.infer_settings import infer_model, infer_transforms
@@ -70,7 +70,7 @@ def class_names(run: Run, name: str, checkpoint: str | Path | None = None) -> tu
     path = Path(checkpoint) if checkpoint else stage_file(run, stage)
     if is_program(path):
         return tuple(program.load(path).metadata.get("classes", ()))
-    return tuple(load_checkpoint(path, hint=f"Run this first: {run.command(name)}")["classes"])
+    return tuple(load_checkpoint(path, hint=how_to_get(run, take_own(stage_file(run, stage)), path))["classes"])
 
 
 def stage_of(run: Run, checkpoint: str | Path) -> str:
@@ -81,7 +81,10 @@ def stage_of(run: Run, checkpoint: str | Path) -> str:
         StageError: The run has no such stage.
     """
     path = Path(checkpoint)
-    return (program_stage(run) if is_program(path) else run.stage(load_checkpoint(path)["stage"])).name
+    if is_program(path):
+        return program_stage(run).name
+    hint = how_to_get(run, "Name another file, or leave --ckpt out to take what the last stage left.", path)
+    return run.stage(load_checkpoint(path, hint=hint)["stage"]).name
 
 
 def as_sample(picture: Picture, index: int) -> Mapping[str, Any]:

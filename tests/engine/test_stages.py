@@ -292,6 +292,20 @@ def test_a_missing_file_that_the_user_named_is_not_blamed_on_a_stage(tiny_config
         predict_stage(run, "int_infer", "nope.hbir")
 
 
+def test_a_file_that_is_no_checkpoint_is_replaced_only_where_a_stage_leaves_it(tiny_config, tmp_path):
+    run = Run(tiny_config, source="tiny.py")
+    own, others = run.checkpoint("float"), tmp_path / "notes.txt"
+    own.parent.mkdir(parents=True)
+    for path in (own, others):
+        path.write_text("hello", encoding="utf-8")
+    makes = r"damaged or no checkpoint \(.*\)\.\n  Run this first: python tools/train.py --stage float --config tiny.py$"
+    elsewhere = r"notes\.txt is damaged or no checkpoint \(.*\)\.\n  Name another file, or take .*float-checkpoint-best"
+    with pytest.raises(CheckpointError, match=makes):
+        predict_stage(run, "float")
+    with pytest.raises(CheckpointError, match=elsewhere):
+        predict_stage(run, "float", others)
+
+
 def test_a_program_of_another_config_is_refused(tiny_config, tmp_path):
     run, _ = run_all(tiny_config)
     other = program.load(run.program())
