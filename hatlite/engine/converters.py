@@ -292,9 +292,10 @@ def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
     classes = class_names.difference(loaded.metadata.get("classes") or run.classes, run.classes, "it", "the config")
     differ += [f"classes are others ({classes})"] if run.classes and classes else []
     if differ:
+        other = "the config and --opts that it was lowered with" if _same(path, run.program()) else run.program()
         raise ProgramError(
-            f"{path} belongs to another config: its {', its '.join(differ)}.\n  Take {run.program()}, or run"
-            " stage 'int_infer' again."
+            f"{path} belongs to another config: its {', its '.join(differ)}.\n  Take {other}, or run stage 'int_infer'"
+            " again."
         )
 
 
@@ -317,11 +318,11 @@ def how_to_get(run: Run, instead: str, path: Path) -> str:
     return instead
 
 
-def take_own(path: Path) -> str:
 def _same(path: str | Path, other: Path) -> bool:
     return Path(path).resolve() == other.resolve()
 
 
+def take_own(path: Path) -> str:
     """Return what to do where a stage is looked at and its file, `path`, would do."""
     return f"Name another file, or take {path}."
 

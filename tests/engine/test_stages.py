@@ -315,8 +315,12 @@ def test_a_program_of_another_config_is_refused(tiny_config, tmp_path):
     said = (
         r"o\.hbir belongs to another config: its task_name is 'cars' and not 'tiny', its num_classes is 80 and not 2\."
     )
-    with pytest.raises(ProgramError, match=said):
+    with pytest.raises(ProgramError, match=said + r"\n  Take .*tiny\.hbir, or run stage 'int_infer' again\.$"):
         predict_stage(run, "int_infer", tmp_path / "o.hbir")
+    program.save(program.load(tmp_path / "o.hbir"), run.program())
+    itself = r"tiny\.hbir belongs to another config: .*\n  Take the config and --opts that it was lowered with, or run stage"
+    with pytest.raises(ProgramError, match=itself):
+        predict_stage(run, "int_infer")
 
 
 def test_the_engine_hands_the_example_input_to_the_models_it_builds(tiny_config):
