@@ -5,7 +5,10 @@ Of the detectors here it knows SSD (``caffe_ssd``) and RetinaNet (``tidl_retinan
 - Classes are counted as logits are: with a background class ``num_classes`` is one more than there are classes and
   ``background_label_id`` is the last of them; without one, ids begin at 0 and ``background_label_id`` is −1.
 - SSD's ``variance`` are the stds of the box coder; RetinaNet's scales are their reciprocals.
-- ``top_k`` bounds the boxes of one class before suppression, ``keep_top_k`` those of the image after it.
+- ``top_k`` bounds the boxes of one class before suppression, ``keep_top_k`` those of the image after it; ``eta`` 1
+  keeps the threshold of suppression as it is from box to box.
+- ``data_layout`` SEPARATED: boxes and logits are outputs of their own. ``anchorbox_order`` 0: the scales of one ratio
+  follow one another, then comes the next ratio.
 """
 
 from collections.abc import Mapping
@@ -101,7 +104,7 @@ def _ssd(contract: DetectionContract) -> dict[str, Any]:
         }
         for level, sizes in zip(contract.levels, contract.generated, strict=True)
     ]
-    return {"prior_box_param": priors}
+    return {"prior_box_param": priors, "data_layout": Word("SEPARATED")}
 
 
 def _retinanet(contract: DetectionContract) -> dict[str, Any]:
@@ -114,6 +117,7 @@ def _retinanet(contract: DetectionContract) -> dict[str, Any]:
         "scales_per_octave": anchors.scales_per_octave,
     }
     return {
+        "anchorbox_order": 0,
         **{f"{name}_scale": scale for name, scale in scales.items()},
         "x_offset": float(anchors.center_offset),
         "y_offset": float(anchors.center_offset),
@@ -127,7 +131,7 @@ def _post_process(contract: DetectionContract) -> dict[str, Any]:
         "num_classes": contract.logits,
         "share_location": True,
         "background_label_id": contract.num_classes if contract.background else -1,
-        "nms_param": {"nms_threshold": contract.iou_threshold, "top_k": top_k},
+        "nms_param": {"nms_threshold": contract.iou_threshold, "top_k": top_k, "eta": 1.0},
         "code_type": Word("CENTER_SIZE"),
         "keep_top_k": contract.max_per_img,
         "confidence_threshold": contract.score_threshold,

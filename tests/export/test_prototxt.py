@@ -18,7 +18,7 @@ MESSAGES = {
     "TIDLMetaArch": "string name; caffe_ssd* caffe_ssd; tidl_retinanet* tidl_retinanet",
     "caffe_ssd": "string* box_input; string* class_input; string* output; string name; uint32 in_width;"
     " uint32 in_height; Converter score_converter; Prior* prior_box_param; PostProc detection_output_param;"
-    " string framework",
+    " Layout data_layout; string framework",
     "tidl_retinanet": "string* box_input; string* class_input; string* output; string name; uint32 in_width;"
     " uint32 in_height; uint32 anchorbox_order; float x_scale; float y_scale; float width_scale; float height_scale;"
     " float x_offset; float y_offset; Converter score_converter; Anchors anchor_param; PostProc detection_output_param;"
@@ -31,7 +31,7 @@ MESSAGES = {
     "Nms": "float nms_threshold; int32 top_k; float eta",
 }
 """Message → its fields; a star is for a repeated one."""
-ENUMS = {"Converter": ("SOFTMAX", "SIGMOID"), "Code": ("CORNER", "CENTER_SIZE")}
+ENUMS = {"Layout": ("SEPARATED", "INTERLEAVED"), "Converter": ("SOFTMAX", "SIGMOID"), "Code": ("CORNER", "CENTER_SIZE")}
 
 
 def parsed(text):
@@ -78,7 +78,8 @@ def test_ssd_with_background_as_the_last_class():
     assert (post.num_classes, post.background_label_id) == (CLASSES + 1, CLASSES)
     assert (post.keep_top_k, post.nms_param.top_k, post.code_type) == (77, 77, ENUMS["Code"].index("CENTER_SIZE"))
     assert (post.confidence_threshold, post.nms_param.nms_threshold) == (np.float32(0.3), 0.5)
-    assert post.share_location
+    assert post.share_location and post.nms_param.HasField("eta") and post.nms_param.eta == 1
+    assert ssd.HasField("data_layout") and ssd.data_layout == ENUMS["Layout"].index("SEPARATED")
 
 
 def test_the_anchors_of_ssd_can_be_made_from_the_message():
@@ -105,6 +106,7 @@ def test_retinanet_without_background_and_its_anchors():
     assert (arch.name, retina.score_converter) == ("retinanet", ENUMS["Converter"].index("SIGMOID"))
     assert (post.num_classes, post.background_label_id, post.nms_param.top_k) == (CLASSES, -1, 500)
     assert [retina.x_scale, retina.y_scale, retina.width_scale, retina.height_scale] == [1.0] * 4
+    assert retina.HasField("anchorbox_order") and post.nms_param.eta == 1
     boxes = []
     for stride in CELLS:
         octaves = [2 ** (k / anchors.scales_per_octave) for k in range(anchors.scales_per_octave)]
