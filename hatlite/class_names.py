@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from hatlite.errors import DataError
 from hatlite.registry import nearest
 
-__all__ = ["difference", "meant", "repeated", "shown"]
+__all__ = ["difference", "in_case_only", "meant", "repeated", "require_names", "shown"]
 
 SHOWN = 10
 
@@ -47,6 +48,37 @@ def difference(ours: Sequence[str], theirs: Sequence[str], us: str, them: str) -
     return f"class {label} is {ours[label]!r} in {us} and {theirs[label]!r} in {them}"
 
 
+def in_case_only(names: Sequence[str], known: Sequence[str]) -> str:
+    """Return a line that tells which pairs of `names` and `known` differ in case only; nothing where none do."""
+    alike = [(name, one) for name in names for one in known if name != one and name.casefold() == one.casefold()]
+    if not alike:
+        return ""
+    pairs = [f"{first!r} and {second!r}" for first, second in dict.fromkeys((min(two), max(two)) for two in alike)]
+    return f"\n  {'; '.join(pairs[:SHOWN])} differ in case only: spell them alike if they are one class."
+
+
 def meant(names: Sequence[str], known: Sequence[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the first of `names` that is near one of `known`, else nothing."""
-    return next(filter(None, (nearest(name, list(known)) for name in names)), "")
+    """Return a line for those of `names` that are one of `known` in another case, else ``" Did you mean 'x'?"``.
+
+    The latter is for the first of `names` that is near one of `known`; without one nothing is returned.
+    """
+    return in_case_only(names, known) or next(filter(None, (nearest(name, list(known)) for name in names)), "")
+
+
+def require_names(classes: Sequence[str], owner: str) -> None:
+    """Refuse class names that are no list of strings.
+
+    Args:
+        classes: The names.
+        owner: Whose they are, for the message.
+
+    Raises:
+        DataError: It is one string, whose letters would be names, or an entry is none.
+    """
+    if isinstance(classes, str):
+        raise DataError(f"{owner}: classes is {classes!r}; expected a list of names, such as [{classes!r}].")
+    if others := [name for name in classes if not isinstance(name, str)]:
+        raise DataError(
+            f"{owner}: classes has {others[0]!r} ({type(others[0]).__name__}); expected names as the annotations have"
+            " them, in quotes."
+        )

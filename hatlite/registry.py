@@ -30,8 +30,11 @@ __all__ = ["OBJECT_REGISTRY", "Registry", "nearest"]
 
 
 def nearest(word: str, candidates: list[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the nearest candidate, or an empty string."""
-    found = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
+    """Return ``" Did you mean 'x'?"`` for the nearest candidate, in whatever case, or an empty string."""
+    folded = {one.casefold(): one for one in reversed(candidates)}
+    alike = [one for one in candidates if one.casefold() == word.casefold()]
+    found = alike or difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
+    found = found or [folded[one] for one in difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)]
     return f"\n  Did you mean {found[0]!r}?" if found else ""
 
 

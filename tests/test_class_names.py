@@ -1,6 +1,7 @@
 import pytest
 
-from hatlite.class_names import difference, meant, repeated, shown
+from hatlite.class_names import difference, in_case_only, meant, repeated, require_names, shown
+from hatlite.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,19 @@ def test_names_that_occur_twice():
 def test_what_was_meant():
     assert meant(["zebra", "dogg"], ["cat", "dog"]) == "\n  Did you mean 'dog'?"
     assert meant(["zebra"], ["cat", "dog"]) == ""
+
+
+def test_what_differs_in_case_only_is_told_as_pairs():
+    assert meant(["rbc", "wbc"], ["RBC", "WBC", "dog"]) == (
+        "\n  'RBC' and 'rbc'; 'WBC' and 'wbc' differ in case only: spell them alike if they are one class."
+    )
+    assert in_case_only(["RBC", "dog", "rbc"], ["RBC", "dog", "rbc"]).startswith("\n  'RBC' and 'rbc' differ in case")
+    assert in_case_only(["RBC", "dog"], ["RBC", "dog"]) == ""
+
+
+def test_names_are_a_list_of_strings():
+    require_names(["RBC"], "Data")
+    with pytest.raises(DataError, match=r"^Data: classes is 'RBC'; expected a list of names, such as \['RBC'\]\.$"):
+        require_names("RBC", "Data")
+    with pytest.raises(DataError, match=r"^Data: classes has 2 \(int\); expected names as the annotations have them"):
+        require_names(["RBC", 2], "Data")

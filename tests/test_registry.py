@@ -50,6 +50,8 @@ def registry() -> Registry:
 def test_nearest_gives_a_hint_or_nothing() -> None:
     assert nearest("num_clases", ["num_classes", "lr"]) == "\n  Did you mean 'num_classes'?"
     assert nearest("xyz", ["num_classes"]) == ""
+    assert nearest("rbc", ["bbc", "RBC"]) == "\n  Did you mean 'RBC'?"
+    assert nearest("fcoss", ["SSD", "FCOS"]) == "\n  Did you mean 'FCOS'?"
 
 
 def test_children_are_built_first_and_plain_dicts_stay(registry: Registry) -> None:

@@ -37,7 +37,8 @@ def check_classes(run: Run, data_loader: Any) -> None:
     if expected is not None and len(classes) != expected:
         raise ConfigError(
             f"config['num_classes'] is {expected}, but {kind} has {len(classes)} classes:"
-            f" {', '.join(classes)}. Set num_classes={len(classes)} or give the data set its classes."
+            f" {', '.join(classes)}. Give the data set those that you mean as its classes, or set"
+            f" num_classes={len(classes)}.{class_names.in_case_only(classes, classes)}"
         )
     if run.classes and (differs := class_names.difference(run.classes, classes, "one", "another")):
         raise ConfigError(f"The data sets of one run have different classes: {differs}. {ONE_LIST}")

@@ -152,10 +152,18 @@ def test_a_stage_needs_its_trainer(tiny_config):
 
 
 def test_another_number_of_classes_stops_before_the_first_batch(tiny_config):
-    with pytest.raises(
-        ConfigError, match=r"num_classes'\] is 3, but TinyDataset has 2 classes: cat, dog. Set num_classes=2"
-    ):
+    with pytest.raises(ConfigError) as caught:
         run_stage(Run({**tiny_config, "num_classes": 3}), "float")
+    assert str(caught.value) == (
+        "config['num_classes'] is 3, but TinyDataset has 2 classes: cat, dog. Give the data set those that you mean as"
+        " its classes, or set num_classes=2."
+    )
+
+
+def test_a_class_that_is_there_in_two_cases_is_told_where_their_number_is_wrong(tiny_config):
+    tiny_config["data_loader"]["dataset"]["classes"] = ["cat", "dog", "Dog"]
+    with pytest.raises(ConfigError, match=r"or set num_classes=3\.\n  'Dog' and 'dog' differ in case only: spell them"):
+        run_stage(Run(tiny_config), "float")
 
 
 def test_data_sets_of_one_run_agree_on_the_classes(tiny_config):

@@ -32,7 +32,7 @@ class DetectionDataset(Dataset, ABC):
         report: What was clipped or left out.
 
     Raises:
-        DataError: There is no class, or one twice.
+        DataError: There is no class, one twice, or one that is no string.
     """
 
     epoch = 0
@@ -42,6 +42,7 @@ class DetectionDataset(Dataset, ABC):
     ) -> None:
         if not classes:
             raise DataError(f"{type(self).__name__}: the annotations name no class; expected at least one.")
+        class_names.require_names(classes, type(self).__name__)
         if twice := class_names.repeated(classes):
             raise DataError(
                 f"{type(self).__name__}: there is more than one class {class_names.shown(twice)}; a label could not say"

@@ -15,7 +15,7 @@ def listed(names: list[str]) -> str:
 
 
 class DataReport:
-    """Counts what was changed or left out, by reason, with up to ten examples each.
+    """Counts what was changed or left out, by reason, with up to ten different examples each.
 
     Attributes:
         counts: Reason to number of cases, in the order of their first appearance.
@@ -25,13 +25,18 @@ class DataReport:
     def __init__(self, counts: Mapping[str, int] | None = None) -> None:
         self.counts: dict[str, int] = dict(counts or {})
         self.examples: dict[str, list[str]] = {}
+        self._shortened: set[str] = set()
 
-    def add(self, reason: str, where: str) -> None:
-        """Count one case of `reason`, found at `where`."""
-        self.counts[reason] = self.counts.get(reason, 0) + 1
+    def add(self, reason: str, where: str, count: int = 1) -> None:
+        """Count `count` cases of `reason`, found at `where`, which is named once."""
+        self.counts[reason] = self.counts.get(reason, 0) + count
         kept = self.examples.setdefault(reason, [])
+        if where in kept:
+            return
         if len(kept) < EXAMPLES:
             kept.append(where)
+        else:
+            self._shortened.add(reason)
 
     def __bool__(self) -> bool:
         return bool(self.counts)
@@ -44,5 +49,5 @@ class DataReport:
         kept = self.examples.get(reason, [])
         if not kept:
             return f"{count} {reason}"
-        more = ", …" if count > len(kept) else ""
+        more = ", …" if reason in self._shortened else ""
         return f"{count} {reason}: {'; '.join(kept)}{more}"

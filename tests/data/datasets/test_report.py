@@ -24,3 +24,11 @@ def test_a_report_from_counts_has_no_examples():
 def test_listed_names_ten():
     assert listed(["a", "b"]) == "a, b"
     assert listed([str(i) for i in range(12)]).endswith("8, 9 and 2 more")
+
+
+def test_an_example_is_named_once():
+    report = DataReport()
+    for _ in range(12):
+        report.add("objects left out", "a.jpg")
+    report.add("objects left out", "b.jpg", 3)
+    assert str(report) == "15 objects left out: a.jpg; b.jpg"
