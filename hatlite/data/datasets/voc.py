@@ -1,6 +1,5 @@
 """Pascal VOC, read as it lies on the disk (:mod:`hatlite.data.datasets.voc_file` reads its files)."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +108,8 @@ class VOCFromImage(FolderDataset):
 
     Raises:
         DataNotFoundError: The folder, the split, annotations or images are missing; up to ten are named.
-        DataError: The split is empty, annotations are malformed, or `classes` and annotations disagree.
+        DataError: The split is empty or names an image twice, annotations are malformed, or `classes` is no list of
+            names or disagrees with the annotations.
     """
 
     def __init__(
@@ -124,6 +124,7 @@ class VOCFromImage(FolderDataset):
         skip_unknown_classes: bool = False,
         allow_absent_classes: bool = False,
     ) -> None:
+        class_names.require_names(classes or (), type(self).__name__)
         root, report = Path(data_path), DataReport()
         require_voc(root)
         xml_files, images = _xml_files(root), _image_files(root)
@@ -134,7 +135,9 @@ class VOCFromImage(FolderDataset):
         if classes is None:
             classes = sorted(set().union(*map(names_in, xml_files.values())))
         else:
-            _compare(list(classes), annotated, xml_files, skip_unknown_classes, allow_absent_classes)
+            _compare_objects(list(classes), annotated, report if skip_unknown_classes else None)
+            if not allow_absent_classes:
+                _compare_classes(list(classes), annotated, xml_files)
         records = [
             _record(number, one, list(classes), keep_difficult, report) for number, one in enumerate(annotated, 1)
         ]
@@ -147,41 +150,50 @@ def _record(
     """Return the record of an image, whose id is its `number` in the split, from 1."""
     kept, name = [], annotated.image.name
     for one in annotated.content.objects:
-        if one["name"] not in classes:
-            report.add(UNKNOWN, f"{one['name']!r} in {name}")
-        elif one["ignore"] and not keep_difficult:
+        if one["ignore"] and not keep_difficult and one["name"] in classes:
             report.add(DIFFICULT, name)
-        else:
+        elif one["name"] in classes:
             kept.append(one | {"label": classes.index(one["name"])})
     size = annotated.content.size or (0, 0)
     return clean_record(ImageRecord.of(number, name, size, kept), report)
 
 
-def _compare(
-    classes: list[str], annotated: list[_Annotated], xml_files: dict[str, Path], unknown: bool, absent: bool
-) -> None:
-    """Refuse objects whose class is not in `classes`, and classes that no object has, unless that is allowed.
+def _compare_objects(classes: list[str], annotated: list[_Annotated], report: DataReport | None) -> None:
+    """Refuse objects whose class is not in `classes`, or count them in `report` where there is one.
 
     Raises:
-        DataError: Either is there.
+        DataError: There are some, and no report.
     """
-    seen = [(one["name"], each.image.name) for each in annotated for one in each.content.objects]
-    counts = Counter(name for name, _ in seen)
-    if (strangers := [name for name in counts if name not in classes]) and not unknown:
-        first = dict(reversed(seen))
-        named = listed([f"{name!r} ({counts[name]}, such as in {first[name]})" for name in strangers])
+    places: dict[str, list[str]] = {}
+    for each in annotated:
+        for one in each.content.objects:
+            places.setdefault(one["name"], []).append(each.image.name)
+    strangers = {name: images for name, images in places.items() if name not in classes}
+    named = {name: f"{name!r} ({len(images)}, such as in {images[0]})" for name, images in strangers.items()}
+    if report is not None:
+        for name, images in strangers.items():
+            report.add(UNKNOWN, named[name], len(images))
+    elif strangers:
+        count = sum(map(len, strangers.values()))
         raise DataError(
-            f"{sum(counts[name] for name in strangers)} objects have a class that is not in classes"
-            f" ({', '.join(classes)}): {named}. Add it to classes, or leave such objects out with"
-            f" skip_unknown_classes=True.{class_names.meant(strangers, classes)}"
+            f"{count} {'objects have' if count > 1 else 'object has'} a class that is not in classes"
+            f" ({', '.join(classes)}): {listed([*named.values()])}. Add it to classes, or leave such objects out with"
+            f" skip_unknown_classes=True.{class_names.meant(list(strangers), classes)}"
         )
-    missing = [name for name in classes if name not in counts]
-    if absent or not missing:
+
+
+def _compare_classes(classes: list[str], annotated: list[_Annotated], xml_files: dict[str, Path]) -> None:
+    """Refuse `classes` that no object of the folder has.
+
+    Raises:
+        DataError: There are some.
+    """
+    folder = {one["name"] for each in annotated for one in each.content.objects}
+    if folder.issuperset(classes):
         return
-    folder = set(counts)  # of all splits, since a small one may lack a class that the others have
     for xml_file in set(xml_files.values()) - {each.xml_file for each in annotated}:
-        folder |= names_in(xml_file)
-    if missing := [name for name in missing if name not in folder]:
+        folder |= names_in(xml_file)  # of all splits, since a small one may lack a class that the others have
+    if missing := [name for name in classes if name not in folder]:
         raise DataError(
             f"classes has {class_names.shown(missing)}, which no object in {annotated[0].xml_file.parent} is; there are"
             f" {', '.join(sorted(folder))}. Take it out of classes (and count again for num_classes), or keep it with"

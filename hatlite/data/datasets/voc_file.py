@@ -5,6 +5,7 @@ edges, which hatlite uses everywhere, that is ``xmin − 1 … xmax``, and the s
 """
 
 import math
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from hatlite.data.datasets.paths import require_path
+from hatlite.data.datasets.report import listed
 from hatlite.errors import DataError, DataNotFoundError
 
 __all__ = ["VOCFile", "names_in", "read_split", "read_voc_file", "require_voc"]
@@ -27,15 +29,18 @@ class VOCFile:
     Attributes:
         size: (height, width) in pixels; None where there is none that could be an image's.
         objects: Each with `box` (xyxy, continuous edges), `name` of its class, and `ignore` where it is difficult.
+        said: Words for what stands there as a size; empty for nothing.
     """
 
     size: tuple[int, int] | None
     objects: list[dict[str, Any]]
+    said: str = ""
 
     def problems(self, xml_file: Path) -> list[str]:
         """Return what is wrong with size and boxes, a sentence each; reading on would need a guess."""
         if self.size is None:
-            return [f"{xml_file} has no size, whose width and height are whole pixels above 0"]
+            says = f"says that its image has {self.said}" if self.said else "has no size"
+            return [f"{xml_file} {says}; expected a width and a height of whole pixels above 0"]
         height, width = self.size
         found = []
         for one in self.objects:
@@ -78,12 +83,16 @@ def _object(element: ElementTree.Element, xml_file: Path) -> dict[str, Any]:
     return {"box": (x1 - 1, y1 - 1, x2, y2), "name": name, "ignore": difficult == "1"}
 
 
-def _size(root: ElementTree.Element) -> tuple[int, int] | None:
+def _size(root: ElementTree.Element) -> tuple[tuple[int, int] | None, str]:
+    """Return (height, width), None where it is no size, and what is written there; 640.0 is 640."""
+    texts = {side: text.strip() for side in ("width", "height") if (text := root.findtext(f"size/{side}"))}
+    said = " and ".join(f"{side} {text!r}" for side, text in texts.items())
     try:
-        size = (int(root.findtext("size/height") or 0), int(root.findtext("size/width") or 0))
+        width, height = (float(texts.get(side, "")) for side in ("width", "height"))
     except ValueError:
-        return None
-    return size if min(size) > 0 else None
+        return None, said
+    whole = min(width, height) > 0 and width.is_integer() and height.is_integer()
+    return ((int(height), int(width)) if whole else None), said
 
 
 def read_voc_file(xml_file: Path) -> VOCFile:
@@ -93,7 +102,8 @@ def read_voc_file(xml_file: Path) -> VOCFile:
         DataError: It is no XML, none of VOC, or an object has no name, no four numbers or a flag that is none.
     """
     root = _parse(xml_file)
-    return VOCFile(_size(root), [_object(element, xml_file) for element in root.iter("object")])
+    size, said = _size(root)
+    return VOCFile(size, [_object(element, xml_file) for element in root.iter("object")], said)
 
 
 def names_in(xml_file: Path) -> set[str]:
@@ -133,7 +143,7 @@ def read_split(root: Path, split: str, present: Collection[str]) -> list[str]:
 
     Raises:
         DataNotFoundError: There is no such list.
-        DataError: The list is no text or names no image.
+        DataError: The list is no text, names no image, or one more than once.
     """
     split_file = require_path(root / "ImageSets" / "Main" / f"{split}.txt", f"the list of the split {split!r}")
     try:
@@ -144,6 +154,12 @@ def read_split(root: Path, split: str, present: Collection[str]) -> list[str]:
     if not names:
         what = "is empty" if not lines else "says of every image that it holds none (-1)"
         raise DataError(f"{split_file} {what}; a data set needs at least one image, so name another split.")
+    if twice := [f"{name} ({count} times)" for name, count in Counter(names).items() if count > 1]:
+        raise DataError(
+            f"{split_file} names {len(twice)} of its images more than once, which would count them as often:"
+            f" {listed(twice)}. Leave one line for each; to go through the pictures several times in an epoch, take a"
+            " RepeatDataset."
+        )
     return names
 
 

@@ -75,16 +75,33 @@ def test_boxes_that_are_none_of_their_image_are_refused(write_voc, box, said):
     assert "\n  Correct the annotations; or let repair=True (--repair of tools/voc2coco.py)" in str(caught.value)
 
 
-@pytest.mark.parametrize("size", ["0x0", "x", "24x?", "-1x3"])
-def test_a_missing_size_is_refused_or_taken_from_the_image(write_voc, size):
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ("0x0", "says that its image has width '0' and height '0'"),
+        ("x", "has no size"),
+        ("24x?", "says that its image has width '?' and height '24'"),
+        ("-1x3", "says that its image has width '3' and height '-1'"),
+        ("24.5x32", "says that its image has width '32' and height '24.5'"),
+        ("24x", "says that its image has height '24'"),
+        ("infxnan", "says that its image has width 'nan' and height 'inf'"),
+    ],
+)
+def test_a_missing_size_is_refused_or_taken_from_the_image(write_voc, size, said):
     root = write_voc({"a": [DOG]}, size=size)
-    with pytest.raises(
-        DataError, match=r"a\.xml has no size, whose width and height are whole pixels.*\n  Correct.*repair=True"
-    ):
+    with pytest.raises(DataError) as caught:
         VOCFromImage(root, "train")
+    first, remedy = str(caught.value).splitlines()
+    assert first.endswith(f"/a.xml {said}; expected a width and a height of whole pixels above 0.")
+    assert "repair=True" in remedy
     dataset = VOCFromImage(root, "train", repair=True)
     assert (dataset.record(0).height, dataset.record(0).width) == (24, 32)
     assert dataset.report.counts == {SIZED: 1}
+
+
+def test_a_whole_size_may_be_written_as_a_fraction(write_voc):
+    record = VOCFromImage(write_voc({"a": [DOG]}, size="24.0x 32.0 "), "train").record(0)
+    assert (record.height, record.width) == (24, 32)
 
 
 def test_an_image_that_cannot_give_a_size_is_named(write_voc):
@@ -118,6 +135,41 @@ def test_unknown_classes_are_refused_by_name_or_left_out(write_voc):
     dataset = VOCFromImage(root, "train", classes=["dog"], skip_unknown_classes=True)
     assert [len(dataset.record(i).labels) for i in range(2)] == [1, 0]
     assert dataset.report.counts == {UNKNOWN: 3}
+    assert str(dataset.report) == f"3 {UNKNOWN}: 'cat' (2, such as in a.jpg); 'Dogs' (1, such as in b.jpg)"
+
+
+def test_one_object_of_a_class_in_another_case_is_told_so(write_voc):
+    with pytest.raises(DataError) as caught:
+        VOCFromImage(write_voc({"a": [DOG, ("rbc", (1, 1, 9, 9))]}), "train", classes=["RBC", "dog"])
+    assert str(caught.value) == (
+        "1 object has a class that is not in classes (RBC, dog): 'rbc' (1, such as in a.jpg). Add it to classes, or"
+        " leave such objects out with skip_unknown_classes=True."
+        "\n  'RBC' and 'rbc' differ in case only: spell them alike if they are one class."
+    )
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ("RBC", "VOCFromImage: classes is 'RBC'; expected a list of names, such as ['RBC']."),
+        ([1, 2], "VOCFromImage: classes has 1 (int); expected names as the annotations have them, in quotes."),
+    ],
+)
+def test_classes_that_are_no_list_of_names_are_refused(write_voc, classes, said):
+    with pytest.raises(DataError) as caught:
+        VOCFromImage(write_voc({"a": [DOG]}), "train", classes=classes)
+    assert str(caught.value) == said
+
+
+def test_an_image_that_a_split_names_twice_is_refused(write_voc):
+    root = write_voc({"a": [DOG], "b": [DOG]})
+    (root / "ImageSets/Main/train.txt").write_text("a\nb\na  1\na\n")
+    with pytest.raises(DataError) as caught:
+        VOCFromImage(root, "train")
+    assert str(caught.value) == (
+        f"{root}/ImageSets/Main/train.txt names 1 of its images more than once, which would count them as often: a (3"
+        " times). Leave one line for each; to go through the pictures several times in an epoch, take a RepeatDataset."
+    )
 
 
 def test_classes_that_no_object_has_are_refused_or_allowed(write_voc):
