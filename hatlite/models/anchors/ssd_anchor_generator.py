@@ -51,10 +51,15 @@ class SSDAnchorGenerator(CellAnchors):
         first_ratio: float | None = None,
     ) -> None:
         size = (input_size, input_size) if isinstance(input_size, int) else tuple(input_size)
-        if len(strides) != len(ratios) or len(strides) < 3:
+        if len(strides) != len(ratios):
             raise BuildError(
-                f"SSDAnchorGenerator: ratios has {len(ratios)} levels and strides {len(strides)}; expected the same "
-                "number, at least 3."
+                f"SSDAnchorGenerator: ratios has {len(ratios)} levels and strides {len(strides)}; expected an entry "
+                "of each for every level."
+            )
+        if len(strides) < 3:
+            raise BuildError(
+                f"SSDAnchorGenerator: strides has {len(strides)} levels; expected at least 3, since the sizes of the "
+                "second to the last are spread over basesize_ratio_range."
             )
         if len(size) != 2 or min(size) < 1:
             raise BuildError(

@@ -64,8 +64,12 @@ def test_torchvision_makes_the_same(options):
 
 
 def test_refuses_what_does_not_fit():
-    with pytest.raises(BuildError, match="ratios has 6 levels and strides 2; expected the same number, at least 3"):
+    with pytest.raises(
+        BuildError, match="ratios has 6 levels and strides 2; expected an entry of each for every level"
+    ):
         SSDAnchorGenerator(512, (8, 16))
+    with pytest.raises(BuildError, match="strides has 2 levels; expected at least 3, since the sizes of the second to"):
+        SSDAnchorGenerator(512, (8, 16), ((2,), (2,)))
     with pytest.raises(BuildError, match=r"input_size is \[512\]; expected one side or \(height, width\), above 0"):
         SSDAnchorGenerator([512])
     with pytest.raises(BuildError, match=r"begins at 0.12, for which .* \(only for 0.1, 0.15, 0.2\); give first_ratio"):
