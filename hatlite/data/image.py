@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from hatlite.errors import DataError, DataNotFoundError
+from hatlite.registry import nearest
 
 __all__ = ["decode_image", "encode_jpeg", "image_from_tensor", "read_image", "rgb_to_yuv", "yuv_to_rgb"]
 
@@ -116,7 +117,10 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     if not path.exists():
-        raise DataNotFoundError(f"image {path} does not exist.")
+        folder = path.parent
+        what = "does not exist" if folder.is_dir() else f"does not exist, nor does its folder {folder}"
+        near = nearest(path.name, [entry.name for entry in folder.iterdir()]) if folder.is_dir() else ""
+        raise DataNotFoundError(f"image {path} {what}; name a JPEG or PNG file that does.{near}")
     try:
         data = path.read_bytes()
     except OSError as cause:

@@ -103,9 +103,15 @@ def test_bytes_that_are_no_image(data):
 
 def test_reading_files(tmp_path):
     path = tmp_path / "ramp.jpg"
-    with pytest.raises(DataNotFoundError, match=r"image .*ramp.jpg does not exist"):
+    with pytest.raises(
+        DataNotFoundError, match=r"image .*ramp.jpg does not exist; name a JPEG or PNG file that does\.$"
+    ):
         read_image(path)
     path.write_bytes(encode_jpeg(photo()))
+    with pytest.raises(DataNotFoundError, match=r"image .*rmp.JPG does not exist; .*\n  Did you mean 'ramp.jpg'\?"):
+        read_image(tmp_path / "rmp.JPG")
+    with pytest.raises(DataNotFoundError, match="image .*ramp.jpg does not exist, nor does its folder .*/none; name a"):
+        read_image(tmp_path / "none/ramp.jpg")
     assert read_image(str(path)).shape == (64, 96, 3)
 
 

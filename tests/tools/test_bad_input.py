@@ -136,7 +136,7 @@ def test_a_wrong_stage_comes_before_what_the_config_lacks(tool: Tool, name: str)
         ("predict.py", "--stage float --ckpt DIR/cut.hbir", "DIR/cut.hbir is an integer program, and stage 'float' is"),
         ("predict.py", "--stage float --device gpu", "device 'gpu' is not one that torch knows; use 'cpu', 'cuda' or"),
         ("predict.py", "--stage qat", "There is no checkpoint DIR/run/qat-checkpoint-best.pth.tar.\n  Run this"),
-        ("infer.py", "--model-inputs img:none.jpg", "image none.jpg does not exist."),
+        ("infer.py", "--model-inputs img:none.jpg", "image none.jpg does not exist; name a JPEG or PNG file"),
         ("infer.py", "--model-inputs imgs:DIR/text.jpg", "DIR/text.jpg (8 bytes) cannot be decoded; expected a JPEG"),
         ("infer_hbir.py", "--model-inputs img:DIR/folder.jpg", "image DIR/folder.jpg cannot be read: Is a directory."),
         ("infer_hbir.py", "--model-inputs img:DIR/1.png --save-path none/a.jpg", "there is no folder none; make it"),
