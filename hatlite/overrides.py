@@ -20,16 +20,27 @@ from hatlite.registry import nearest
 __all__ = ["Override", "Overrides", "find", "parse_value"]
 
 _WORDS = {"true": True, "false": False, "none": None}
+_BRACKETS = {"{}": "dict", "[]": "list"}
 
 
 def parse_value(text: str) -> Any:
-    """Return the Python literal that `text` spells; true, false and none in any case; otherwise `text` itself."""
+    """Return the Python literal that `text` spells; true, false and none in any case; otherwise `text` itself.
+
+    Raises:
+        ConfigError: It has the brackets of a dict or a list and spells none.
+    """
     if text.strip().lower() in _WORDS:
         return _WORDS[text.strip().lower()]
     try:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError):
-        return text
+        kind = _BRACKETS.get(text.strip()[:1] + text.strip()[-1:])
+        if kind is None:
+            return text
+    raise ConfigError(
+        f"{text} is no {kind} that Python reads. A shell takes quotes away, so put others around the whole, as in"
+        """ "model.backbone={'type':'resnet50'}"."""
+    )
 
 
 @dataclass(frozen=True)
@@ -51,13 +62,16 @@ class Override:
         """Split `text` at the first ``=``.
 
         Raises:
-            ConfigError: There is no ``=``, or a part of the path is empty.
+            ConfigError: There is no ``=``, a part of the path is empty, or the value is a dict that lost its quotes.
         """
         path, equals, value = text.partition("=")
         keys = tuple(key.strip() for key in path.split("."))
         if not equals or not all(keys):
             raise ConfigError(f"--opts takes key.path=value, such as num_epochs=2 or model.bias=true, not {text!r}.")
-        return cls(text, keys, parse_value(value))
+        try:
+            return cls(text, keys, parse_value(value))
+        except ConfigError as problem:
+            raise ConfigError(f"--opts {path}: {problem}") from problem
 
 
 class Overrides(ast.NodeTransformer):

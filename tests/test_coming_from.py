@@ -37,7 +37,7 @@ OURS = lines_of_ours()
 SPANS = sorted({span for span, _ in OURS})
 COMMANDS = [span for span in SPANS if span.startswith("python tools/")]
 DICTS = [span for span in SPANS if span.startswith("dict(")]
-OVERRIDES = [(span, file) for span, file in OURS if OVERRIDE.match(span)]
+OVERRIDES = [(span, file) for span, file in OURS if OVERRIDE.match(span.lstrip('"'))]
 FILES = [span for span in SPANS if FILE.fullmatch(span)]
 WORDS = {"import", "custom_imports", "tensorboard/", "float-scalars.jsonl"}
 
@@ -79,9 +79,10 @@ def test_a_dict(text: str) -> None:
 
 @pytest.mark.parametrize("file", sorted({file for _, file in OVERRIDES}))
 def test_overrides(file: str) -> None:
-    """All that are of one config at once; where a key has several values, once for each."""
+    """All that are of one config at once, as a shell hands them on; where a key has several values, once for each."""
     values: dict[str, list[str]] = {}
-    for override in dict.fromkeys(span for span, whose in OVERRIDES if whose == file):
+    words = [word for span, whose in OVERRIDES if whose == file for word in shlex.split(span)]
+    for override in dict.fromkeys(words):
         values.setdefault(override.partition("=")[0], []).append(override)
     for together in itertools.zip_longest(*values.values()):
         overrides = [override for override in together if override]

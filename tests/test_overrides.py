@@ -40,6 +40,16 @@ def test_a_malformed_override_is_explained(text: str) -> None:
         Overrides([text])
 
 
+@pytest.mark.parametrize(("value", "kind"), [("{num_epochs:2}", "dict"), ("[a,b]", "list"), (" {type:A} ", "dict")])
+def test_a_dict_whose_quotes_the_shell_took_is_refused(value: str, kind: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Overrides([f"a.b={value}"])
+    assert str(caught.value) == (
+        f"--opts a.b: {value} is no {kind} that Python reads. A shell takes quotes away, so put others around the"
+        """ whole, as in "model.backbone={'type':'resnet50'}"."""
+    )
+
+
 def test_paths_go_through_dicts_and_lists() -> None:
     shared = {"type": "FCOS", "num_classes": 80}
     cfg = {"a": {"model": shared}, "b": {"model": shared}, "c": [{"n": 1}], "by_epoch": {4: 0.1}}
