@@ -37,7 +37,7 @@ OURS = lines_of_ours()
 SPANS = sorted({span for span, _ in OURS})
 COMMANDS = [span for span in SPANS if span.startswith("python tools/")]
 DICTS = [span for span in SPANS if span.startswith("dict(")]
-OVERRIDES = [(span, file) for span, file in OURS if OVERRIDE.match(span.lstrip('"'))]
+OVERRIDES = [(span, file) for span, file in OURS if OVERRIDE.match(span.strip("'\""))]
 FILES = [span for span in SPANS if FILE.fullmatch(span)]
 WORDS = {"import", "custom_imports", "tensorboard/", "float-scalars.jsonl"}
 

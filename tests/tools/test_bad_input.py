@@ -268,7 +268,7 @@ def small(tool: Tool, write_voc: Callable[..., Path]) -> Path:
         (
             "train.py",
             "--opts classes=('cat','dgo')",
-            "1 objects have a class that is not in classes (cat, dgo): 'dog' (1,",
+            "1 object has a class that is not in classes (cat, dgo): 'dog' (1,",
         ),
         ("train.py", "--opts classes=('cat','dog','cow') num_classes=3", "classes has 'cow', which no object in voc/"),
         (
