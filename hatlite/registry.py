@@ -13,6 +13,7 @@ Rules that configs rely on:
   with :meth:`Registry.adapt` that is called in its place and may carry ``build_later`` too.
 - An unknown key is an error, never ignored, and so is a value that does not fit the parameter's annotation. A class
   that knows why others have a key says so in its ``declined_keys`` mapping, key to sentence, which is then the answer.
+  One that reads a dict of settings names the function that refuses a wrong one in ``checked_keys``, key to function.
 """
 
 import difflib
@@ -158,7 +159,7 @@ class Registry:
             candidates=best + [n for n in listed if n not in best],
         )
 
-    def check(self, cfg: Any, path: str = "", parts: tuple[str, ...] = ()) -> list[ConfigError]:
+    def check(self, cfg: Any, path: str = "", parts: tuple[str, ...] = ()) -> list[HatliteError]:
         """Return every unknown type, unknown or missing key and wrong value below `cfg`, without building anything.
 
         A dict that stands in several places is checked once, under its first path, with the arguments that any of its
@@ -193,7 +194,7 @@ class Registry:
             kind = self._entries.get(kind)
         return self._adapters.get(kind, kind) if callable(kind) else None
 
-    def _check_place(self, place: _Place) -> list[ConfigError]:
+    def _check_place(self, place: _Place) -> list[HatliteError]:
         if "type" not in place.cfg:
             return []
         try:
@@ -218,17 +219,17 @@ class Registry:
             if parameter.default is parameter.empty and key not in place.cfg and key not in place.parts:
                 texts.append(f"needs the key {key!r}, which is missing.{_takes(name, target, named)}")
         where = f"config{place.path}"
-        problems: list[ConfigError] = [
+        problems: list[HatliteError] = [
             BuildError(f"{where}: {name} {text}", path=where, name=name, candidates=list(named)) for text in texts
         ]
-        return problems + self._check_values(place, target, named)
+        return [*problems, *self._check_values(place, target, named), *_check_settings(place, target)]
 
     def _check_values(
         self, place: _Place, target: Callable, named: Mapping[str, inspect.Parameter]
-    ) -> list[ConfigError]:
+    ) -> list[HatliteError]:
         """Return the values that do not fit their annotations; a default always fits."""
         hints, name = hints_of(target), place.called(target)
-        problems: list[ConfigError] = []
+        problems: list[HatliteError] = []
         for key, value in place.cfg.items():
             if key not in named or key not in hints or value is named[key].default or fits(value, hints[key]):
                 continue
@@ -282,6 +283,19 @@ class Registry:
             reason = re.sub(r"\s+", " ", str(cause))
             text = f"config{path}: {_name(target)} could not be built: {reason} ({_source(target)})."
             raise BuildError(text, path=f"config{path}", name=_name(target)) from cause
+
+
+def _check_settings(place: _Place, target: Callable) -> list[HatliteError]:
+    """Return what the functions of ``checked_keys`` refuse; a value that is no dict is told as that."""
+    problems = []
+    for key, check in getattr(target, "checked_keys", {}).items():
+        try:
+            if isinstance(place.cfg.get(key), Mapping):
+                check(place.cfg[key])
+        except HatliteError as problem:
+            problem.locate(f"config{place.path}")
+            problems.append(problem)
+    return problems
 
 
 OBJECT_REGISTRY = Registry("hatlite")

@@ -226,3 +226,22 @@ def test_a_declined_key_is_answered_with_its_sentence():
 
     with pytest.raises(BuildError, match=r"^config\['x'\]: Loader has no key 'speed': it is always fast\.$"):
         registry.build({"type": "Loader", "speed": 1}, path="['x']")
+
+
+def test_a_class_has_its_settings_checked_before_anything_is_built(registry: Registry) -> None:
+    def refuse_heat(settings: dict) -> None:
+        if "heat" in settings:
+            raise DataError("Oven has no heat.")
+
+    @registry.register
+    class Oven:
+        checked_keys: ClassVar = {"settings": refuse_heat}
+
+        def __init__(self, settings: dict | None = None) -> None:
+            self.settings = settings
+
+    assert registry.check({"type": "Oven", "settings": {"time": 1}}) == registry.check({"type": "Oven"}) == []
+    (problem,) = registry.check([{"type": "Oven", "settings": {"heat": 1}}], "['ovens']")
+    assert str(problem) == "config['ovens'][0]: Oven has no heat."
+    (problem,) = registry.check({"type": "Oven", "settings": 3}, "['oven']")
+    assert str(problem).startswith("config['oven']['settings'] is 3; Oven expects a dict")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -71,6 +71,8 @@ class Calibrator(Loop):
         device, callbacks, val_metrics, seed, channels_last, model_convert_pipeline: As for the trainer; callbacks
             usually are ``Validation`` and ``Checkpoint``.
     """
+
+    checked_keys: ClassVar = {"bias_correction": Correcting.of}
 
     def __init__(
         self,

@@ -10,9 +10,10 @@ import pytest
 import torch
 from process_groups import in_processes
 
-from hatlite.engine import Calibrator, Run, RunInfo, run_stage
+from hatlite.engine import STAGE_KINDS, Calibrator, Run, RunInfo, run_stage
 from hatlite.engine.checkpoint import deployed_weights, load_checkpoint
 from hatlite.engine.correction import Correcting
+from hatlite.engine.validate import find_problems
 from hatlite.errors import ConfigError, QuantizationError
 from hatlite.quantization import FakeQuantGraph, QConfig, prepare
 from hatlite.registry import OBJECT_REGISTRY
@@ -97,3 +98,19 @@ def test_mistakes_are_answered() -> None:
         Correcting.of({"num_epochs": 0})
     with pytest.raises(QuantizationError, match="BiasCorrection: rate is 5; expected 0 ≤ rate ≤ 1"):
         Correcting.of({"rate": 5})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"rat": 1}, "Calibrator['bias_correction'] has no key 'rat'; it takes rate, decay, num_epochs.\n  Did you"),
+        ({"rate": 5.0}, "BiasCorrection: rate is 5"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_told_with_those_of_the_config(
+    tiny_config: dict[str, Any], settings: dict[str, Any], said: str
+) -> None:
+    tiny_config["calibration_trainer"]["bias_correction"] = settings
+    (problem,) = find_problems(Run(tiny_config), STAGE_KINDS)
+    assert str(problem).startswith(f"config['calibration_trainer']: {said}")
