@@ -152,7 +152,13 @@ class QConfig:
                     f"config['qconfig']['activation'] gives {key} to every activation; give it in rules, to those that"
                     " have it."
                 )
-        learned = [mapping for mapping in ({}, *self.rules.values()) if self._rule(mapping).learn]
+        if WEIGHT_DTYPE in self.activation:
+            raise QuantizationError(
+                "config['qconfig']['activation'] has weight_dtype, which is not about activations; give"
+                " weight=dict(dtype=…) beside it, or weight_dtype in rules."
+            )
+        places = {"['activation']": self.activation, **{f"['rules'][{p!r}]": rule for p, rule in self.rules.items()}}
+        learned = [place for place, mapping in places.items() if self._rule_at(place, mapping).learn]
         self._check_march()
         self._check_weights()
         self._check_moving("bn", "bn_freeze_epoch")
@@ -231,18 +237,21 @@ class QConfig:
         merged = {**self.activation, **{key: value for key, value in mapping.items() if key != WEIGHT_DTYPE}}
         if "learn" not in mapping and {"scale", "absmax"} & set(mapping):
             merged["learn"] = False  # a rule that fixes a scale takes it out of what the whole network learns
-        known = [key.name for key in fields(ActivationRule)]
-        wrong = sorted(set(merged) - set(known))
-        if wrong == [WEIGHT_DTYPE]:
-            raise QuantizationError(
-                "config['qconfig']['activation'] has weight_dtype, which is not about activations; give"
-                " weight=dict(dtype=…) beside it, or weight_dtype in rules."
-            )
-        if wrong:
-            raise QuantizationError(
-                f"qconfig: unknown keys {', '.join(wrong)}; expected {', '.join((*known, WEIGHT_DTYPE))}."
-            )
         return ActivationRule(**merged)
+
+    def _rule_at(self, place: str, mapping: Mapping[str, Any]) -> ActivationRule:
+        """Return the rule of a mapping; what is wrong with it is told with its `place` in the qconfig."""
+        known = [key.name for key in fields(ActivationRule)] + [WEIGHT_DTYPE]
+        if wrong := [str(key) for key in mapping if key not in known]:
+            raise QuantizationError(
+                f"config['qconfig']{place} has unknown keys {', '.join(wrong)}; expected {', '.join(known)}."
+                f"{nearest(wrong[0], known)}"
+            )
+        try:
+            return self._rule(mapping)
+        except QuantizationError as problem:
+            problem.locate(f"config['qconfig']{place}")
+            raise
 
     def of(self, path: str, kind: type = object, *, outer: bool = False) -> ActivationRule:
         """Return the rule of the module of class `kind` at `path`; `outer`: it stands next to the border."""

@@ -118,6 +118,16 @@ def test_wrong_values_are_refused_at_once() -> None:
         QConfig(activation=dict(obsever="mse"))
 
 
+def test_what_is_wrong_with_a_rule_names_its_pattern() -> None:
+    text = r"^config\['qconfig'\]\['rules'\]\['neck.\*'\] has unknown keys weight_dtyp; expected dtype, .*"
+    with pytest.raises(QuantizationError, match=text + r", weight_dtype\.\n  Did you mean 'weight_dtype'\?$"):
+        QConfig(rules={"head.*": {}, "neck.*": dict(weight_dtyp="int16")})
+    with pytest.raises(QuantizationError, match=r"^config\['qconfig'\]\['activation'\] has unknown keys obsever"):
+        QConfig(activation=dict(obsever="mse"), rules={"neck.*": {}})
+    with pytest.raises(QuantizationError, match=r"\['rules'\]\['neck.\*'\]: An activation's bits is 40; expected "):
+        QConfig(rules={"neck.*": dict(bits=40)})
+
+
 def test_an_observer_takes_parameters() -> None:
     rules = {"head.*": dict(observer=dict(name="percentile", percentile=99.9)), "neck.*": dict(observer="kl")}
     qconfig = OBJECT_REGISTRY.build(dict(type="QConfig", rules=rules))
@@ -131,7 +141,7 @@ def test_an_observer_takes_parameters() -> None:
 @pytest.mark.parametrize("key", ["scale", "absmax"])
 def test_a_fixed_scale_is_a_number_that_float32_holds(key: str, value: object) -> None:
     with pytest.raises(
-        QuantizationError, match=rf"^An activation's {key} is .*; expected a finite number above 0 that"
+        QuantizationError, match=rf"\['quant'\]: An activation's {key} is .*; expected a finite number above 0 that"
     ):
         QConfig(rules={"quant": {key: value}})
 
