@@ -17,12 +17,14 @@ from hatlite.compiler import legalize
 from hatlite.errors import CaptureError
 from hatlite.lowering import assemble
 from hatlite.march import March
-from hatlite.program import IntProgram, find_problems
+from hatlite.program import Conv2d, IntProgram, Linear, find_problems
 from hatlite.quantization import FakeQuantGraph, QConfig, prepare
 
 __all__ = ["ModelCheck", "OperatorCheck", "check_network"]
 
 RUNS, REFUSED, EXCEEDS = "runs", "has no integer form", "exceeds the march"
+SHOWN = 16
+"""Layers that a summary names."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class OperatorCheck:
         reason: Why it does not run; empty where it does.
         remedy: What to change; empty where it runs.
         config: Entry and line of the config that the module comes from; empty where none was asked for.
+        weight_dtype: Type of the weights, ``int8`` or ``int16``; empty where it has none or does not run.
     """
 
     operator: str
@@ -46,6 +49,7 @@ class OperatorCheck:
     reason: str = ""
     remedy: str = ""
     config: str = ""
+    weight_dtype: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,17 +91,22 @@ class ModelCheck:
         return "\n".join([*table, "", self.summary()] if rows else [self.summary()])
 
     def summary(self) -> str:
-        """Return the verdict, and how many operators of each kind run."""
+        """Return the verdict, how many operators of each kind run, and which layers have 16-bit weights."""
         run = Counter(row.operator for row in self.operators if row.verdict == RUNS)
         counts = ", ".join(f"{count} {kind}" for kind, count in run.most_common()) or "none"
         shape = "×".join(map(str, self.shape))
         if not self.problems:
-            return f"All operators run on {self.march} at {shape}: {counts}."
+            return f"All operators run on {self.march} at {shape}: {counts}.{self._wide_weights()}"
         count = len(self.problems)
         stop = (
             f"{count} problem{' keeps' if count == 1 else 's keep'} the network from running on {self.march} at {shape}"
         )
-        return f"{stop}. Operators that run: {counts}."
+        return f"{stop}. Operators that run: {counts}.{self._wide_weights()}"
+
+    def _wide_weights(self) -> str:
+        modules = list(dict.fromkeys(row.module for row in self.operators if row.weight_dtype == "int16"))
+        more = f" and {len(modules) - SHOWN} more, which --json names" if len(modules) > SHOWN else ""
+        return f" 16-bit weights: {', '.join(modules[:SHOWN])}{more}." if modules else ""
 
 
 def check_network(network: nn.Module, qconfig: QConfig, example: torch.Tensor, march: March) -> ModelCheck:
@@ -159,7 +168,8 @@ def _lowered(graph: FakeQuantGraph, example: torch.Tensor, march: March) -> Iter
         yield row
     for op in program.ops:
         if op.name not in wrong:
-            yield OperatorCheck(op.kind, op.source.module, op.source.line)
+            dtype = str(op.weight.values.dtype) if isinstance(op, (Conv2d, Linear)) else ""
+            yield OperatorCheck(op.kind, op.source.module, op.source.line, weight_dtype=dtype)
 
 
 def _wrong(program: IntProgram, march: March) -> Iterator[tuple[str, OperatorCheck]]:

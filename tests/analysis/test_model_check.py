@@ -230,3 +230,15 @@ def test_a_graph_with_stand_ins_does_not_run() -> None:
     graph.finish_calibration()
     with pytest.raises(QuantizationError, match=r"inner.0 \(.*\) stands for an operation that was refused; it can be"):
         graph(IMG)
+
+
+def test_layers_with_16_bit_weights_are_named() -> None:
+    layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)
+    tidl = get_march("tidl")
+    found = check(Chain(*layers), tidl, QConfig(first_and_last="int16", march="tidl"))
+    assert found.summary() == "All operators run on tidl at 1×3×16×16: 3 conv2d. 16-bit weights: inner.0, inner.3."
+    assert [row.weight_dtype for row in found.operators] == ["int16", "int8", "int16"]
+    many = QConfig(weight=dict(dtype="int16"), march="tidl")
+    found = check(Chain(*(nn.Conv2d(3, 3, 1) for _ in range(18))), tidl, many)
+    assert found.summary().endswith(" inner.14, inner.15 and 2 more, which --json names.")
+    assert "16-bit" not in check(Chain(*layers)).summary()
