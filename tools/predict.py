@@ -26,7 +26,7 @@ def parser() -> ToolParser:
     parser.add_argument("--ckpt", help="checkpoint or .hbir file to take instead of the stage's own, for int_infer too")
     parser.add_argument("--show-dir", metavar="DIR", help="paint each image's objects and detections into this folder")
     parser.add_argument(
-        "--show-score-thr", type=share, default=0.3, help="smallest score to paint with --show-dir; default: 0.3"
+        "--show-score-thr", type=share, help="smallest score to paint, where --show-dir paints; default: 0.3"
     )
     parser.add_launch()
     return parser
@@ -37,6 +37,11 @@ def main(args: argparse.Namespace) -> int | None:
     from contextlib import nullcontext
 
     from hatlite import analysis, engine, files
+    from hatlite.errors import ConfigError
+
+    if args.show_score_thr is not None and args.show_dir is None:
+        raise ConfigError("--show-score-thr says what is painted, and nothing is; add --show-dir DIR, or leave it out.")
+    threshold = {} if args.show_score_thr is None else {"score_threshold": args.show_score_thr}
 
     def work(place: engine.Place) -> None:
         named = (args.config, args.opts, place.device, place.flags)
@@ -44,7 +49,7 @@ def main(args: argparse.Namespace) -> int | None:
             *named, otherwise=engine.float_stage, stage=args.stage, checkpoint=args.ckpt
         )
         paints = args.show_dir is not None and place.rank == 0
-        painted = [analysis.PaintedResults(args.show_dir, stage, args.show_score_thr)] if paints else []
+        painted = [analysis.PaintedResults(args.show_dir, stage, **threshold)] if paints else []
         with files.output_folder(args.show_dir) if paints else nullcontext():
             metrics = engine.predict_stage(run, stage, args.ckpt, beside=painted)
         if place.rank == 0:

@@ -32,6 +32,8 @@ def main(args: argparse.Namespace) -> None:
     from hatlite.overrides import find
 
     run = engine.Run.load(args.config, args.opts, stage=args.stage)
+    if args.stage is not None:
+        run.stage(args.stage)  # a misspelt one would be believed
     value = find(run.config, args.key)[0] if args.key else run.config
     if args.json:
         config.dump(value, Path(args.json))

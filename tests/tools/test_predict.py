@@ -46,6 +46,12 @@ def test_results_are_painted_beside_them(predict, tmp_path, capsys):
     ]
 
 
+def test_a_threshold_of_what_is_not_painted_is_refused(predict, capsys):
+    assert predict("--show-score-thr", "0.9") == 2
+    said = "ConfigError: --show-score-thr says what is painted, and nothing is; add --show-dir DIR, or leave it out.\n"
+    assert capsys.readouterr() == ("", said)
+
+
 def test_a_folder_that_cannot_be_made_is_told_before_anything_is_evaluated(predict, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert predict("--show-dir", tmp_path / "file" / "out") == 2

@@ -42,6 +42,17 @@ def test_the_stage_reaches_the_config(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == '"qat"\n'
 
 
+def test_a_misspelt_stage_is_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "staged.py"
+    file.write_text('task_name = "staged"\n')
+    assert call(file, "--stage", "qta") == 2
+    out, said = capsys.readouterr()
+    assert out == "" and said.startswith(
+        "StageError: There is no stage 'qta'; the stages are float, calibration, qat, "
+    )
+    assert said.endswith("\n  Did you mean 'qat'?\n")
+
+
 @pytest.mark.parametrize(
     ("key", "said"),
     [
