@@ -21,6 +21,7 @@ form that a stage works on, and into the form that it leaves, are two lists of c
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ from hatlite.engine.parts import build_loop, build_model, build_predictor
 from hatlite.engine.processes import first_says, join_processes, process, wait_for_all
 from hatlite.engine.report import judge, judge_equal, read_report, table, write_report
 from hatlite.engine.run import Run, Stage
+from hatlite.engine.run_lock import alone_in
 from hatlite.engine.seed import seed_everything
 from hatlite.engine.validate import validate
 from hatlite.errors import StageError
@@ -228,7 +230,7 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
 
     Raises:
         ConfigError: Problems of any stage, all together, before anything is built.
-        StageError: The stage cannot start, or not in several processes.
+        StageError: The stage cannot start, or not in several processes, or another process works in the run's folder.
     """
     keep_freed_memory()
     stage = run.stage(name)  # a wrong name is told before anything that the config lacks
@@ -247,9 +249,10 @@ def run_stage(run: Run, name: str, *, resume: bool = False) -> dict[str, Any]:
         intended = len(run.config.get("device_ids", range(count)))
         if intended != count:
             logger.info("config['device_ids'] names %d devices; processes that work: %d.", intended, count)
-        row = STAGE_KINDS[stage.kind].execute(run, stage, resume)
-    seconds = row.get("seconds", 0.0) + time.perf_counter() - started
-    return row if rank else record(run, stage, {**row, "seconds": seconds})
+        with nullcontext() if rank else alone_in(run.folder, name):
+            row = STAGE_KINDS[stage.kind].execute(run, stage, resume)
+            seconds = row.get("seconds", 0.0) + time.perf_counter() - started
+            return row if rank else record(run, stage, {**row, "seconds": seconds})
 
 
 def record(run: Run, stage: Stage, row: dict[str, Any]) -> dict[str, Any]:
