@@ -6,8 +6,8 @@ Beside the file lie <name>.json, which says what its outputs mean and who decode
 real outputs (--float or --real) <name>.prototxt, their detection meta-architecture. With --detect the file itself goes
 from an image to boxes, scores and labels.
 
-Exit code 0: written, and what was verified is equal. 1: written, but something differs, or there was no object to
-compare. 2: nothing could be exported.
+Exit code 0: written, and what was verified is equal, or near where equality is not promised. 1: written, but something
+differs, or there was no object to compare. 2: nothing could be exported.
 """
 
 import argparse
@@ -32,7 +32,8 @@ def parser() -> ToolParser:
         "--verify",
         type=count(0),
         metavar="N",
-        help="compare integers on N images and on all thresholds, pairs and tables; with --detect, objects on N images",
+        help="compare integers on N images and on all thresholds, pairs and tables; with --detect, objects on N images;"
+        " where equality is not promised, against the limits of docs/arithmetic.md, section 6",
     )
     return parser
 

@@ -10,7 +10,7 @@ from operator_networks import calibrated, conv, lowered
 from single_op_programs import program as one_op
 from torch import nn
 
-from hatlite.analysis.onnx_check import OnnxOutput, OnnxReport, verify_onnx
+from hatlite.analysis.onnx_check import LARGEST_ERROR, OnnxOutput, OnnxReport, verify_onnx
 from hatlite.analysis.onnx_probe import ASKED, FULL_SCALE, WIDE_FULL_SCALE, make_probe
 from hatlite.errors import ProgramError
 from hatlite.executor import Executor
@@ -18,6 +18,7 @@ from hatlite.export import golden, integer_nodes, qdq, to_onnx
 from hatlite.export.proof import as_convolution, certified, is_convolution
 from hatlite.march import MARCHES
 from hatlite.models.backbones.mbconv import MBConv
+from hatlite.nn import Add as Sum
 from hatlite.nn import Concat
 from hatlite.nn import Sub as Difference
 from hatlite.program import Add, Lut, Mul, Requantize, Sub, TensorType, verify
@@ -53,7 +54,7 @@ def test_a_golden_file_is_equal(tmp_path, real):
     assert "are equal: " in report.summary() and ", 0 differ." in report.summary()
     last = report.table().splitlines()[-2 * len(ASKED) :]
     assert [line.split(" of ")[0] + " of" for line in sorted(last)] == sorted([*ASKED, *ASKED])
-    assert all(line.split()[-4:-3] == ["yes"] for line in last)
+    assert all(line.split()[-5:-4] == ["yes"] for line in last)
     assert report.to_dict()["passed"] is True
 
 
@@ -76,12 +77,79 @@ def test_the_portable_form_is_checked_with_the_options_that_fuse_it():
     assert report.passed and "where the qdq form promises nothing" in report.summary()
 
 
-def test_a_form_that_promises_nothing_gets_no_verdict():
-    rows = [OnnxOutput("a", "", "default", False, 100, 7, 3), OnnxOutput("b", "pairs of", "default", False, 50, 1, 9)]
-    said = "the executor: the clip form promises no equal integers; 8 of 150 differ, outputs by up to 3 steps."
-    assert OnnxReport("clip", "1.31", tuple(rows)).summary().endswith(said)
-    same = [dataclasses.replace(row, differing=0, max_lsb=0) for row in rows]
-    assert OnnxReport("clip", "1.31", tuple(same)).summary().endswith("no equal integers; 0 of 150 differ.")
+ROW = OnnxOutput("a", "", "default", False, 100, 7, 3, rms_lsb=1.5, error=0.125)
+
+
+@pytest.mark.parametrize(
+    ("changes", "passed", "said"),
+    [
+        ({}, True, "are near: their RMS error is up to 12.50% of the signal, in a (20% is allowed)."),
+        (
+            {"error": 0.201},
+            False,
+            "are NOT near: their RMS error is up to 20.10% of the signal, in a (20% is allowed).",
+        ),
+        ({"error": 0.9, "rms_lsb": 0.9}, True, "are near: their RMS error is up to 90.00% of the signal, in a (20%"),
+        ({"error": 0.9, "promised": True}, False, "are NOT equal: 100 integers compared, 7 differ; where the clip"),
+    ],
+)
+def test_where_equality_is_not_promised_the_error_has_a_limit(changes, passed, said):
+    asked = OnnxOutput("b", "pairs of", "default", False, 50, 1, 9, error=5.0)
+    report = OnnxReport("clip", "1.31", (dataclasses.replace(ROW, **changes), asked))
+    assert report.passed is passed and report.to_dict()["passed"] is passed
+    assert said in report.summary()
+
+
+def test_a_form_that_promises_nothing_says_where_it_is_equal_still():
+    row = dataclasses.replace(ROW, differing=0, max_lsb=0, rms_lsb=0.0, error=0.0)
+    assert OnnxReport("clip", "1.31", (row,)).summary().endswith("promises no equal integers; 0 of 100 differ.")
+
+
+class Plain(nn.Module):
+    """Convolutions and a sum, which every form has."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.other, self.last, self.add = conv(3, 8, nn.ReLU()), conv(3, 8), conv(8, 3), Sum()
+
+    def forward(self, x):
+        a = self.add(self.stem(x), self.other(x))
+        return {"features": a, "y": self.last(a)}
+
+
+def portable(form):
+    """A network of the march of powers of two, two inputs, and its file in a form that promises nothing."""
+    program = lowered(calibrated(Plain, qconfig=QConfig(march="tidl")))
+    return program, [random_inputs(program, 0, 2)], to_onnx(program, form)
+
+
+@pytest.mark.parametrize("form", ["qdq", "clip"])
+def test_a_published_form_is_near_and_its_error_is_told(form):
+    program, inputs, model = portable(form)
+    report = verify_onnx(model, program, inputs)
+    rows = [row for row in report.outputs if not row.asked and not row.promised]
+    assert report.passed and rows and any(row.differing for row in rows)
+    worst = max(row.error for row in rows)
+    assert 0 < worst < LARGEST_ERROR and f"{worst:.3%}" in report.table() and "and are near" in report.summary()
+
+
+@pytest.mark.parametrize("form", ["qdq", "clip"])
+@pytest.mark.parametrize("damage", ["weights", "output"])
+def test_a_published_form_that_is_destroyed_fails(form, damage):
+    program, inputs, model = portable(form)
+    weights = next(node for node in model.graph.node if node.op_type == "Conv").input[1]
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    held = made_by[weights].input[0] if weights in made_by else weights
+    if damage == "weights":
+        tensor = next(item for item in model.graph.initializer if item.name == held)
+        tensor.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(tensor), held))
+    else:
+        output = model.graph.output[-1].name
+        node = made_by[output]
+        node.output[list(node.output).index(output)] = "right"
+        model.graph.node.append(onnx.helper.make_node("Neg", ["right"], [output]))
+    report = verify_onnx(model, program, inputs)
+    assert not report.passed and "NOT near" in report.summary()
 
 
 def test_without_inputs_the_operators_alone_are_asked():

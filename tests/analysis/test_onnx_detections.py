@@ -80,11 +80,22 @@ def test_differences_within_the_limits_are_none(file):
     assert not compare(file, boxes=[[0.0, 0, 10, 10.011], *BOXES[1:]]).equal
 
 
-def test_a_form_that_promises_nothing_passes_and_says_so(file):
+def test_a_form_that_promises_nothing_has_to_find_most_of_them(file):
+    boxes = [[0.0, 0, 10, 11], *BOXES[1:]]
+    report = compare(file, boxes=boxes, promised=False)
+    assert report.passed and not report.equal and report.share == 1.0
+    said = "; the form clip promises no equal ones, and 100.0% that both find are enough (75% are expected)."
+    assert report.text().endswith(said)
+    fewer = compare(file, boxes=BOXES[:2], scores=SCORES[:2], labels=LABELS[:2], promised=False)
+    assert fewer.passed and fewer.share == pytest.approx(0.8)
+
+
+def test_wrong_objects_fail_where_nothing_is_promised_too(file):
     report = compare(file, labels=[0, 2, 0], promised=False)
-    assert report.passed and not report.equal
-    assert report.text().endswith("(0.0001); the form clip promises nothing here.")
-    assert report.to_dict()["passed"] and report.to_dict()["paired"] == 4
+    assert not report.passed and not report.to_dict()["passed"] and report.share == pytest.approx(2 / 3)
+    assert report.text().endswith("and 66.7% that both find are NOT enough (75% are expected).")
+    mirrored = compare(file, factor=-1.0, promised=False)
+    assert not mirrored.passed and mirrored.paired == 0
 
 
 def test_without_an_object_nothing_was_compared(file):

@@ -126,7 +126,7 @@ def test_detection_in_the_float_file_equals_the_detector(exporting, ssd_run, cap
 
 
 @pytest.mark.parametrize(
-    ("form", "verdict"), [("golden", "find the same objects in 3 images"), ("clip", "the form clip promises nothing")]
+    ("form", "verdict"), [("golden", "find the same objects in 3 images"), ("clip", "that both find are enough (75%")]
 )
 def test_detection_behind_integers(exporting, ssd_run, form, verdict, capsys):
     assert exporting(ssd_run)("--form", form, "--detect", "--verify", 3) == 0
