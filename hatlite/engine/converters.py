@@ -284,10 +284,13 @@ def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
     """Refuse a program that another config was lowered to.
 
     Raises:
-        ProgramError: Its task, march or classes are not the run's.
+        ProgramError: Its task, march, classes or image size are not the run's.
     """
-    own = {key: run.config[key] for key in ("task_name", "march", "num_classes")}
+    own = {key: run.config[key] for key in ("task_name", "march", "num_classes") if key in run.config}
     theirs = {**loaded.metadata, "march": loaded.march}
+    if "deploy_inputs" in run.config:
+        own["image size"] = _size(*run.config["deploy_inputs"]["img"].shape[-2:])
+        theirs["image size"] = _size(*loaded.values[loaded.inputs[0].value].shape[:2])
     differ = [f"{key} is {theirs[key]!r} and not {own[key]!r}" for key in own if theirs.get(key, own[key]) != own[key]]
     classes = class_names.difference(loaded.metadata.get("classes") or run.classes, run.classes, "it", "the config")
     differ += [f"classes are others ({classes})"] if run.classes and classes else []
@@ -297,6 +300,10 @@ def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
             f"{path} belongs to another config: its {', its '.join(differ)}.\n  Take {other}, or run stage 'int_infer'"
             " again."
         )
+
+
+def _size(height: int, width: int) -> str:
+    return f"{height}×{width}"
 
 
 def without_scales(run: Run, stage: Stage, path: Path, origin: str) -> str:

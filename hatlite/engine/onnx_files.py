@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hatlite.engine.alignment import validation_batches, validation_images
-from hatlite.engine.converters import require_program
+from hatlite.engine.converters import require_own, require_program
 from hatlite.engine.evaluation import evaluating
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.kinds import program_stage, restore
@@ -40,13 +40,15 @@ def run_program(run: Run, path: str | os.PathLike[str] | None = None) -> IntProg
 
     Raises:
         StageError: The run has no program; the message says what makes it.
-        ProgramError: The file cannot be used.
+        ProgramError: The file cannot be used, or belongs to another config.
     """
-    if path is not None:
-        return load(path)
-    program_stage(run)
-    require_program(run, run.program())
-    return load(run.program())
+    chosen = run.program() if path is None else Path(path)
+    if path is None:
+        program_stage(run)
+        require_program(run, chosen)
+    loaded = load(chosen)
+    require_own(run, loaded, chosen)
+    return loaded
 
 
 def export_program(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hatlite.compiler import CompilerOptions, PerfReport, estimate
-from hatlite.engine.converters import is_program
+from hatlite.engine.converters import is_program, require_own
 from hatlite.engine.inspection import lower_from_config
 from hatlite.engine.run import Run
 from hatlite.engine.sections import section
@@ -92,7 +92,7 @@ def estimate_run(
         random_params: Take random weights, as is done where the run has no program yet; cycles do not depend on them.
 
     Raises:
-        ProgramError, CheckpointError: The file cannot be used.
+        ProgramError, CheckpointError: The file cannot be used, or belongs to another config.
         MarchError: The march is unknown, or cannot run the program.
     """
     march = get_march(settings.march)
@@ -110,5 +110,7 @@ def _program(run: Run, checkpoint: str | Path | None, random_params: bool) -> tu
         reason = "as asked for" if random_params else f"no checkpoint is named and there is no {made} yet"
         return lower_from_config(run.config), f"Random weights: {reason}."
     if is_program(Path(checkpoint)):
-        return load(checkpoint), f"Program: {checkpoint}"
+        loaded = load(checkpoint)
+        require_own(run, loaded, Path(checkpoint))
+        return loaded, f"Program: {checkpoint}"
     return lower_from_config(run.config, checkpoint), f"Checkpoint: {checkpoint}"

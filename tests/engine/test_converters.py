@@ -2,6 +2,7 @@ import dataclasses
 import hashlib
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from hatlite.engine import (
 from hatlite.engine.checkpoint import load_checkpoint, save_checkpoint
 from hatlite.engine.converters import Float2QAT, is_program, require_hash, require_own
 from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
+from hatlite.program import IntProgram, Port, TensorType
 from hatlite.program.samples import random_program
 
 
@@ -344,3 +346,26 @@ def test_a_program_of_other_classes_is_refused(tiny_config):
     said = r"its classes are others \(class 0 is 'dog' in it and 'cat' in the config\)\.\n  Take "
     with pytest.raises(ProgramError, match=said):
         require_own(run, other, "a.hbir")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"march": "tidl"}, "its march is 'tidl' and not 'bayes-sim'"),
+        ({"metadata": {"task_name": "huge", "num_classes": 3}}, "its task_name is 'huge' .*, its num_classes is 3 and"),
+        ({}, "its image size is '12×8' and not '16×16'"),
+    ],
+)
+def test_a_program_of_another_config_is_refused(tiny_config, changes, said):
+    kind = TensorType((12, 8, 3), "int8", 1.0)
+    program = IntProgram("p", "bayes-sim", (Port("img", "x", "int8", 1.0),), (), (), {"x": kind})
+    size = (16, 16) if not changes else (12, 8)
+    run = Run({**tiny_config, "deploy_inputs": {"img": torch.zeros(1, 3, *size)}})
+    with pytest.raises(
+        ProgramError, match=rf"a\.hbir belongs to another config: {said}.*\n  Take .*tiny\.hbir, or run"
+    ):
+        require_own(run, dataclasses.replace(program, **changes), Path("a.hbir"))
+    if changes:
+        require_own(run, program, Path("a.hbir"))
+        with pytest.raises(ProgramError, match=r"\n  To mend it, export it again, or take the config and the --opts"):
+            require_own(run, dataclasses.replace(program, **changes), run.program())

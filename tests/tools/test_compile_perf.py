@@ -114,6 +114,16 @@ def test_random_weights_on_request(tool: dict, tmp_path: Path, capsys: pytest.Ca
     assert (tmp_path / "out" / "perf.json").read_text(encoding="utf-8") == written
 
 
+def test_a_program_of_another_config_is_not_estimated(tool: dict, config: Path, capsys) -> None:
+    with config.open("a") as file:
+        file.write("import torch\ndeploy_inputs = dict(img=torch.zeros(1, 3, 16, 8))\n")
+    out = config.parent / "perf"
+    arguments = tool["parser"]().parse_args(["--config", str(config), "--out-dir", str(out)])
+    assert run_tool(lambda: tool["main"](arguments)) == 2
+    assert "belongs to another config: its image size is '8×8' and not '16×8'.\n" in capsys.readouterr().err
+    assert not (out / "perf.json").exists()
+
+
 def test_an_unknown_level_ends_with_two(tool: dict, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match=r"^2$"):
         tool["parser"]().parse_args(["--config", "c.py", "--out-dir", ".", "--opt", "7"])

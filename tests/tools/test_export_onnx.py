@@ -211,6 +211,28 @@ def test_a_run_without_a_program_or_float_checkpoint_says_what_makes_it(export, 
     assert "float-checkpoint-best.pth.tar" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("march", "tidl", "its march is 'bayes-sim' and not 'tidl'"),
+        ("task_name", "others", "its task_name is 'spots' and not 'others'"),
+        ("num_classes", 3, "its num_classes is 2 and not 3"),
+        ("deploy_inputs", {"img": torch.zeros(1, 3, 24, 48)}, "its image size is '24×24' and not '24×48'"),
+    ],
+)
+def test_a_program_of_another_config_is_not_exported(
+    export, run, monkeypatch, tmp_path, capsys, key, value, said, named
+):
+    path = run.program()
+    monkeypatch.setitem(run.config, key, value)
+    monkeypatch.setattr(Run, "program", lambda self: path)  # its name is the task's
+    program = ("--program", path) if named else ()
+    assert export("--out", tmp_path / "a.onnx", *program) == 2
+    assert f"ProgramError: {path} belongs to another config: {said}.\n" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_config_without_int_infer(export, run, monkeypatch, capsys):
     monkeypatch.setitem(run.config, "stages", [{"name": "float", "kind": "float"}])
     assert export() == 2
