@@ -22,7 +22,7 @@ def parser() -> ToolParser:
     parser.add_config()
     parser.add_argument("--program", help="a .hbir file; default: the run's")
     parser.add_argument(
-        "--form", choices=("golden", "qdq", "clip"), default="golden", help="golden: 0 differing outputs"
+        "--form", choices=("golden", "qdq", "clip"), help="of a program; default: golden, with 0 differing outputs"
     )
     parser.add_argument("--real", action="store_true", help="float32 ends instead of integers")
     parser.add_argument("--float", action="store_true", help="export the network of the float stage instead")
@@ -43,6 +43,13 @@ def main(args: argparse.Namespace) -> int:
     from hatlite import engine
     from hatlite.errors import ConfigError
 
+    of_program = {"--form": args.form, "--real": args.real, "--program": args.program}
+    ignored = [flag for flag, value in of_program.items() if value]
+    if args.float and ignored:
+        raise ConfigError(
+            f"--float exports the network of the float stage, and {', '.join(ignored)}"
+            f" {'is' if len(ignored) == 1 else 'are'} about an integer program; leave one side out."
+        )
     if args.float and args.verify is not None and not args.detect:
         raise ConfigError(
             "--verify compares the integers of a program, which --float does not export; add --detect to compare"
@@ -50,9 +57,13 @@ def main(args: argparse.Namespace) -> int:
         )
     if args.detect and args.verify == 0:
         raise ConfigError("--verify 0 compares no objects; give the number of images that --detect is tried on.")
+    if args.form in ("qdq", "clip") and args.verify == 0:
+        raise ConfigError(
+            f"--verify 0 compares no output, by which the form {args.form} is judged; give a number of images."
+        )
     run = engine.load_run(args.config, args.opts)
     program = None if args.float else engine.run_program(run, args.program)
-    form = "float" if args.float else args.form
+    form = "float" if args.float else args.form or "golden"
     out = Path(args.out or run.folder / f"{run.task_name}-{form}{'-detect' if args.detect else ''}.onnx")
     if program is None:
         print(engine.export_float(run, out, detect=args.detect))

@@ -186,6 +186,15 @@ def test_integers_that_differ_end_with_one(export, monkeypatch, tmp_path, capsys
         (("--program", "nowhere.hbir"), "ProgramError: nowhere.hbir: cannot be read (No such file or directory)."),
         (("--float", "--verify", "1"), "ConfigError: --verify compares the integers of a program, which --float does"),
         (("--detect", "--verify", "0"), "ConfigError: --verify 0 compares no objects; give the number of images that"),
+        (("--form", "clip", "--verify", "0"), "ConfigError: --verify 0 compares no output, by which the form clip is"),
+        (
+            ("--float", "--form", "clip"),
+            "ConfigError: --float exports the network of the float stage, and --form is about an integer program;",
+        ),
+        (
+            ("--float", "--detect", "--form", "golden", "--real", "--program", "a.hbir"),
+            "ConfigError: --float exports the network of the float stage, and --form, --real, --program are about an",
+        ),
         (
             ("--detect",),
             "ConfigError: --detect puts decoding with anchors into the file, and SpotDetector has none; leave",
