@@ -13,7 +13,7 @@
 All of it may be left out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from hatlite.engine.sections import Declined, section
 from hatlite.errors import ConfigError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["INFER_KEYS", "chosen_pictures", "infer_model", "infer_transforms", "visualizer"]
+__all__ = ["INFER_KEYS", "chosen_pictures", "infer_model", "infer_transforms", "validation_transforms", "visualizer"]
 
 INFER_KEYS: dict[str, Any] = {
     "model": dict,
@@ -111,13 +111,21 @@ def infer_transforms(run: Run) -> list[Any]:
     Raises:
         ConfigError: The config has neither.
     """
-    given, where = _settings(run), "['val_data_loader']"
-    if "transforms" in given:
-        configs = list(_transform_configs(given, "['infer_cfg']"))
-    else:
-        configs = list(_transform_configs(run.config.get("val_data_loader"), where))
-    if not configs:
-        raise ConfigError(f"config{where} has no data set with transforms, which pictures need before the network.")
+    given = _settings(run)
+    own = _built(_transform_configs(given, "['infer_cfg']")) if "transforms" in given else validation_transforms(run)
+    if not own:
+        raise ConfigError(
+            "config['val_data_loader'] has no data set with transforms, which pictures need before the network."
+        )
+    return own
+
+
+def validation_transforms(run: Run) -> list[Any]:
+    """Build the transforms of the config's validation data, without the data; none where it has none."""
+    return _built(_transform_configs(run.config.get("val_data_loader"), "['val_data_loader']"))
+
+
+def _built(configs: Iterable[tuple[str, Any]]) -> list[Any]:
     return [OBJECT_REGISTRY.build(config, path=path) for path, config in configs]
 
 

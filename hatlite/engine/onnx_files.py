@@ -14,6 +14,8 @@ from hatlite.engine.alignment import validation_batches, validation_images
 from hatlite.engine.converters import require_own, require_program
 from hatlite.engine.evaluation import evaluating
 from hatlite.engine.executor_network import ExecutorNetwork
+from hatlite.engine.infer_settings import validation_transforms
+from hatlite.engine.input_pixels import describe_pixels
 from hatlite.engine.kinds import program_stage, restore
 from hatlite.engine.onnx_note import OnnxNetwork, write_onnx
 from hatlite.engine.parts import example_image
@@ -81,7 +83,8 @@ def export_program(
         shapes={name: (channels, height, width) for name, (height, width, channels) in sizes.items()},
         strides={port.name: port.stride for port in ports},
         scales={} if real else {port.name: port.scale for port in ports},
-        metadata=_named(program.metadata.get("classes", ())) | {"task": task, "march": program.march, "form": form},
+        metadata=_known(run, program.metadata.get("classes", ()))
+        | {"task": task, "march": program.march, "form": form},
     )
     return write_onnx(network, out, detect=detect)
 
@@ -122,13 +125,15 @@ def export_float(run: Run, out: Path, *, detect: bool = False) -> str:
         shapes={name: tuple(x.shape[1:]) for name, x in {"img": img, **outputs}.items()},
         strides=getattr(model.network, "output_strides", None) or _strides(img, outputs),
         scales={},
-        metadata=_named(run.classes) | {"task": run.task_name, "form": "float"},
+        metadata=_known(run, run.classes) | {"task": run.task_name, "form": "float"},
     )
     return write_onnx(network, out, detect=detect)
 
 
-def _named(classes: Sequence[str]) -> dict[str, Any]:
-    return {"classes": list(classes)} if classes else {}
+def _known(run: Run, classes: Sequence[str]) -> dict[str, Any]:
+    """Return what whoever uses the file has to know and the network does not say: classes, and what pixels become."""
+    known = {"classes": list(classes), "pixels": describe_pixels(validation_transforms(run))}
+    return {key: value for key, value in known.items() if value}
 
 
 def _float_detector(run: Run) -> Any:

@@ -30,7 +30,7 @@ class OnnxNetwork:
         shapes: (C, H, W) of every input and output by its name.
         strides: Pixels of the image per cell of an output.
         scales: Real value of one step of inputs and outputs; empty where they are real numbers.
-        metadata: Further entries of the note: task, classes, form.
+        metadata: Further entries of the note: task, classes, form, and what pixels become before they enter.
     """
 
     model: "ModelProto"

@@ -155,6 +155,10 @@ def test_named_outputs_of_a_detector_without_anchors(export, run, capsys):
         "form": "golden",
         "classes": ["hole", "spot"],
     }
+    pixels = {"order": "RGB", "mean": [128.0], "std": [128.0], "range": [-1.0, 127 / 128]}
+    assert {key: note["pixels"][key] for key in pixels} == pixels
+    held = {entry.key: entry.value for entry in onnx.load(run.folder / "spots-golden.onnx").metadata_props}
+    assert json.loads(held["pixels"]) == note["pixels"]
 
 
 def test_objects_that_differ_end_with_one(exporting, ssd_run, monkeypatch, capsys):
