@@ -367,5 +367,5 @@ def test_a_program_of_another_config_is_refused(tiny_config, changes, said):
         require_own(run, dataclasses.replace(program, **changes), Path("a.hbir"))
     if changes:
         require_own(run, program, Path("a.hbir"))
-        with pytest.raises(ProgramError, match=r"\n  To mend it, export it again, or take the config and the --opts"):
+        with pytest.raises(ProgramError, match=r"\n  Take the config and --opts that it was lowered with, or run"):
             require_own(run, dataclasses.replace(program, **changes), run.program())

@@ -65,7 +65,8 @@ def test_a_config_as_users_of_hat_write_it_trains_and_predicts(small, drawn, cap
         row = run_stage(run, "float")
     left = sorted(path.name for path in Path("run").iterdir() if path.name.startswith("float-"))
     files = [f"float-checkpoint-{which}.pth.tar" for which in ("best", "last")]
-    assert left == sorted([*files, *(f"{file}.sha256" for file in files), "float-config.json", "float-network.pt2"])
+    beside = ["float-config.json", "float-network.pt2", "float-scalars.jsonl"]
+    assert left == sorted([*files, *(f"{file}.sha256" for file in files), *beside])
     assert (row["epoch"], row["images"]) == (1, 2)
     said = {word for record in caplog.records for word in record.getMessage().split()}
     assert {"loss_cls", "loss_centerness", "loss_reg", "Validation", "mAP"} <= said
