@@ -22,7 +22,7 @@ def test_it_is_what_the_transforms_do():
     assert said["order"] == "BGR"
     expected = (np.array([30, 20, 10]) - said["mean"]) / said["std"]
     np.testing.assert_allclose(sample["img"].flatten(), expected, rtol=1e-6)
-    assert said["range"] == [-3 / 8, 254 / 4]
+    assert said["range"] == [-2 / 5, 254 / 4]
 
 
 def test_without_normalisation_the_network_gets_pixels():
