@@ -83,6 +83,7 @@ def export_program(
         shapes={name: (channels, height, width) for name, (height, width, channels) in sizes.items()},
         strides={port.name: port.stride for port in ports},
         scales={} if real else {port.name: port.scale for port in ports},
+        origin=f"The program {program.name!r}",
         metadata=_known(run, program.metadata.get("classes", ()))
         | {"task": task, "march": program.march, "form": form},
     )
@@ -125,6 +126,7 @@ def export_float(run: Run, out: Path, *, detect: bool = False) -> str:
         shapes={name: tuple(x.shape[1:]) for name, x in {"img": img, **outputs}.items()},
         strides=getattr(model.network, "output_strides", None) or _strides(img, outputs),
         scales={},
+        origin="The float network",
         metadata=_known(run, run.classes) | {"task": run.task_name, "form": "float"},
     )
     return write_onnx(network, out, detect=detect)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from hatlite.engine.detection_contract import contract_of
-from hatlite.errors import ConfigError
+from hatlite.errors import ConfigError, DataError
 from hatlite.export import DetectionContract, inexpressible, meta_arch
 from hatlite.extras import import_extra
 from hatlite.files import whole_file
@@ -30,6 +30,7 @@ class OnnxNetwork:
         shapes: (C, H, W) of every input and output by its name.
         strides: Pixels of the image per cell of an output.
         scales: Real value of one step of inputs and outputs; empty where they are real numbers.
+        origin: What says the size of the image, for messages.
         metadata: Further entries of the note: task, classes, form, and what pixels become before they enter.
     """
 
@@ -38,17 +39,26 @@ class OnnxNetwork:
     shapes: Mapping[str, tuple[int, int, int]]
     strides: Mapping[str, int]
     scales: Mapping[str, ArrayLike]
+    origin: str = "the network"
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def contract(self) -> DetectionContract | None:
         """Return how the detector reads the outputs; None if it has no anchors.
 
         Raises:
-            BuildError, DataError: As :func:`~hatlite.engine.detection_contract.contract_of` says.
+            BuildError: As :func:`~hatlite.engine.detection_contract.contract_of` says.
+            DataError: The detector takes no image of this size.
         """
         (image,) = (port.name for port in self.model.graph.input)
         sizes = {name: shape[1:] for name, shape in self.shapes.items()}
-        return contract_of(self.detector, sizes[image], sizes)
+        try:
+            return contract_of(self.detector, sizes[image], sizes)
+        except DataError as problem:
+            height, width = sizes[image]
+            raise DataError(
+                f"{self.origin} is made for images of {height}×{width} (height×width), and config['model'] is not:"
+                f" {problem}"
+            ) from problem
 
 
 def write_onnx(network: OnnxNetwork, out: Path, *, detect: bool = False) -> str:

@@ -246,6 +246,18 @@ def test_a_program_of_another_config_is_not_exported(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_program_of_another_size_than_the_model(exporting, ssd_run, monkeypatch, tmp_path, capsys):
+    larger = {**SSD, "head": {**SSD["head"], "anchor_generator": {**ANCHORS, "input_size": 64}}}
+    for key in ("model", "deploy_model"):
+        monkeypatch.setitem(ssd_run.config, key, larger)
+    assert exporting(ssd_run)("--detect", "--out", tmp_path / "a.onnx") == 2
+    said = (
+        "DataError: The program 'spots' is made for images of 32×32 (height×width), and config['model'] is not: SSD:"
+        " img is 32×32 (height×width), but the anchors are made for 64×64;"
+    )
+    assert capsys.readouterr().err.startswith(said) and not list(tmp_path.iterdir())
+
+
 def test_a_config_without_int_infer(export, run, monkeypatch, capsys):
     monkeypatch.setitem(run.config, "stages", [{"name": "float", "kind": "float"}])
     assert export() == 2
