@@ -13,8 +13,11 @@ the luma weights 0.299, 0.587, 0.114::
 rounded half up and clamped to 0…255. These are fractions, so the result is one integer and no matter of precision.
 """
 
+import os
+import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -23,7 +26,7 @@ import torch
 from hatlite.errors import DataError, DataNotFoundError
 from hatlite.registry import nearest
 
-__all__ = ["decode_image", "encode_jpeg", "image_from_tensor", "read_image", "rgb_to_yuv", "yuv_to_rgb"]
+__all__ = ["decode_image", "encode_jpeg", "header_size", "image_from_tensor", "read_image", "rgb_to_yuv", "yuv_to_rgb"]
 
 # The fractions above end in k/1000, k/1772 or k/1402: a value that is no tie lies at least 1/1772 from one. This nudge
 # lifts ties over the edge and moves nothing else, since float32 errs by less than 1/10000 on these sums. So the fast
@@ -51,6 +54,8 @@ YUV_TO_RGB = np.array(
 )
 
 JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
+JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # ITU-T T.81, table B.1: SOF0…SOF15, but DHT, JPG and DAC
+PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def rgb_to_yuv(img: np.ndarray) -> np.ndarray:
@@ -126,6 +131,38 @@ def read_image(path: str | Path) -> np.ndarray:
     except OSError as cause:
         raise DataError(f"image {path} cannot be read: {cause.strerror}.") from cause
     return decode_image(data, str(path))
+
+
+def header_size(path: Path) -> tuple[int, int] | None:
+    """Return (height, width) as the header of a JPEG or PNG file tells them, without reading its pixels.
+
+    None where it tells none, or the file cannot be read: :func:`read_image` says what is wrong with such a file.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(PNG_START))
+            if start == PNG_START:
+                width, height = struct.unpack(">8x2I", file.read(16))  # length and name of IHDR come first
+            elif start.startswith(JPEG_START):
+                file.seek(len(JPEG_START))
+                height, width = _frame_size(file)
+            else:
+                return None
+    except (OSError, struct.error):
+        return None
+    return (height, width) if min(height, width) > 0 else None
+
+
+def _frame_size(file: BinaryIO) -> tuple[int, int]:
+    """Return height and width of the frame of a JPEG file that stands at its first marker; 0 where none comes."""
+    while True:
+        sign, marker, length = struct.unpack(">BBH", file.read(4))
+        if sign != 0xFF or marker == JPEG_SCAN:
+            return 0, 0
+        if marker in JPEG_FRAMES:
+            height, width = struct.unpack(">x2H", file.read(5))
+            return height, width
+        file.seek(-3 if marker == 0xFF else length - 2, os.SEEK_CUR)  # markers may be preceded by fill bytes
 
 
 def encode_jpeg(img: np.ndarray, quality: int = 95) -> bytes:

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hatlite.data.image import decode_image, encode_jpeg, read_image, rgb_to_yuv, yuv_to_rgb
+from hatlite.data.image import decode_image, encode_jpeg, header_size, read_image, rgb_to_yuv, yuv_to_rgb
 from hatlite.errors import DataError, DataNotFoundError
 
 
@@ -113,6 +113,37 @@ def test_reading_files(tmp_path):
     with pytest.raises(DataNotFoundError, match="image .*ramp.jpg does not exist, nor does its folder .*/none; name a"):
         read_image(tmp_path / "none/ramp.jpg")
     assert read_image(str(path)).shape == (64, 96, 3)
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+def test_the_header_tells_the_size(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    cv2.imwrite(str(path), photo(37, 50))
+    assert header_size(path) == read_image(path).shape[:2] == (37, 50)
+    path.write_bytes(path.read_bytes()[:17])
+    assert header_size(path) is None
+
+
+def test_the_header_of_a_jpeg_may_hold_a_thumbnail_and_fill_bytes(tmp_path):
+    path, data, thumbnail = tmp_path / "a.jpg", encode_jpeg(photo()), encode_jpeg(photo(8, 8))
+    path.write_bytes(
+        data[:2] + b"\xff\xff\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail + b"\xff" + data[2:]
+    )
+    assert header_size(path) == read_image(path).shape[:2] == (64, 96)
+
+
+def test_a_progressive_jpeg_has_a_frame_too(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.jpg"), photo(37, 50), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+    assert header_size(tmp_path / "a.jpg") == (37, 50)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"text and more text", b"\xff\xd8\xff\xda\0\2" + bytes(9), b"\xff\xd8" + bytes(9)]
+)
+def test_a_header_without_a_size(tmp_path, data):
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert header_size(tmp_path / "a.jpg") is None
+    assert header_size(tmp_path) is None
 
 
 def test_a_folder_is_no_image(tmp_path):

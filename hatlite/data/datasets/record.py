@@ -10,7 +10,7 @@ from hatlite.data.datasets.report import DataReport
 from hatlite.data.image import decode_image
 from hatlite.errors import DataError
 
-__all__ = ["IGNORE_CLASS", "ImageRecord", "clean_record"]
+__all__ = ["IGNORE_CLASS", "ImageRecord", "clean_record", "wrong_size"]
 
 IGNORE_CLASS = -1
 """Class of a region that training must ignore."""
@@ -98,10 +98,7 @@ class ImageRecord:
         """
         img = decode_image(data, self.name)
         if img.shape[:2] != (self.height, self.width):
-            raise DataError(
-                f"image {self.name} has {img.shape[1]}×{img.shape[0]} pixels where its annotation says "
-                f"{self.width}×{self.height}, so its boxes cannot be trusted; correct the annotation."
-            )
+            raise DataError(wrong_size(self.name, img.shape[:2], (self.height, self.width)))
         return img
 
     def select(self, keep: np.ndarray, boxes: np.ndarray) -> "ImageRecord":
@@ -110,6 +107,14 @@ class ImageRecord:
         sides = boxes[keep, 2:] - boxes[keep, :2]
         kept["areas"] = np.where(np.isnan(kept["areas"]), sides[:, 0] * sides[:, 1], kept["areas"])
         return replace(self, boxes=boxes[keep], **kept)
+
+
+def wrong_size(name: str, found: tuple[int, ...], said: tuple[int, int]) -> str:
+    """Return the sentence about an image that is `found` large where its annotation `said` another (height, width)."""
+    return (
+        f"image {name} has {found[1]}×{found[0]} pixels where its annotation says {said[1]}×{said[0]}, so its boxes"
+        " cannot be trusted; correct the annotation."
+    )
 
 
 def clean_record(record: ImageRecord, report: DataReport) -> ImageRecord:

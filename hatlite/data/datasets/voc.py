@@ -8,10 +8,10 @@ from hatlite import class_names
 from hatlite.data.datasets.base import Transform
 from hatlite.data.datasets.folder import FolderDataset
 from hatlite.data.datasets.paths import require_path
-from hatlite.data.datasets.record import ImageRecord, clean_record
+from hatlite.data.datasets.record import ImageRecord, clean_record, wrong_size
 from hatlite.data.datasets.report import EXAMPLES, DataReport, listed
 from hatlite.data.datasets.voc_file import VOCFile, names_in, read_split, read_voc_file, require_voc
-from hatlite.data.image import read_image
+from hatlite.data.image import header_size, read_image
 from hatlite.errors import DataError, DataNotFoundError
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -57,7 +57,7 @@ def _read(pairs: list[tuple[Path, Path]], repair: bool, report: DataReport) -> l
     """Read the annotations of (annotation, image); refuse all bad ones together, or mend what can be mended.
 
     Raises:
-        DataError: Annotations are malformed, or lack a size or have boxes that are no boxes of their image.
+        DataError: Annotations are malformed, or lack a size, have another than the image, or boxes that are none of it.
     """
     found, broken, doubtful = [], list[str](), list[str]()
     for xml_file, image in pairs:
@@ -67,6 +67,8 @@ def _read(pairs: list[tuple[Path, Path]], repair: bool, report: DataReport) -> l
                 height, width, _ = read_image(image).shape
                 content = VOCFile((height, width), content.objects)
                 report.add(SIZED, image.name)
+            elif content.size and (size := header_size(image)) not in (None, content.size):
+                raise DataError(wrong_size(image.name, size, content.size))
         except DataError as problem:
             broken.append(str(problem).rstrip("."))
             continue

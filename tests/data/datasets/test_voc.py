@@ -99,6 +99,17 @@ def test_a_missing_size_is_refused_or_taken_from_the_image(write_voc, size, said
     assert dataset.report.counts == {SIZED: 1}
 
 
+@pytest.mark.parametrize("repair", [False, True])
+def test_a_size_that_is_not_the_picture_s_is_found_before_any_picture_is_read(write_voc, repair):
+    root = write_voc({"a": [("dog", (1, 1, 9, 9))]}, size="32x24")
+    write_voc({"b": [DOG]}, split="val")
+    with pytest.raises(
+        DataError, match=r"^image a\.jpg has 32×24 pixels where its annotation says 24×32, so its boxes"
+    ):
+        VOCFromImage(root, "train", repair=repair)
+    assert len(VOCFromImage(root, "val", repair=repair)) == 1
+
+
 def test_a_whole_size_may_be_written_as_a_fraction(write_voc):
     record = VOCFromImage(write_voc({"a": [DOG]}, size="24.0x 32.0 "), "train").record(0)
     assert (record.height, record.width) == (24, 32)
