@@ -132,7 +132,14 @@ def test_what_cannot_be_checked_ends_with_two(tool: Tool, own: Path) -> None:
 
 
 def test_missing_data_are_answered_with_the_way_without(tool: Tool, tmp_path: Path) -> None:
-    code, said = tool("-c", B0, "--opts", f"data_path={tmp_path / 'none'}")
+    lines = [
+        "from configs.detection.fcos.fcos_efficientnetb0_mscoco import *",
+        "del deploy_inputs",
+        f"dataset = dict(val_data_loader['dataset'], data_path={str(tmp_path / 'none')!r})",
+        "val_data_loader = dict(val_data_loader, dataset=dataset)",
+    ]
+    (tmp_path / "sizeless.py").write_text("\n".join(lines), encoding="utf-8")
+    code, said = tool("-c", tmp_path / "sizeless.py")
     assert code == 2 and 'Without data give the size of the image, such as --input-shape "1,3,512,512".' in said
 
 
