@@ -51,7 +51,7 @@ def test_observers_check_their_own_parameters():
         ),
         (
             {"activation_qat_qkwargs": {"averaging_constant": 0.01}},
-            r"has averaging_constant=0.01; expected averaging_constant=0, .* move them on .*ranges='train'.*dict\(learn=True\)",
+            r"has averaging_constant=0.01; expected averaging_constant=0, .* on .*ranges='train'.*dict\(learn=True\)",
         ),
         ({"activation_qat_qkwargs": {"bits": 3}}, "has bits=3; expected averaging_constant=0"),
         (
