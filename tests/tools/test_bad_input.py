@@ -165,10 +165,11 @@ def test_a_wrong_stage_comes_before_what_the_config_lacks(tool: Tool, name: str)
         ("export_onnx.py", "--program DIR/cut.hbir", "DIR/cut.hbir: is damaged"),
         ("train.py", "--stage int_infer --resume", "Stage 'int_infer' is short and always starts anew; run it without"),
         ("train.py", "", "--stage is missing, and DIR/spots.py sets no quantize, which would say what to train; name"),
+        ("train.py", "--stage float", "config['float_trainer'] is missing, which stage 'float' needs."),
         (
             "train.py",
             "--stage float --opts ckpt_dir=/proc/a",
-            "config['float_trainer'] is missing, which stage 'float' needs.",
+            "OutputError: /proc/a cannot be written (No such file or",
         ),
         ("train.py", "--stage calibration --opts ckpt_dir=/none", "Stage 'calibration' starts from /none/float-check"),
     ],
