@@ -29,6 +29,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from hatlite import log
 from hatlite.command import INTERRUPTED, USER_ERROR
+from hatlite.engine.device import resolve_device
 from hatlite.engine.processes import join_processes
 from hatlite.errors import HatliteError, LaunchError, OutputError
 from hatlite.files import whole_file
@@ -133,8 +134,11 @@ def _place(args: Namespace, ids: Sequence[int], local_rank: int) -> Place:
     """Return the place of the process `local_rank` of this node.
 
     Raises:
+        ConfigError: ``--device`` names none that this machine has.
         LaunchError: There is no device for it.
     """
+    if args.device and not ids:
+        resolve_device(args.device)  # told as a mistake of the command line, before a config is read
     named = ("--device-ids", args.device_ids, *(("--device", args.device) if args.device else ()))
     flags = named if ids else ()
     rank = int(os.environ.get("RANK", "0"))
