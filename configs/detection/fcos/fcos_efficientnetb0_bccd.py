@@ -78,15 +78,20 @@ def loader(dataset, transforms, **options):
     )
 
 
-data_loader = loader(
-    dict(type="VOCFromImage", data_path=data_path, split=train_split),
-    [
+def augmentations(image_size):
+    """Return what a photo goes through in training, up to `image_size`."""
+    return [
         dict(type="Resize", img_scale=image_size, ratio_range=(0.7, 1.4), keep_ratio=True),
         dict(type="RandomCrop", size=image_size),
         dict(type="Pad", size=image_size),
         dict(type="RandomFlip", px=0.5, py=0.5),
         dict(type="AugmentHSV", hgain=0.015, sgain=0.4, vgain=0.3),
-    ],
+    ]
+
+
+data_loader = loader(
+    dict(type="VOCFromImage", data_path=data_path, split=train_split),
+    augmentations(image_size),
     batch_size=batch_size,
     shuffle=True,
     drop_last=True,

@@ -24,9 +24,9 @@ Points of AP50 against float: bayes-sim −0.21 calibration, +0.13 qat; tidl −
 On `tidl`, `test` was looked at more often: calibration with the observer mse and without correction of biases 0.5839
 mAP and 0.9013 AP50; qat with batch norms that train until half-way, as TI's do, 0.5819 and 0.8886, which missed one
 point and led to the comparison that chose: on `train` → `val` (--opts train_split=train val_split=val num_epochs=24,
-float 0.5598 and 0.8694) qat came to 0.4941 and 0.8453 with bn="train", to 0.5653 and 0.8785 without, and to 0.5653 and
-0.8817 without moving ranges too. lr was chosen there as well: 2e-3 came to 0.5380 and 0.8690 in float. Those runs
-computed float in float32.
+float 0.5598 and 0.8694) qat came to 0.4941 and 0.8453 with qconfig.bn=train qconfig.bn_freeze_epoch=half, to 0.5653 and
+0.8785 without, and to 0.5653 and 0.8817 without moving ranges too (qconfig.ranges=freeze). lr was chosen there as well:
+2e-3 came to 0.5380 and 0.8690 in float. Those runs computed float in float32.
 """
 
 import copy
@@ -77,13 +77,7 @@ def trainers(model, data_loader, val_data_loader, *, num_epochs, qat_epochs, lr,
 model = fitted(base.model)
 data_loader = base.loader(
     dict(type="VOCFromImage", data_path=data_path, split=train_split),
-    [
-        dict(type="Resize", img_scale=image_size, ratio_range=(0.7, 1.4), keep_ratio=True),
-        dict(type="RandomCrop", size=image_size),
-        dict(type="Pad", size=image_size),
-        dict(type="RandomFlip", px=0.5, py=0.5),
-        dict(type="AugmentHSV", hgain=0.015, sgain=0.4, vgain=0.3),
-    ],
+    fcos.augmentations(image_size),
     batch_size=batch_size,
     shuffle=True,
     drop_last=True,
