@@ -15,18 +15,16 @@ rounded half up and clamped to 0…255. These are fractions, so the result is on
 
 import os
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import cv2
 import numpy as np
-import torch
 
 from hatlite.errors import DataError, DataNotFoundError
 from hatlite.registry import nearest
 
-__all__ = ["decode_image", "encode_jpeg", "header_size", "image_from_tensor", "read_image", "rgb_to_yuv", "yuv_to_rgb"]
+__all__ = ["decode_image", "encode_jpeg", "header_size", "read_image", "rgb_to_yuv", "yuv_to_rgb"]
 
 # The fractions above end in k/1000, k/1772 or k/1402: a value that is no tie lies at least 1/1772 from one. This nudge
 # lifts ties over the edge and moves nothing else, since float32 errs by less than 1/10000 on these sums. So the fast
@@ -169,24 +167,3 @@ def encode_jpeg(img: np.ndarray, quality: int = 95) -> bytes:
     """Encode (H, W, 3) uint8 RGB as a JPEG of `quality` 1…100; the same pixels give the same bytes."""
     _, data = cv2.imencode(".jpg", cv2.cvtColor(img, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()
-
-
-def image_from_tensor(
-    img: torch.Tensor, mean: float | Sequence[float], std: float | Sequence[float], *, yuv: bool, bgr: bool = False
-) -> np.ndarray:
-    """Undo Normalize and ToTensor to show a picture.
-
-    Args:
-        img: (3, H, W) float.
-        mean: As given to Normalize.
-        std: As given to Normalize.
-        yuv: Whether the tensor holds Y, U, V.
-        bgr: Whether it holds B, G, R.
-
-    Returns:
-        (H, W, 3) uint8 RGB. Exact for RGB; for YUV within 1 of the picture that went in.
-    """
-    shift, scale = (torch.tensor(value, dtype=torch.float32).reshape(-1, 1, 1) for value in (mean, std))
-    pixels = img.detach().cpu().float().mul(scale).add_(shift).round_().clamp_(0, 255)
-    planes = (pixels.flip(0) if bgr else pixels).permute(1, 2, 0).to(torch.uint8).contiguous().numpy()
-    return yuv_to_rgb(planes) if yuv else planes

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from hatlite.analysis import contact_sheet, draw_ground_truth, save_picture, side_by_side
-from hatlite.data.image import image_from_tensor
-from hatlite.data.transforms import Normalize, ToTensor, ToYUV
+from hatlite.data.pixel_format import image_from_tensor
+from hatlite.data.transforms import Normalize, QuantizePixels, ToTensor, ToYUV
 from hatlite.data.worker import Failure
 from hatlite.engine.data_paths import build_on_data
 from hatlite.engine.evaluation import source_dataset
@@ -119,14 +119,16 @@ def _transforms(dataset: Any, index: int) -> list[Any]:
 
 def _picture(img: Any, transforms: Sequence[Any]) -> np.ndarray:
     """Return (H, W, 3) uint8 RGB of what the network gets; values that other transforms moved stay moved."""
-    yuv = any(isinstance(one, ToYUV) or (isinstance(one, ToTensor) and one.to_yuv) for one in transforms)
     if isinstance(img, np.ndarray):
         return img
     for one in reversed(transforms):
         if isinstance(one, Normalize):
             img = img * one.std + one.mean
-    bgr = any(isinstance(one, ToTensor) and one.to_bgr for one in transforms)
-    return image_from_tensor(img, 0.0, 1.0, yuv=yuv, bgr=bgr)
+        elif isinstance(one, QuantizePixels):
+            img = img * one.step
+    early = any(isinstance(one, ToYUV) for one in transforms)
+    order = next((one.order for one in transforms if isinstance(one, ToTensor)), "RGB")
+    return image_from_tensor(img, "YUV" if early else order)
 
 
 def _draw(sample: Mapping[str, Any], classes: Sequence[str]) -> np.ndarray:

@@ -75,6 +75,21 @@ def test_colours_come_back(steps):
     assert _picture(img, []) is img  # nothing made a tensor of it
 
 
+FIVE_BITS = ({"type": "ToTensor", "to_bgr": True}, {"type": "QuantizePixels", "bits": 5})
+
+
+def test_five_bits_look_like_the_picture():
+    rng = np.random.default_rng(0)
+    img = rng.integers(0, 256, (6, 8, 3), np.uint8)
+    transforms = [OBJECT_REGISTRY.build(one) for one in FIVE_BITS]
+    sample = {"img": img, "gt_bboxes": np.empty((0, 4)), "gt_classes": np.empty(0), "matrix": np.eye(3)}
+    for transform in transforms:
+        sample = transform(sample, rng)
+    assert sample["img"].max() <= 31
+    shown = _picture(sample["img"], transforms).astype(int)
+    np.testing.assert_array_equal(shown, np.minimum((img.astype(int) + 4) // 8 * 8, 248))
+
+
 def test_transforms_of_inner_data_sets_count(config, tmp_path):
     loader = copy.deepcopy(config["val_data_loader"])
     loader["dataset"] = {"type": "RepeatDataset", "times": 2, "dataset": loader["dataset"]}

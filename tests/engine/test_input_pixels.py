@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 
-from hatlite.data.transforms import DeleteKeys, Normalize, ToTensor
+from hatlite.data.transforms import DeleteKeys, Normalize, QuantizePixels, ToTensor
 from hatlite.engine.input_pixels import describe_pixels
 
 
-@pytest.mark.parametrize(("options", "order"), [({}, "RGB"), ({"to_bgr": True}, "BGR"), ({"to_yuv": True}, "YUV")])
+@pytest.mark.parametrize(
+    ("options", "order"),
+    [({}, "RGB"), ({"to_bgr": True}, "BGR"), ({"to_yuv": True}, "YUV"), ({"image_format": "YUV"}, "YCrCb")],
+)
 def test_order_and_range(options, order):
     said = describe_pixels([len, ToTensor(**options), Normalize(128.0, 64.0), DeleteKeys(["img_id"])])
     assert said["order"] == order
@@ -30,8 +33,22 @@ def test_without_normalisation_the_network_gets_pixels():
     assert (said["mean"], said["std"], said["range"]) == ([0.0], [1.0], [0.0, 255.0])
 
 
+def test_pixels_of_five_bits():
+    said = describe_pixels([ToTensor(to_bgr=True), QuantizePixels(5)])
+    assert (said["order"], said["bits"], said["range"]) == ("BGR", 5, [0.0, 31.0])
+    assert said["value"].startswith("min(31, floor(pixel / 8 + 0.5))")
+    assert (said["mean"], said["std"]) == ([0.0], [8.0])
+
+
 @pytest.mark.parametrize(
-    "transforms", [[], [Normalize(0, 1)], [ToTensor(), Normalize(0, 1), Normalize(0, 1)], [ToTensor(), len]]
+    "transforms",
+    [
+        [],
+        [Normalize(0, 1)],
+        [ToTensor(), Normalize(0, 1), Normalize(0, 1)],
+        [ToTensor(), QuantizePixels(), Normalize(0, 1)],
+        [ToTensor(), len],
+    ],
 )
 def test_what_cannot_be_told_is_not(transforms):
     assert describe_pixels(transforms) is None

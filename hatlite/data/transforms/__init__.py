@@ -6,17 +6,19 @@ may therefore serve several pictures, as a transform that joins images (:mod:`.j
 """
 
 from hatlite.data.transforms.board import SubsampleChroma, ToYUV
-from hatlite.data.transforms.color import AugmentHSV
+from hatlite.data.transforms.color import AugmentHSV, BoxBlur, RandomHSVFactors
 from hatlite.data.transforms.crop import FixedCrop, RandomCrop
-from hatlite.data.transforms.format import DeleteKeys, Normalize, RenameKeys, ToTensor
-from hatlite.data.transforms.geometry import Pad, RandomFlip, Resize
+from hatlite.data.transforms.format import DeleteKeys, Normalize, QuantizePixels, RenameKeys, ToTensor
+from hatlite.data.transforms.geometry import Pad, RandomFlip, RandomScale, Resize
 from hatlite.data.transforms.jitter import ColorJitter, PhotoMetricDistortion
 from hatlite.data.transforms.join import JoinTransform, MixUp, Mosaic
 from hatlite.data.transforms.sample import Sample, Transform
+from hatlite.data.transforms.shift import RandomCropByCentre, RandomShift
 from hatlite.data.transforms.zoom import MinIoURandomCrop, RandomExpand
 
 __all__ = [
     "AugmentHSV",
+    "BoxBlur",
     "ColorJitter",
     "DeleteKeys",
     "FixedCrop",
@@ -27,9 +29,14 @@ __all__ = [
     "Normalize",
     "Pad",
     "PhotoMetricDistortion",
+    "QuantizePixels",
     "RandomCrop",
+    "RandomCropByCentre",
     "RandomExpand",
     "RandomFlip",
+    "RandomHSVFactors",
+    "RandomScale",
+    "RandomShift",
     "RenameKeys",
     "Resize",
     "Sample",

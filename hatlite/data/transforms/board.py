@@ -51,7 +51,7 @@ def board_steps(transforms: Sequence[Transform]) -> dict[str, list[Transform]]:
     """
     names = [type(one).__name__ for one in transforms]
     *geometric, last, normalize = transforms if len(transforms) > 1 else (None, None)
-    if not isinstance(last, ToTensor) or not last.to_yuv or not isinstance(normalize, Normalize):
+    if not isinstance(last, ToTensor) or last.order != "YUV" or not isinstance(normalize, Normalize):
         raise ConfigError(
             f"align_bpu: the transforms of the evaluation are {', '.join(names) or 'none'}; the board gives YUV, so"
             " they must end in ToTensor(to_yuv=True) and Normalize. Train with these too."

@@ -8,7 +8,7 @@ from hatlite.data.transforms.sample import Sample, height_width, move, picture, 
 from hatlite.errors import BuildError, DataError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["FixedCrop", "RandomCrop", "clip_boxes", "cut"]
+__all__ = ["FixedCrop", "RandomCrop", "centred", "clip_boxes", "cut", "lay", "seen_by_centre"]
 
 
 @OBJECT_REGISTRY.register
@@ -97,6 +97,26 @@ def clip_boxes(sample: Sample, min_area: float, min_iou: float) -> Sample:
     visible = _areas(clipped)
     seen = (visible > 0) & (visible >= min_area) & (visible >= min_iou * _areas(boxes))
     return {**sample, "gt_bboxes": clipped[seen], "gt_classes": sample["gt_classes"][seen]}
+
+
+def seen_by_centre(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
+    """Return the sample as it is with the boxes whose centre lies inside this window, and all regions to ignore."""
+    edges = np.array([left, top, left + width, top + height], np.float64)
+    kept = centred(sample["gt_bboxes"].astype(np.float64), edges) | (sample["gt_classes"] < 0)
+    return {**sample, "gt_bboxes": sample["gt_bboxes"][kept], "gt_classes": sample["gt_classes"][kept]}
+
+
+def centred(boxes_xyxy: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return (N,) bool: which centres of (N, 4) boxes lie inside the window with these edges (x1, y1, x2, y2)."""
+    centres = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
+    return ((centres > edges[:2]) & (centres < edges[2:])).all(axis=1)
+
+
+def lay(canvas: np.ndarray, img: np.ndarray, top: int, left: int) -> None:
+    """Copy `img` into `canvas` with its corner at (top, left), which may lie outside; what hangs over is left out."""
+    y, x = max(top, 0), max(left, 0)
+    seen = img[y - top : canvas.shape[0] - top, x - left : canvas.shape[1] - left]
+    canvas[y : y + seen.shape[0], x : x + seen.shape[1]] = seen
 
 
 def _areas(boxes_xyxy: np.ndarray) -> np.ndarray:

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 
-from hatlite.data.image import rgb_to_yuv
+from hatlite.data.pixel_format import FORMATS, split
 from hatlite.data.transforms.sample import Sample, picture, require_keys, tensor
 from hatlite.errors import BuildError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["DeleteKeys", "Normalize", "RenameKeys", "ToTensor"]
+__all__ = ["DeleteKeys", "Normalize", "QuantizePixels", "RenameKeys", "ToTensor"]
 
 
 @OBJECT_REGISTRY.register
@@ -23,25 +22,38 @@ class ToTensor:
         use_yuv_v2: Must be False. There is one conversion in hatlite, and it is exact.
         to_bgr: Give the planes in the order B, G, R, as weights want it that were trained on pictures of OpenCV. Means
             and deviations of Normalize follow this order. Pictures before and behind the network stay RGB.
+        image_format: The planes by the word of GNetDet: "BGR", "RGB" or "YUV", which is Y, V, U there (OpenCV's
+            YCrCb). None leaves the choice to the others.
 
     Raises:
-        BuildError: `use_yuv_v2` is set, or `to_yuv` and `to_bgr` are.
+        BuildError: `use_yuv_v2` is set, `image_format` is none of these, or more than one asks for an order.
     """
 
-    def __init__(self, to_yuv: bool = False, use_yuv_v2: bool = False, *, to_bgr: bool = False) -> None:
+    def __init__(
+        self,
+        to_yuv: bool = False,
+        use_yuv_v2: bool = False,
+        *,
+        to_bgr: bool = False,
+        image_format: str | None = None,
+    ) -> None:
         if use_yuv_v2:
             raise BuildError(
                 "ToTensor: use_yuv_v2 is True; only False exists, which is BT.601 full range rounded half up."
             )
-        if to_yuv and to_bgr:
-            raise BuildError("ToTensor: to_yuv and to_bgr are both True; a tensor holds one of them, leave one out.")
-        self.to_yuv, self.to_bgr = to_yuv, to_bgr
+        if image_format is not None and image_format not in FORMATS:
+            raise BuildError(f"ToTensor: image_format is {image_format!r}; expected one of {', '.join(FORMATS)}.")
+        asked = {"to_yuv": to_yuv, "to_bgr": to_bgr, "image_format": image_format}
+        if len(given := [key for key, value in asked.items() if value]) > 1:
+            told = " and ".join(f"{key} is {asked[key]!r}" for key in given)
+            raise BuildError(f"ToTensor: {told}; a tensor holds one order of channels, so leave all but one out.")
+        self.order = FORMATS[image_format] if image_format else "YUV" if to_yuv else "BGR" if to_bgr else "RGB"
+        """One of :data:`hatlite.data.pixel_format.ORDERS`."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         img = picture(sample, self)
         planes = np.empty((3, *img.shape[:2]), np.float32)
-        channels = cv2.split(rgb_to_yuv(img) if self.to_yuv else img)
-        for plane, channel in zip(planes, channels[::-1] if self.to_bgr else channels, strict=True):
+        for plane, channel in zip(planes, split(img, self.order), strict=True):
             plane[:] = channel
         return {**sample, "img": torch.from_numpy(planes)}
 
@@ -65,6 +77,28 @@ class Normalize:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return {**sample, "img": tensor(sample, self).sub(self.mean).div_(self.std)}
+
+
+@OBJECT_REGISTRY.register
+class QuantizePixels:
+    """Pixels 0…255 of the tensor that :class:`ToTensor` made to levels 0…2^bits − 1, min(2^bits − 1, ⌊x/step + 1/2⌋).
+
+    The step is 2^(8 − bits), 8 for the 5 bits of GTI's accelerators: levels 0…31, and 248…255 are all 31. They stay
+    float32 and need no Normalize. :func:`hatlite.data.pixel_format.quantize_pixels` is the same on arrays of uint8.
+
+    Args:
+        bits: 1…7.
+    """
+
+    def __init__(self, bits: int = 5) -> None:
+        if not 1 <= bits <= 7:
+            raise BuildError(f"QuantizePixels: bits is {bits!r}; expected a whole number in 1…7.")
+        self.bits = bits
+        self.step, self.last = 2.0 ** (8 - bits), 2.0**bits - 1
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        levels = tensor(sample, self).add(self.step / 2).mul_(1 / self.step).floor_()  # powers of two: all exact
+        return {**sample, "img": levels.clamp_(max=self.last)}
 
 
 @OBJECT_REGISTRY.register

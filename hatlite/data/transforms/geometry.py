@@ -1,4 +1,4 @@
-"""Transforms that move pixels and boxes: resize, pad, mirror. Cropping stands in :mod:`.crop`."""
+"""Transforms that move pixels and boxes: resize, pad, mirror. Cropping stands in :mod:`.crop` and :mod:`.shift`."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from hatlite.data.transforms.sample import Sample, height_width, move, picture, 
 from hatlite.errors import BuildError, DataError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["Pad", "RandomFlip", "Resize"]
+__all__ = ["Pad", "RandomFlip", "RandomScale", "Resize", "checked_fill", "resize_picture"]
 
 GREY = 114
 """Fill of the border, near the mean of natural photos."""
@@ -43,12 +43,7 @@ class Resize:
         img = picture(sample, self)
         low, high = self.ratio_range
         ratio = rng.uniform(low, high) if low < high else low
-        old_height, old_width = img.shape[:2]
-        height, width = self._new_size(old_height, old_width, ratio)
-        down = old_height / height, old_width / width
-        method = cv2.INTER_AREA if max(down) > AREA_FACTOR and min(down) >= 1 else cv2.INTER_LINEAR
-        resized = cv2.resize(img, (width, height), interpolation=method)
-        return move(sample, resized, np.diag([width / old_width, height / old_height, 1.0]))
+        return _resized(sample, *self._new_size(*img.shape[:2], ratio))
 
     def _new_size(self, height: int, width: int, ratio: float) -> tuple[int, int]:
         scale_y, scale_x = (ratio * side / old for side, old in zip(self.img_scale, (height, width), strict=True))
@@ -57,12 +52,48 @@ class Resize:
         return max(1, round(height * scale_y)), max(1, round(width * scale_x))
 
 
-def _checked_range(value: Sequence[float]) -> tuple[float, float]:
+def resize_picture(img: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return (H, W, 3) uint8 as (height, width, 3), by the rule of :class:`Resize`."""
+    down = img.shape[0] / height, img.shape[1] / width
+    method = cv2.INTER_AREA if max(down) > AREA_FACTOR and min(down) >= 1 else cv2.INTER_LINEAR
+    return cv2.resize(img, (width, height), interpolation=method)
+
+
+def _resized(sample: Sample, height: int, width: int) -> Sample:
+    old_height, old_width = sample["img"].shape[:2]
+    matrix = np.diag([width / old_width, height / old_height, 1.0])
+    return move(sample, resize_picture(sample["img"], height, width), matrix)
+
+
+def _checked_range(value: Sequence[float], key: str = "Resize: ratio_range") -> tuple[float, float]:
     if len(value) != 2 or not 0 < value[0] <= value[1]:
-        raise BuildError(
-            f"Resize: ratio_range is {value!r}; expected (low, high) with 0 < low <= high, such as (0.5, 2.0)."
-        )
+        raise BuildError(f"{key} is {value!r}; expected (low, high) with 0 < low <= high, such as (0.5, 2.0).")
     return float(value[0]), float(value[1])
+
+
+@OBJECT_REGISTRY.register
+class RandomScale:
+    """Make the picture wider or narrower, and taller or flatter, by factors drawn uniformly from two ranges.
+
+    Args:
+        width: (low, high) of the factor of the width, 0 < low ≤ high.
+        height: The same for the height.
+        prob: Probability in 0…1.
+    """
+
+    def __init__(
+        self, width: Sequence[float] = (0.8, 1.2), height: Sequence[float] = (1.0, 1.0), *, prob: float = 0.5
+    ) -> None:
+        self.height = _checked_range(height, "RandomScale: height")
+        self.width = _checked_range(width, "RandomScale: width")
+        self.prob = probability(prob, "RandomScale: prob")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        img = picture(sample, self)
+        if rng.random() >= self.prob:
+            return sample
+        factors = rng.uniform(*self.height), rng.uniform(*self.width)
+        return _resized(sample, *(max(1, round(side * factor)) for side, factor in zip(img.shape, factors)))
 
 
 @OBJECT_REGISTRY.register
@@ -87,7 +118,7 @@ class Pad:
             raise BuildError(f"Pad: divisor is {divisor!r}; expected a whole number above 0.")
         self.divisor = divisor or 1
         self.size = None if size is None else height_width(size, "Pad: size")
-        self.value = _checked_fill(value)
+        self.value = checked_fill(value, "Pad: value")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         img = picture(sample, self)
@@ -113,10 +144,15 @@ def _round_up(side: int, divisor: int) -> int:
     return -(-side // divisor) * divisor
 
 
-def _checked_fill(value: float | Sequence[float]) -> tuple[float, ...]:
+def checked_fill(value: float | Sequence[float], key: str) -> tuple[float, ...]:
+    """Check a colour and return its three channels; `key` names it, such as ``Pad: value``.
+
+    Raises:
+        BuildError: It is neither a number in 0…255 nor three of them.
+    """
     fill = tuple(value) if isinstance(value, (list, tuple)) else (value,) * 3
     if len(fill) != 3 or not all(0 <= channel <= 255 for channel in fill):
-        raise BuildError(f"Pad: value is {value!r}; expected a number in 0…255 or three of them (R, G, B).")
+        raise BuildError(f"{key} is {value!r}; expected a number in 0…255 or three of them (R, G, B).")
     return fill
 
 

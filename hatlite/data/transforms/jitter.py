@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from hatlite.data.transforms.color import hsv_table
+from hatlite.data.transforms.color import hsv_table, through_hsv
 from hatlite.data.transforms.sample import Sample, picture
 from hatlite.errors import BuildError
 from hatlite.registry import OBJECT_REGISTRY
@@ -67,8 +67,7 @@ def _saturate(img: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _turn(img: np.ndarray, share: float) -> np.ndarray:
-    hsv = cv2.LUT(cv2.cvtColor(img, cv2.COLOR_RGB2HSV_FULL), hsv_table(share, 0.0, 0.0))
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
+    return through_hsv(img, hsv_table(share, 0.0, 0.0))
 
 
 @OBJECT_REGISTRY.register

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hatlite.data.transforms.crop import clip_boxes
+from hatlite.data.transforms.crop import clip_boxes, lay
 from hatlite.data.transforms.geometry import GREY, Resize
 from hatlite.data.transforms.sample import Sample, height_width, move, picture, probability
 from hatlite.errors import BuildError, ConfigError
@@ -118,18 +118,11 @@ class Mosaic(JoinTransform):
             img = self.resize(sample, rng)["img"]
             top = center[0] - (img.shape[0] if number < 2 else 0)
             left = center[1] - (img.shape[1] if number % 2 == 0 else 0)
-            _lay(canvas, img, top, left)
+            lay(canvas, img, top, left)
             scale_x, scale_y = img.shape[1] / width, img.shape[0] / height
             matrix = np.array([[scale_x, 0, left], [0, scale_y, top], [0, 0, 1]], np.float64)
             tiles.append(clip_boxes(move(sample, canvas, matrix), self.min_area, self.min_iou))
         return _joined(tiles, canvas, tiles[0])
-
-
-def _lay(canvas: np.ndarray, img: np.ndarray, top: int, left: int) -> None:
-    """Copy `img` into `canvas` with its corner at (top, left), which may lie outside; what hangs over is left out."""
-    y, x = max(top, 0), max(left, 0)
-    seen = img[y - top : canvas.shape[0] - top, x - left : canvas.shape[1] - left]
-    canvas[y : y + seen.shape[0], x : x + seen.shape[1]] = seen
 
 
 def _pair(value: Any) -> tuple[float, float]:

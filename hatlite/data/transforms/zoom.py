@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hatlite.data.transforms.crop import clip_boxes, cut
-from hatlite.data.transforms.geometry import GREY
+from hatlite.data.transforms.crop import centred, clip_boxes, cut, seen_by_centre
+from hatlite.data.transforms.geometry import GREY, checked_fill
 from hatlite.data.transforms.sample import Sample, move, picture, probability
 from hatlite.errors import BuildError
 from hatlite.registry import OBJECT_REGISTRY
@@ -37,9 +37,7 @@ class RandomExpand:
     def __init__(
         self, mean: float | Sequence[float] = GREY, ratio_range: Sequence[float] = (1.0, 4.0), prob: float = 0.5
     ) -> None:
-        fill = tuple(mean) if isinstance(mean, (list, tuple)) else (mean,) * 3
-        if len(fill) != 3 or not all(0 <= channel <= 255 for channel in fill):
-            raise BuildError(f"RandomExpand: mean is {mean!r}; expected a number in 0…255 or three of them (R, G, B).")
+        fill = checked_fill(mean, "RandomExpand: mean")
         if len(ratio_range) != 2 or not 1 <= ratio_range[0] <= ratio_range[1]:
             raise BuildError(f"RandomExpand: ratio_range is {ratio_range!r}; expected (low, high) with 1 ≤ low ≤ high.")
         self.fill = np.floor(np.array(fill, np.float64) + 0.5).astype(np.uint8)
@@ -90,7 +88,7 @@ class MinIoURandomCrop:
             for _ in range(TRIALS):
                 window = self._window(height, width, rng)
                 if window is not None and _fits(window, sample, limit):
-                    return _through(window, sample)
+                    return clip_boxes(cut(seen_by_centre(sample, *window), *window), 0.0, 0.0)
         return sample
 
     def _window(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
@@ -119,15 +117,4 @@ def _fits(window: tuple[int, int, int, int], sample: Sample, limit: float) -> bo
     sides = np.minimum(objects[:, 2:], edges[2:]) - np.maximum(objects[:, :2], edges[:2])
     shared = sides.clip(0).prod(axis=1)
     whole = (objects[:, 2:] - objects[:, :2]).prod(axis=1) + (edges[2:] - edges[:2]).prod() - shared
-    return bool((shared / whole).min() >= limit and _centred(objects, edges).any())
-
-
-def _centred(boxes: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return ((centres > edges[:2]) & (centres < edges[2:])).all(axis=1)
-
-
-def _through(window: tuple[int, int, int, int], sample: Sample) -> Sample:
-    kept = _centred(sample["gt_bboxes"].astype(np.float64), _edges(window)) | (sample["gt_classes"] < 0)
-    seen = {**sample, "gt_bboxes": sample["gt_bboxes"][kept], "gt_classes": sample["gt_classes"][kept]}
-    return clip_boxes(cut(seen, *window), 0.0, 0.0)
+    return bool((shared / whole).min() >= limit and centred(objects, edges).any())

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hatlite.data.image import image_from_tensor, rgb_to_yuv
-from hatlite.data.transforms import DeleteKeys, Normalize, RenameKeys, ToTensor
+from hatlite.data.pixel_format import from_rgb, image_from_tensor, quantize_pixels
+from hatlite.data.transforms import DeleteKeys, Normalize, QuantizePixels, RenameKeys, ToTensor
 from hatlite.errors import BuildError, ConfigError
 
 
@@ -29,13 +29,54 @@ def test_to_bgr_by_hand(make_sample, rng):
     assert img.tolist() == [[[3, 6]], [[2, 5]], [[1, 4]]]
     out = Normalize(mean=[1, 2, 3], std=1)({**sample, "img": img}, rng)["img"]
     assert out.flatten().tolist() == [2, 5, 0, 3, -2, 1]
-    shown = image_from_tensor(out, [1, 2, 3], 1, yuv=False, bgr=True)
-    np.testing.assert_array_equal(shown, sample["img"])
 
 
-def test_a_tensor_holds_one_kind_of_colours():
-    with pytest.raises(BuildError, match="ToTensor: to_yuv and to_bgr are both True; a tensor holds one of them"):
+@pytest.mark.parametrize(
+    ("image_format", "order", "red"),
+    [("RGB", "RGB", [255, 0, 0]), ("BGR", "BGR", [0, 0, 255]), ("YUV", "YCrCb", [76, 255, 85])],
+)
+def test_the_formats_of_gnetdet_by_hand(make_sample, rng, image_format, order, red):
+    transform = ToTensor(image_format=image_format)
+    assert transform.order == order
+    assert transform(colored(make_sample, (255, 0, 0)), rng)["img"].flatten().tolist() == red
+
+
+def test_a_tensor_holds_one_order_of_channels():
+    with pytest.raises(BuildError, match="ToTensor: to_yuv is True and to_bgr is True; a tensor holds one order of ch"):
         ToTensor(to_yuv=True, to_bgr=True)
+    with pytest.raises(BuildError, match="to_bgr is True and image_format is 'BGR'; a tensor holds one order"):
+        ToTensor(to_bgr=True, image_format="BGR")
+    with pytest.raises(BuildError, match="ToTensor: image_format is 'YCC'; expected one of BGR, RGB, YUV"):
+        ToTensor(image_format="YCC")
+
+
+def test_quantized_pixels_by_hand(rng):
+    img = torch.tensor([0, 3, 4, 11, 12, 243, 244, 247, 248, 255.0]).repeat(3, 1, 1)
+    out = QuantizePixels()({"img": img}, rng)["img"]
+    assert out.dtype == torch.float32
+    assert out[1, 0].tolist() == [0, 0, 1, 1, 2, 30, 31, 31, 31, 31]
+    assert img[0, 0, 2] == 4  # what went in is as it was
+
+
+@pytest.mark.parametrize("bits", range(1, 8))
+def test_tensors_and_arrays_have_the_same_levels(rng, bits):
+    pixels = np.arange(256, dtype=np.uint8)
+    levels = quantize_pixels(pixels, bits)
+    assert levels.dtype == np.uint8
+    out = QuantizePixels(bits)({"img": torch.arange(256.0).repeat(3, 1, 1)}, rng)["img"]
+    assert out[0, 0].tolist() == levels.tolist()
+    assert levels.tolist() == [min(2**bits - 1, int(x / 2 ** (8 - bits) + 0.5)) for x in range(256)]
+
+
+@pytest.mark.parametrize("bits", [0, 8])
+def test_bits_of_pixels_are_checked(bits):
+    with pytest.raises(BuildError, match=rf"QuantizePixels: bits is {bits}; expected a whole number in 1…7"):
+        QuantizePixels(bits)
+
+
+def test_pixels_are_quantized_as_a_tensor(make_sample, rng):
+    with pytest.raises(ConfigError, match="expected the tensor that ToTensor makes. Put ToTensor before QuantizePix"):
+        QuantizePixels()(make_sample(), rng)
 
 
 def test_to_yuv_by_hand(make_sample, rng):
@@ -56,17 +97,19 @@ def test_normalize_per_channel(rng):
     assert out.flatten().tolist() == [5, 2.25, 1]
 
 
-@given(st.integers(0, 2**32), st.booleans())
+@given(st.integers(0, 2**32), st.sampled_from([{}, {"to_yuv": True}, {"to_bgr": True}, {"image_format": "YUV"}]))
 @settings(max_examples=30)
-def test_showing_the_tensor_undoes_it(make_sample, seed, yuv):
+def test_showing_the_tensor_undoes_it(make_sample, seed, options):
     rng = np.random.default_rng(seed)
     sample = make_sample(5, 4, boxes=())
     sample["img"] = rng.integers(0, 256, (5, 4, 3), dtype=np.uint8)
-    tensor = Normalize([100, 128, 128], [58, 57, 57])(ToTensor(yuv)(sample, rng), rng)["img"]
-    shown = image_from_tensor(tensor, [100, 128, 128], [58, 57, 57], yuv=yuv)
-    np.testing.assert_allclose(shown.astype(int), sample["img"], atol=1 if yuv else 0)
-    planes = image_from_tensor(tensor, [100, 128, 128], [58, 57, 57], yuv=False)
-    np.testing.assert_array_equal(planes, rgb_to_yuv(sample["img"]) if yuv else sample["img"])
+    transform = ToTensor(**options)
+    tensor = transform(sample, rng)["img"]
+    exact = transform.order in ("RGB", "BGR")
+    np.testing.assert_allclose(
+        image_from_tensor(tensor, transform.order).astype(int), sample["img"], atol=0 if exact else 1
+    )
+    np.testing.assert_array_equal(tensor.permute(1, 2, 0).numpy(), from_rgb(sample["img"], transform.order))
 
 
 def test_a_cropped_view_becomes_a_tensor(make_sample, rng):

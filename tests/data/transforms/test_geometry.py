@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hatlite.data.transforms import Pad, RandomFlip, Resize
+from hatlite.data.transforms import Pad, RandomFlip, RandomScale, Resize
 from hatlite.errors import BuildError, DataError
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -42,6 +42,27 @@ def test_resize_averages_areas_when_it_shrinks_much(make_sample, rng):
     sample["img"][:, ::4] = 200  # one column of four
     out = Resize(img_scale=(10, 10))(sample, rng)
     np.testing.assert_array_equal(out["img"], np.full((10, 10, 3), 50))
+
+
+def test_scale_changes_the_width_alone(make_sample):
+    sample = make_sample(48, 64)
+    outs = [RandomScale(prob=1)(sample, np.random.default_rng(seed)) for seed in range(200)]
+    widths = [out["img"].shape[1] for out in outs]
+    assert {out["img"].shape[0] for out in outs} == {48}
+    assert 51 <= min(widths) < 54 < 74 < max(widths) <= 77
+    assert abs(np.mean(widths) - 64) < 2  # one standard error is 0.5
+    factor = widths[0] / 64
+    np.testing.assert_allclose(outs[0]["gt_bboxes"], [[8 * factor, 12, 40 * factor, 36]], rtol=1e-6)
+    np.testing.assert_array_equal(outs[0]["matrix"], np.diag([factor, 1, 1]))
+
+
+def test_scale_by_hand_and_by_chance(make_sample):
+    sample = make_sample(48, 64)
+    out = RandomScale(width=(1, 1), height=(0.5, 0.5), prob=1)(sample, np.random.default_rng(0))
+    assert out["img"].shape == (24, 64, 3)
+    np.testing.assert_array_equal(out["gt_bboxes"], [[8, 6, 40, 18]])
+    kept = [RandomScale(prob=0.25)(sample, np.random.default_rng(seed)) is sample for seed in range(400)]
+    assert 270 < sum(kept) < 330
 
 
 def test_pad_by_hand(make_sample, rng):
@@ -154,6 +175,11 @@ def test_resize_refuses_a_scale(scale):
 def test_resize_refuses_a_ratio_range(ratio):
     with pytest.raises(BuildError, match=r"ratio_range is .* expected \(low, high\)"):
         Resize((8, 8), ratio_range=ratio)
+
+
+def test_scale_refuses_a_range():
+    with pytest.raises(BuildError, match=r"RandomScale: width is \(1.2, 0.8\); expected \(low, high\)"):
+        RandomScale((1.2, 0.8))
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"divisor": 2, "size": (2, 2)}])
