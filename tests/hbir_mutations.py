@@ -24,8 +24,9 @@ import numpy as np
 from hatlite.errors import ProgramError
 from hatlite.executor import Executor
 from hatlite.program import IntProgram, dumps, loads, verify
+from hatlite.program.records import CHECKSUM_BYTES, PREFIX
 from hatlite.program.samples import random_inputs, random_program
-from hatlite.program.serialize import CHECKSUM_BYTES, CLASSES, PREFIX
+from hatlite.program.serialize import CLASSES
 
 MEGABYTES = 256
 """What the largest of the files (some 100 KiB) may cost, beyond what Python and NumPy take."""

@@ -24,7 +24,7 @@ def check_fields(cls: type, values: Mapping[str, Any]) -> None:
         if name not in hints:
             raise ProgramError(f"holds a {cls.__name__} with {name!r}; this version knows {', '.join(hints)}.")
         if not _is_a(value, hints[name]):
-            raise ProgramError(f"holds a {cls.__name__} whose {name} is {_shown(value)}; write it with program.save.")
+            raise ProgramError(f"holds a {cls.__name__} whose {name} is {_shown(value)}; write the file again.")
 
 
 @functools.cache

@@ -46,7 +46,7 @@ def unpack(data: bytes) -> Any:
     try:
         return msgpack.unpackb(data)
     except ValueError as problem:  # text that is no UTF-8, a key that is no text
-        raise ProgramError(f"the header is invalid ({problem}); write it again with program.save.") from problem
+        raise ProgramError(f"the header is invalid ({problem}); write the file again.") from problem
 
 
 def _walk(data: bytes) -> None:
@@ -99,4 +99,4 @@ def _within(data: bytes, position: int) -> int:
 
 
 def _broken(how: str) -> ProgramError:
-    return ProgramError(f"the header {how}; write it again with program.save.")
+    return ProgramError(f"the header {how}; write the file again.")

@@ -29,7 +29,7 @@ def test_fields_as_they_are_declared(cls, values):
         (Source, {"colour": 1}, "holds a Source with 'colour'; this version knows module, line"),
         (Source, {"kind": ""}, "holds a Source with 'kind'"),
         (Add, {"kind": "sub"}, "holds a Add with 'kind'; this version knows name, inputs"),
-        (Source, {"module": None}, r"holds a Source whose module is None \(NoneType\); write it with program.save"),
+        (Source, {"module": None}, r"holds a Source whose module is None \(NoneType\); write the file again"),
         (TensorType, {"shape": [1, 2, 3]}, r"TensorType whose shape is \[1, 2, 3\] \(list\)"),
         (TensorType, {"shape": (1, 2)}, r"TensorType whose shape is \(1, 2\) \(tuple\)"),
         (TensorType, {"shape": (True, 1, 1)}, r"TensorType whose shape is \(True, 1, 1\)"),

@@ -1,7 +1,7 @@
 """Whatever is done to a `.hbir` file, it is a program that verifies and runs, or it is refused with a sentence.
 
 The mutations run in a process whose memory is limited; that time is in proportion to the bytes is a matter of how
-:mod:`hatlite.program.header` and :mod:`hatlite.program.serialize` read them, and not measured here.
+:mod:`hatlite.program.header` and :mod:`hatlite.program.records` read them, and not measured here.
 """
 
 import json

@@ -47,7 +47,9 @@ def test_the_depth_is_bounded():
         (item,) = item
     assert item is None
     for depth in (MAX_DEPTH + 1, 100_000):
-        with pytest.raises(ProgramError, match=f"the header is nested deeper than {MAX_DEPTH} levels; write it again"):
+        with pytest.raises(
+            ProgramError, match=f"the header is nested deeper than {MAX_DEPTH} levels; write the file again"
+        ):
             unpack(nested(depth))
 
 
@@ -69,7 +71,7 @@ def test_the_depth_is_bounded():
     ],
 )
 def test_lengths_and_kinds_are_checked_before_anything_is_made(data, text):
-    with pytest.raises(ProgramError, match=f"^the header {text}.*; write it again with program.save"):
+    with pytest.raises(ProgramError, match=f"^the header {text}.*; write the file again"):
         unpack(data)
 
 

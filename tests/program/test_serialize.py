@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hatlite.errors import OutputError, ProgramError
 from hatlite.executor import Executor
 from hatlite.program import dumps, format_program, load, loads, save
+from hatlite.program.records import PREFIX
 from hatlite.program.samples import random_inputs, random_program
-from hatlite.program.serialize import PREFIX, checksum
+from hatlite.program.serialize import checksum
 
 
 def test_a_program_survives(program, tmp_path):
