@@ -9,6 +9,7 @@ from hatlite.engine.callbacks.freeze import FreezeBNStatistics, FreezeModule
 from hatlite.engine.callbacks.grad_scale import GradScale
 from hatlite.engine.callbacks.lr_schedules import (
     CosineAnnealingLrUpdater,
+    CosineRestartsLrUpdater,
     CyclicLrUpdater,
     NoamLrUpdater,
     OneCycleUpdater,
@@ -27,6 +28,7 @@ __all__ = [
     "Checkpoint",
     "CosLrUpdater",
     "CosineAnnealingLrUpdater",
+    "CosineRestartsLrUpdater",
     "CyclicLrUpdater",
     "ExponentialMovingAverage",
     "FreezeBNStatistics",

@@ -7,7 +7,14 @@ from typing import Any
 from hatlite.engine.callbacks.lr_updater import LrUpdater, half_cosine
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["CosineAnnealingLrUpdater", "CyclicLrUpdater", "NoamLrUpdater", "OneCycleUpdater", "PolyLrUpdater"]
+__all__ = [
+    "CosineAnnealingLrUpdater",
+    "CosineRestartsLrUpdater",
+    "CyclicLrUpdater",
+    "NoamLrUpdater",
+    "OneCycleUpdater",
+    "PolyLrUpdater",
+]
 
 FINAL_DIVISOR = 1e4
 """One cycle ends this far below its start, as fastai and torch's OneCycleLR have it."""
@@ -17,6 +24,16 @@ def _progress(loop: Any, warmup_steps: int, steps: int | None = None) -> float:
     """Return the share of the steps after the warm-up that is done, 0…1; `steps` stands for the end of training."""
     total = max(1, (loop.total_steps if steps is None else steps) - warmup_steps)
     return min(1.0, (loop.step - warmup_steps) / total)
+
+
+def _epochs(loop: Any, warmup_steps: int) -> float:
+    """Return how many epochs follow the warm-up."""
+    return loop.num_epochs - warmup_steps / loop.steps_per_epoch
+
+
+def _epochs_since(loop: Any, warmup_steps: int) -> float:
+    """Return how many epochs after the warm-up the one under way has begun, 0 or more."""
+    return max(0.0, loop.epoch - warmup_steps / loop.steps_per_epoch)
 
 
 @OBJECT_REGISTRY.register
@@ -52,15 +69,54 @@ class CosineAnnealingLrUpdater(LrUpdater):
 
     Args:
         stop_lr: Rate that the last epoch comes close to.
+        period: Epochs after the warm-up in which `stop_lr` is reached; later the rate rises again along the same
+            cosine. None is the end of training.
     """
 
     stop_lr: float = 0.0
+    period: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.period is None or self.period > 0, "period", "1 epoch or more, or None")
 
     def rate(self, lr0: float, loop: Any, warmup_steps: int) -> float:
         """Return the rate of the epoch under way."""
-        before = warmup_steps / loop.steps_per_epoch
-        share = max(0.0, loop.epoch - before) / max(1.0, loop.num_epochs - before)
-        return half_cosine(lr0, self.stop_lr, min(1.0, share))
+        done = _epochs_since(loop, warmup_steps)
+        if self.period is not None:
+            return half_cosine(lr0, self.stop_lr, done / self.period)
+        return half_cosine(lr0, self.stop_lr, min(1.0, done / max(1.0, _epochs(loop, warmup_steps))))
+
+
+@OBJECT_REGISTRY.register
+@dataclass(eq=False)
+class CosineRestartsLrUpdater(LrUpdater):
+    """Half a cosine down to `stop_lr`, again and again from the initial rate, one rate for all steps of an epoch.
+
+    That is SGDR (Loshchilov and Hutter 2017, arXiv:1608.03983).
+
+    Args:
+        period: Epochs of the first cycle, counted from the end of the warm-up.
+        period_factor: How many times longer each cycle is than the one before, a whole number.
+        stop_lr: Rate that the last epoch of a cycle comes close to.
+    """
+
+    period: int
+    _: KW_ONLY
+    period_factor: int = 1
+    stop_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.period > 0, "period", "1 epoch or more")
+        self.require(self.period_factor > 0, "period_factor", "1 or more")
+
+    def rate(self, lr0: float, loop: Any, warmup_steps: int) -> float:
+        """Return the rate of the epoch under way."""
+        done, length = _epochs_since(loop, warmup_steps), self.period
+        while done >= length:
+            done, length = done - length, length * self.period_factor
+        return half_cosine(lr0, self.stop_lr, done / length)
 
 
 @OBJECT_REGISTRY.register

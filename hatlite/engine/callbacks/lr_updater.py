@@ -134,18 +134,29 @@ class StepDecayLrUpdater(LrUpdater):
         lr_decay_id: In `update_by`, counted from 0; ``[4]`` trains epochs 0…3 at the full rate.
         lr_decay_factor: Factor of each decay.
         update_by: ``"epoch"`` or ``"step"``.
+        lr_decay_every: Decays again and again after so many epochs or steps, counted from the end of the warm-up;
+            instead of `lr_decay_id`.
     """
 
-    lr_decay_id: Sequence[int]
+    lr_decay_id: Sequence[int] | None = None
     _: KW_ONLY
     lr_decay_factor: float = 0.1
     update_by: str = "epoch"
+    lr_decay_every: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.update_by in ("epoch", "step"), "update_by", "'epoch' or 'step'")
+        every = self.lr_decay_every
+        self.require(every is None or every > 0, "lr_decay_every", "1 epoch or step, or more, or None")
+        alone = (every is None) != (self.lr_decay_id is None)
+        self.require(alone, "lr_decay_id", "when to decay, such as [16, 20], or None and lr_decay_every")
 
     def rate(self, lr0: float, loop: Any, warmup_steps: int) -> float:
         """Return the rate after the decays so far."""
-        done = loop.epoch if self.update_by == "epoch" else loop.step
-        return lr0 * self.lr_decay_factor ** sum(done >= when for when in self.lr_decay_id)
+        epochs = self.update_by == "epoch"
+        if self.lr_decay_every is not None:
+            length = self.lr_decay_every * (loop.steps_per_epoch if epochs else 1)
+            return lr0 * self.lr_decay_factor ** ((loop.step - warmup_steps) // length)
+        done = loop.epoch if epochs else loop.step
+        return lr0 * self.lr_decay_factor ** sum(done >= when for when in self.lr_decay_id or ())

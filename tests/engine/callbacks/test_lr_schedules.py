@@ -4,6 +4,7 @@ import pytest
 
 from hatlite.engine.callbacks import (
     CosineAnnealingLrUpdater,
+    CosineRestartsLrUpdater,
     CyclicLrUpdater,
     NoamLrUpdater,
     OneCycleUpdater,
@@ -28,6 +29,18 @@ def test_annealing_has_one_rate_for_an_epoch(rates):
 def test_annealing_after_a_warmup_inside_the_first_epoch_starts_at_the_initial_rate(rates):
     updater = CosineAnnealingLrUpdater(warmup_len=1, warmup_by="step", stop_lr=0.5)
     assert rates(updater, epochs=1, steps_per_epoch=2) == [1.0, 1.0]
+
+
+def test_annealing_with_a_period_rises_again_behind_it(rates):
+    # epoch 0 warms up; then (1 + cos(0, π/2, π, 3π/2)) / 2
+    seen = rates(CosineAnnealingLrUpdater(warmup_len=1, period=2), epochs=5, steps_per_epoch=1)
+    assert seen == pytest.approx([1.0, 1.0, 0.5, 0.0, 0.5])
+
+
+def test_annealing_starts_anew_after_cycles_that_grow(rates):
+    # epoch 0 warms up; a cycle of one epoch, of two, of four: 0.2 + 0.8 · (1 + cos(π · share)) / 2
+    seen = rates(CosineRestartsLrUpdater(1, period_factor=2, stop_lr=0.2, warmup_len=1), epochs=6, steps_per_epoch=1)
+    assert seen == pytest.approx([1.0, 1.0, 1.0, 0.6, 1.0, 0.6 + 0.4 * 2**-0.5])
 
 
 def test_a_cycle_by_hand(rates):
@@ -57,6 +70,9 @@ def test_noam_by_hand(rates):
         ({"type": "OneCycleUpdater", "lr_max": 0.0}, "lr_max is 0.0; expected a rate above 0"),
         ({"type": "OneCycleUpdater", "lr_max": 1.0, "div_factor": 0.0}, "div_factor is 0.0; expected a number above 0"),
         ({"type": "OneCycleUpdater", "lr_max": 1.0, "pct_start": 0.0}, "pct_start is 0.0; expected a number between"),
+        ({"type": "CosineAnnealingLrUpdater", "period": 0}, "period is 0; expected 1 epoch or more, or None"),
+        ({"type": "CosineRestartsLrUpdater", "period": 0}, "period is 0; expected 1 epoch or more"),
+        ({"type": "CosineRestartsLrUpdater", "period": 1, "period_factor": 0}, "period_factor is 0; expected 1 or"),
         ({"type": "NoamLrUpdater"}, "warmup_len is 0; expected 1 or more, from which the fall is measured"),
     ],
 )

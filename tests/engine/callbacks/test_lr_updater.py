@@ -35,6 +35,26 @@ def test_decays_counted_in_steps(rates):
     assert seen == [1.0, 0.5, 0.5, 0.25]
 
 
+def test_decays_that_come_again_and_again_count_from_the_end_of_the_warm_up(rates):
+    updater = StepDecayLrUpdater(lr_decay_every=2, lr_decay_factor=0.5, warmup_len=1)
+    assert rates(updater, epochs=7, steps_per_epoch=1) == [1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    updater = StepDecayLrUpdater(lr_decay_every=3, lr_decay_factor=0.5, update_by="step")
+    assert rates(updater, epochs=2, steps_per_epoch=2) == [1.0, 1.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"lr_decay_every": 0}, "lr_decay_every is 0; expected 1 epoch or step, or more, or None"),
+        ({"lr_decay_every": 2, "lr_decay_id": [4]}, "lr_decay_id is .4.; expected when to decay, such as"),
+        ({}, "lr_decay_id is None; expected when to decay, such as .16, 20., or None and lr_decay_every"),
+    ],
+)
+def test_decays_that_contradict_each_other_are_refused(keys, said):
+    with pytest.raises(ConfigError, match=f"StepDecayLrUpdater: {said}"):
+        StepDecayLrUpdater(**keys)
+
+
 def test_the_name_of_the_tutorials_prose_warms_up_and_steps(rates):
     updater = OBJECT_REGISTRY.build(
         {"type": "WarmupStepLrUpdater", "lr_decay_id": [2], "warmup_len": 1, "stage_log_interval": 5}
