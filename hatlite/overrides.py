@@ -6,7 +6,8 @@ the top of a config (:data:`hatlite.config_names.NAMES`) arrives there, whoever 
 something or stand in the finished config. A dotted path
 (``model.head.num_classes=3``, ``float_trainer.callbacks.0.log_freq=5``) changes the finished dicts in place: a dict
 that stands in two trainers changes for both. A dict with a `type` takes new keys, since the registry checks them
-against the constructor; elsewhere a key must exist.
+against the constructor; elsewhere a key must exist. Behind a list ``+`` stands for the place after its last entry:
+``float_trainer.callbacks.+={'type':'FreezeBNStatistics'}``.
 """
 
 import ast
@@ -191,7 +192,9 @@ def _assign(cfg: dict[str, Any], override: Override) -> None:
     text = f"--opts {override.text}: "
     place, path = _follow(cfg, override.keys[:-1], text)
     last = override.keys[-1]
-    if isinstance(place, dict) and "type" in place:
+    if isinstance(place, list) and last == "+":
+        place.append(override.value)
+    elif isinstance(place, dict) and "type" in place:
         place[last] = override.value
     else:
         place[_index(place, last, path, text)] = override.value

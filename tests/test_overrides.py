@@ -50,6 +50,12 @@ def test_a_dict_whose_quotes_the_shell_took_is_refused(value: str, kind: str) ->
     )
 
 
+def test_a_plus_behind_a_list_appends() -> None:
+    cfg = {"trainer": {"callbacks": [{"n": 1}]}, "by_sign": {"+": 1}}
+    Overrides(["trainer.callbacks.+={'n': 2}", "trainer.callbacks.-1.n=3", "by_sign.+=2"]).apply(cfg)
+    assert cfg == {"trainer": {"callbacks": [{"n": 1}, {"n": 3}]}, "by_sign": {"+": 2}}
+
+
 def test_paths_go_through_dicts_and_lists() -> None:
     shared = {"type": "FCOS", "num_classes": 80}
     cfg = {"a": {"model": shared}, "b": {"model": shared}, "c": [{"n": 1}], "by_epoch": {4: 0.1}}
