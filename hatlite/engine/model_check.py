@@ -10,7 +10,7 @@ import torch
 from hatlite.analysis import ModelCheck, check_network
 from hatlite.engine.agreement import check_size
 from hatlite.engine.config_line import line_of
-from hatlite.engine.parts import build_deployed, example_image
+from hatlite.engine.parts import build_deployed, example_image, random_image
 from hatlite.engine.run import Run
 from hatlite.errors import ConfigError, DataError
 from hatlite.march import get_march
@@ -37,10 +37,11 @@ def check_model_of(run: Run, shape: Sequence[int] | None = None) -> ModelCheck:
     key, model = build_deployed(run)
     size = shape if shape is not None else _example_shape(run, model)
     check_size(model, torch.Size(size), "--input-shape")
-    example = torch.randint(-128, 128, (1, *size[1:]), generator=torch.Generator().manual_seed(0)) / 128
+    network = getattr(model, "network", model)
+    example = random_image(network, (1, *size[1:]))
     given = run.config.get("qconfig", {"type": "QConfig"})
     qconfig = OBJECT_REGISTRY.build(given, path="['qconfig']", march=march.name)
-    found = check_network(getattr(model, "network", model), qconfig, example, march)
+    found = check_network(network, qconfig, example, march)
     placed = (replace(row, config=_config_place(run, key, row.module)) for row in found.operators)
     return replace(found, operators=tuple(placed))
 

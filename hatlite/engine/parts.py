@@ -1,5 +1,6 @@
 """What a run's config describes, built: loops, predictors, fake-quant networks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from hatlite.engine.predictor import Predictor
 from hatlite.engine.qconfig_params import QAT_MODES, run_qat_mode, with_params
 from hatlite.engine.run import Run, Stage
 from hatlite.errors import ConfigError, StageError
-from hatlite.nn import Quantizable
+from hatlite.nn import Quantizable, QuantStub
 from hatlite.quantization import QConfig, prepare_qat
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -25,6 +26,7 @@ __all__ = [
     "qconfig_of",
     "quantize",
     "quantize_random",
+    "random_image",
 ]
 
 
@@ -86,10 +88,17 @@ def quantize_random(run: Run, model: Any) -> None:
     """Quantise a detector whose weights are random, calibrated on one random image: right in shape, of no accuracy."""
     quantize(run, model)
     model.eval()
-    pixels = torch.randint(-128, 128, example_image(run, model).shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        model.network(pixels / 128)
+        model.network(random_image(model.network, example_image(run, model).shape))
     model.network.finish_calibration()
+
+
+def random_image(network: torch.nn.Module, shape: Sequence[int]) -> torch.Tensor:
+    """Return an image (N, C, H, W) of integers that the QuantStub of `network` takes, the same for every call."""
+    stub = next((one for one in network.modules() if isinstance(one, QuantStub)), QuantStub(1 / 128))
+    least, greatest = stub.levels
+    drawn = torch.randint(least, greatest + 1, tuple(shape), generator=torch.Generator().manual_seed(0))
+    return drawn * (1 / 128 if stub.scale is None else stub.scale)
 
 
 def model_config(run: Run, stage: Stage) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from hatlite.graph.selection import Selection, gives_parts, selection_step
 __all__ = ["Call", "Capture", "capture"]
 
 _ROOT = Path(__file__).resolve().parents[2]
-_LEAF_MODULES = ("drop_path", "functional", "l2_norm", "stubs", "sync_batch_norm")
+_LEAF_MODULES = ("activation", "drop_path", "functional", "l2_norm", "stubs", "sync_batch_norm")
 _LEAF_PACKAGES = tuple(f"hatlite.nn.{name}" for name in _LEAF_MODULES)
 
 

@@ -1,4 +1,4 @@
-"""The outputs of a dense head, all levels in one row.
+"""The outputs of a dense head: all levels in one row, or the cells of one grid.
 
 Legend: N images, P points of all levels, A anchors of all levels, C classes.
 """
@@ -10,7 +10,15 @@ import torch
 
 from hatlite.ops.boxes import points_for_levels
 
-__all__ = ["AnchorPredictions", "DensePredictions", "flatten_anchor_outputs", "flatten_outputs"]
+__all__ = [
+    "GRID_BOX_CHANNELS",
+    "AnchorPredictions",
+    "DensePredictions",
+    "GridPredictions",
+    "flatten_anchor_outputs",
+    "flatten_outputs",
+    "split_grid",
+]
 
 
 @dataclass(frozen=True)
@@ -93,3 +101,31 @@ def _join(outputs: Mapping[str, torch.Tensor], kind: str, strides: Sequence[int]
     """Return (N, places of all levels, channels) float32 of one kind of output."""
     levels = [outputs[f"{kind}_s{stride}"] for stride in strides]
     return torch.cat([x.permute(0, 2, 3, 1).reshape(len(x), -1, channels) for x in levels], dim=1).float()
+
+
+GRID_BOX_CHANNELS = 10
+"""Two boxes with five numbers each, in front of the classes."""
+
+
+@dataclass(frozen=True)
+class GridPredictions:
+    """What the two slots of every cell say, for G×G cells.
+
+    Attributes:
+        offsets: (N, G, G, 2, 2) float32, x and y of the centre from the cell's top left corner, in cells.
+        sizes: (N, G, G, 2, 2) float32, width and height as parts of the image.
+        confidence: (N, G, G, 2) float32, how sure a slot is, in IoU.
+        classes: (N, G, G, C) float32, a score for each.
+    """
+
+    offsets: torch.Tensor
+    sizes: torch.Tensor
+    confidence: torch.Tensor
+    classes: torch.Tensor
+
+
+def split_grid(output: torch.Tensor) -> GridPredictions:
+    """Return the parts of `output` (N, 10 + C, G, G): x, y, w, h, confidence of both slots, then the classes."""
+    cells = output.permute(0, 2, 3, 1).float()
+    slots = cells[..., :GRID_BOX_CHANNELS].unflatten(-1, (2, 5))
+    return GridPredictions(slots[..., :2], slots[..., 2:4], slots[..., 4], cells[..., GRID_BOX_CHANNELS:])

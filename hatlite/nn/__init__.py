@@ -1,5 +1,6 @@
 """Building blocks that graph capture understands: operations as modules and the stubs at the border."""
 
+from hatlite.nn.activation import RaisableReLU
 from hatlite.nn.conv import conv_bn
 from hatlite.nn.drop_path import DropPath
 from hatlite.nn.functional import Add, Concat, Exp, Interpolate, Mul, Sub
@@ -20,6 +21,7 @@ __all__ = [
     "Mul",
     "QuantStub",
     "Quantizable",
+    "RaisableReLU",
     "Sub",
     "SyncBatchNorm2d",
     "conv_3x3",

@@ -16,11 +16,12 @@ class QuantStub(nn.Module):
     Args:
         scale: Fixed scale. 1/128 makes a pixel that was centred and divided by 128 exactly ``pixel − 128``. None takes
             the scale from calibration.
+        levels: Least and greatest integer that an image holds; random images are drawn from them.
     """
 
-    def __init__(self, scale: float | None = None) -> None:
+    def __init__(self, scale: float | None = None, levels: tuple[int, int] = (-128, 127)) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.levels = scale, levels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x

@@ -24,7 +24,7 @@ class Detector(Quantizable, nn.Module, ABC):
 
     Args:
         backbone: Image in, list of features out.
-        neck: List of features in and out.
+        neck: List of features in and out; None hands those of the backbone to the head.
         head: List of features in, dict of named outputs out.
         targets: Decides what learns what; needed to train.
         post_process: Makes objects of outputs; needed to detect.
@@ -46,7 +46,7 @@ class Detector(Quantizable, nn.Module, ABC):
     def __init__(
         self,
         backbone: nn.Module,
-        neck: nn.Module,
+        neck: nn.Module | None,
         head: nn.Module,
         targets: nn.Module | None,
         post_process: nn.Module | None,
@@ -68,7 +68,7 @@ class Detector(Quantizable, nn.Module, ABC):
             self.set_qconfig()
         self.num_classes: int = head.num_classes
         self.strides: tuple[int, ...] = tuple(head.out_strides)
-        self._size_divisor: int = neck.size_divisor
+        self._size_divisor: int = self.network.size_divisor
         if targets is not None:
             self._check_losses()
         self.bind_parts(head)
@@ -93,7 +93,7 @@ class Detector(Quantizable, nn.Module, ABC):
                 raise BuildError(
                     f"{self._kind}: {name}.reduction is 'none', but a loss must be one number; set it to 'mean'."
                 )
-        names = [getattr(self, name).loss_name for name in self._loss_parts]
+        names = [name for part in self._loss_parts for name in _names_of(getattr(self, part))]
         if len(set(names)) < len(names):
             raise BuildError(f"{self._kind}: the loss_name of {needed} are {', '.join(names)}; they must differ.")
 
@@ -140,11 +140,18 @@ class Detector(Quantizable, nn.Module, ABC):
             needed = ", ".join(self._loss_parts)
             raise BuildError(f"{self._kind}: losses need targets and {needed} in the model; they were left out.")
         values = self.losses_of(outputs, batch)
-        return {getattr(self, name).loss_name: values[name] for name in self._loss_parts}
+        named: dict[str, torch.Tensor] = {}
+        for part in self._loss_parts:
+            value = values[part]
+            named |= value if isinstance(value, Mapping) else {getattr(self, part).loss_name: value}
+        return named
 
     @abstractmethod
-    def losses_of(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        """Return the scalar losses by the name of their argument; the arguments are those of :meth:`compute_losses`."""
+    def losses_of(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the scalar losses by the name of their argument; the arguments are those of :meth:`compute_losses`.
+
+        A loss of several terms, which has ``loss_names``, is a mapping from those to scalars.
+        """
 
     def normaliser(self, total: torch.Tensor, least: float = 1.0) -> torch.Tensor:
         """Return what a loss over the batch is divided by, a float32 scalar: `total`, but not less than `least`.
@@ -175,3 +182,7 @@ class Detector(Quantizable, nn.Module, ABC):
         if self.post_process is None:
             raise BuildError(f"{self._kind}: detection needs {self.decoder_example} in the model; it was left out.")
         return self.post_process(outputs, batch)
+
+
+def _names_of(loss: nn.Module) -> tuple[str, ...]:
+    return getattr(loss, "loss_names", None) or (loss.loss_name,)

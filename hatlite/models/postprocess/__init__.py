@@ -2,5 +2,6 @@
 
 from hatlite.models.postprocess.anchor_decoder import RetinaDecoder, SSDDecoder
 from hatlite.models.postprocess.fcos_decoder import FCOSDecoder
+from hatlite.models.postprocess.grid_decoder import GridDecoder
 
-__all__ = ["FCOSDecoder", "RetinaDecoder", "SSDDecoder"]
+__all__ = ["FCOSDecoder", "GridDecoder", "RetinaDecoder", "SSDDecoder"]

@@ -34,6 +34,8 @@ class DenseDecoder(nn.Module, ABC):
 
     defaults: ClassVar[dict[str, Any]]
     """``score_thr``, ``nms_pre`` (None keeps all), ``iou_threshold`` and ``max_per_img`` where `test_cfg` is silent."""
+    class_agnostic: bool = False
+    """Whether boxes of different classes suppress one another."""
 
     def __init__(
         self,
@@ -64,11 +66,11 @@ class DenseDecoder(nn.Module, ABC):
         outside = ("test_cfg['max_per_img']", cfg.get("max_per_img"))
         given = agree("how many objects are kept", inside, outside)
         self.max_per_img = self.defaults["max_per_img"] if given is None else given
-        self._check_range("['score_thr']", self.score_threshold, 0.0, 1.0)
-        self._check_range("['nms']['iou_threshold']", self.iou_threshold, 0.0, 1.0)
-        self._check_range("['max_per_img']", self.max_per_img, 1, float("inf"))
+        self.check_range("test_cfg['score_thr']", self.score_threshold, 0.0, 1.0)
+        self.check_range("test_cfg['nms']['iou_threshold']", self.iou_threshold, 0.0, 1.0)
+        self.check_range("test_cfg['max_per_img']", self.max_per_img, 1, float("inf"))
         if self.nms_pre is not None:
-            self._check_range("['nms_pre']", self.nms_pre, 1, float("inf"))
+            self.check_range("test_cfg['nms_pre']", self.nms_pre, 1, float("inf"))
 
     def bind(self, num_classes: int, strides: Sequence[int]) -> None:
         """Take the number of classes and the strides from the head, or compare them.
@@ -108,16 +110,25 @@ class DenseDecoder(nn.Module, ABC):
         return boxes_to_original(boxes, batch["matrix"][index], (height, width))
 
     def suppress(self, boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> Detections:
-        """Return what is left of the candidates, boxes (K, 4), without empty ones and duplicates within a class."""
+        """Return what is left of the candidates, boxes (K, 4), without empty ones and duplicates.
+
+        Duplicates are of one class, or with `class_agnostic` of any.
+        """
         real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         boxes, scores, labels = boxes[real], scores[real], labels[real]
-        kept = class_aware_nms(boxes, scores, labels, self.iou_threshold, self.max_per_img)
+        groups = torch.zeros_like(labels) if self.class_agnostic else labels
+        kept = class_aware_nms(boxes, scores, groups, self.iou_threshold, self.max_per_img)
         return Detections(boxes[kept], scores[kept], labels[kept])
 
-    def _check_range(self, key: str, value: float, low: float, high: float) -> None:
+    def check_range(self, key: str, value: float, low: float, high: float) -> None:
+        """Refuse a `value` of `key` outside `low`…`high`.
+
+        Raises:
+            BuildError: It is.
+        """
         if not low <= value <= high:
             expected = f"{low:g} or more" if high == float("inf") else f"{low:g}…{high:g}"
-            raise BuildError(f"{self._kind}: test_cfg{key} is {value}; expected {expected}.")
+            raise BuildError(f"{self._kind}: {key} is {value}; expected {expected}.")
 
     def _check_keys(self, place: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
         for key in given:
