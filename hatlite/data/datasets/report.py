@@ -1,8 +1,10 @@
 """What was found unusable in a data set, counted and with examples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-__all__ = ["EXAMPLES", "DataReport", "listed"]
+from hatlite.errors import DataError
+
+__all__ = ["EXAMPLES", "DataReport", "listed", "refusal"]
 
 EXAMPLES = 10
 """How many offenders a message names."""
@@ -12,6 +14,21 @@ def listed(names: list[str]) -> str:
     """Join the first ten of `names`; say how many more there are."""
     more = f" and {len(names) - EXAMPLES} more" if len(names) > EXAMPLES else ""
     return ", ".join(names[:EXAMPLES]) + more
+
+
+def refusal(whose: str, problems: Sequence[str], remedy: str = "") -> DataError:
+    """Return the error of one problem, or of all with the first ten of them.
+
+    Args:
+        whose: Begins the sentence about several, such as ``The annotations have``.
+        problems: A sentence each, without its full stop; at least one.
+        remedy: What follows at the end.
+    """
+    if len(problems) == 1:
+        return DataError(f"{problems[0]}.{remedy}")
+    shown = [*problems[:EXAMPLES], *([f"and {len(problems) - EXAMPLES} more"] if len(problems) > EXAMPLES else ())]
+    lines = "".join(f"\n- {problem}." for problem in shown)
+    return DataError(f"{whose} {len(problems)} problems:{lines}{remedy}")
 
 
 class DataReport:

@@ -19,6 +19,7 @@ from hatlite.errors import DataError, DataNotFoundError
 __all__ = ["VOCFile", "names_in", "read_split", "read_voc_file", "require_voc"]
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
+FLAGS = ("difficult", "iscrowd")  # the latter where COCO was written as VOC
 SLACK = 1.0  # pixels; data sets that count from 0 and rounded coordinates reach this far beyond the image
 
 
@@ -28,7 +29,8 @@ class VOCFile:
 
     Attributes:
         size: (height, width) in pixels; None where there is none that could be an image's.
-        objects: Each with `box` (xyxy, continuous edges), `name` of its class, and `ignore` where it is difficult.
+        objects: Each with `box` (xyxy, continuous edges), `name` of its class, and `ignore` where it is difficult or a
+            crowd.
         said: Words for what stands there as a size; empty for nothing.
     """
 
@@ -36,7 +38,7 @@ class VOCFile:
     objects: list[dict[str, Any]]
     said: str = ""
 
-    def problems(self, xml_file: Path) -> list[str]:
+    def problems(self, xml_file: Path | str) -> list[str]:
         """Return what is wrong with size and boxes, a sentence each; reading on would need a guess."""
         if self.size is None:
             says = f"says that its image has {self.said}" if self.said else "has no size"
@@ -77,10 +79,11 @@ def _object(element: ElementTree.Element, xml_file: Path) -> dict[str, Any]:
         raise DataError(f"{xml_file}: an object {name!r} has the bndbox {texts}; expected four numbers.")
     if not name:
         raise DataError(f"{xml_file}: an object at {texts} has no name.")
-    difficult = (element.findtext("difficult") or "0").strip()
-    if difficult not in ("0", "1"):
-        raise DataError(f"{xml_file}: an object {name!r} has the difficult flag {difficult!r}; expected 0, 1 or none.")
-    return {"box": (x1 - 1, y1 - 1, x2, y2), "name": name, "ignore": difficult == "1"}
+    flags = {flag: (element.findtext(flag) or "0").strip() for flag in FLAGS}
+    for flag, value in flags.items():
+        if value not in ("0", "1"):
+            raise DataError(f"{xml_file}: an object {name!r} has the {flag} flag {value!r}; expected 0, 1 or none.")
+    return {"box": (x1 - 1, y1 - 1, x2, y2), "name": name, "ignore": "1" in flags.values()}
 
 
 def _size(root: ElementTree.Element) -> tuple[tuple[int, int] | None, str]:

@@ -1,4 +1,4 @@
-from hatlite.data.datasets.report import DataReport, listed
+from hatlite.data.datasets.report import DataReport, listed, refusal
 
 
 def test_a_report_counts_all_and_names_ten():
@@ -32,3 +32,10 @@ def test_an_example_is_named_once():
         report.add("objects left out", "a.jpg")
     report.add("objects left out", "b.jpg", 3)
     assert str(report) == "15 objects left out: a.jpg; b.jpg"
+
+
+def test_one_problem_is_a_sentence_and_several_are_a_list():
+    assert str(refusal("They have", ["a is b"], " Mend it.")) == "a is b. Mend it."
+    several = str(refusal("They have", [f"{number} is wrong" for number in range(12)]))
+    assert several.startswith("They have 12 problems:\n- 0 is wrong.\n- 1 is wrong.")
+    assert several.endswith("\n- 9 is wrong.\n- and 2 more.")
