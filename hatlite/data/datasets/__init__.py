@@ -1,7 +1,8 @@
-"""Detection data sets: COCO (packed or in folders), Pascal VOC, wrappers, and drawn shapes."""
+"""Detection data sets: COCO (packed or in folders), Pascal VOC, GNetDet's metadata, wrappers, and drawn shapes."""
 
 from hatlite.data.datasets.base import DetectionDataset
 from hatlite.data.datasets.coco import Coco, CocoFromImage
+from hatlite.data.datasets.meta import GNetMeta
 from hatlite.data.datasets.voc import VOCFromImage
 from hatlite.data.datasets.wrappers import BatchTransformDataset, ConcatDataset, RepeatDataset, ResampleDataset
 
@@ -11,6 +12,7 @@ __all__ = [
     "CocoFromImage",
     "ConcatDataset",
     "DetectionDataset",
+    "GNetMeta",
     "RepeatDataset",
     "ResampleDataset",
     "VOCFromImage",
