@@ -2,8 +2,10 @@
 
 Both sides run forward and backward of FCOS-EfficientNet-b0 with the mean square of all outputs as loss, 2 threads,
 channels-last. The float side is conv, batch norm and ReLU in fp32, with batch statistics, as float training runs them.
+``amp`` is the default qconfig with bfloat16 in the convolutions of its backward.
 
     python benchmarks/qat_step.py
+    python benchmarks/qat_step.py --also amp
     python benchmarks/qat_step.py --also learned bn_train --rounds 3      # other qconfigs too, and what a refresh takes
 """
 
@@ -23,15 +25,18 @@ from hatlite.registry import OBJECT_REGISTRY
 BATCH, SIZE, ROUNDS = 8, (256, 384), 7
 QCONFIGS = {
     "qat": QConfig(),
+    "amp": QConfig(),
     "learned": QConfig(activation=dict(learn=True)),
     "bn_train": QConfig(bn="train"),
     "ranges": QConfig(ranges="train", activation=dict(observer="mean_percentile")),
 }
 
 
-def step_seconds(network: torch.nn.Module, images: torch.Tensor) -> float:
+def step_seconds(network: torch.nn.Module, images: torch.Tensor, *, amp: bool = False) -> float:
     started = time.perf_counter()
-    sum(output.square().mean() for output in network(images).values()).backward()
+    with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+        outputs = network(images)
+    sum(output.square().mean() for output in outputs.values()).backward()
     network.zero_grad()
     if isinstance(network, FakeQuantGraph):
         network.end_step()
@@ -73,7 +78,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(options.rounds + 1):
         for name, network in sides.items():
-            taken = step_seconds(network, images)
+            taken = step_seconds(network, images, amp=name == "amp")
             if turn:  # the first round warms caches and primitives
                 seconds[name].append(taken)
     medians = {name: statistics.median(values) for name, values in seconds.items()}

@@ -19,9 +19,10 @@ class MultiBatchProcessor:
     """Trains a model: one step is one update of its weights.
 
     Automatic mixed precision computes convolutions and products in half precision where the network is float; losses,
-    weights and updates stay float32, and the integer forward of a fake-quant graph computes as without it. float16
-    multiplies the loss by a factor that keeps small gradients above 0, and leaves out a step that this makes overflow
-    (Micikevicius et al. 2018, arXiv:1710.03740); bfloat16 has the range of float32 and needs no factor.
+    weights and updates stay float32. The integer forward of a fake-quant graph computes as without it, to the bit; the
+    convolutions of its backward take bfloat16 too, and not float16. float16 multiplies the loss by a factor that keeps
+    small gradients above 0, and leaves out a step that this makes overflow (Micikevicius et al. 2018,
+    arXiv:1710.03740); bfloat16 has the range of float32 and needs no factor.
 
     Args:
         need_grad_update: Do backward and optimizer step; false only computes the losses.

@@ -3,6 +3,9 @@
 One autograd function instead of a chain: the forward writes three tensors of the size of the result, the backward reads
 two, so that a training step costs about what conv + batch norm + ReLU cost. ``M · 2^−s`` counts as the constant
 Sx · Sw / Sy; rounding passes the gradient, saturation stops it (Jacob et al. 2018, arXiv:1712.05877).
+
+Under autocast to bfloat16 the forward stays as it is, bit for bit, and convolutions without groups take bfloat16
+operands in the backward. Not float16: gradients in units of integers leave its range.
 """
 
 from collections.abc import Callable
@@ -12,6 +15,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from hatlite.ops.exact import asked_dtype
 from hatlite.ops.integer.engine_rules import FLOAT32_EXACT
 from hatlite.quantization.straight_through import Watch
 from hatlite.quantization.weight_scales import BIAS_LIMIT
@@ -129,7 +133,7 @@ class _IntegerConv(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(unclamped)
         if any(ctx.needs_input_grad):
-            ctx.save_for_backward(x, *parameters[:3], unclamped)
+            ctx.save_for_backward(_as_factor(x, constants), *parameters[:3], unclamped)
         return y, unclamped
 
     @staticmethod
@@ -142,9 +146,11 @@ class _IntegerConv(torch.autograd.Function):
         stride, padding, dilation, groups = constants.geometry
         need_x, need_weight = ctx.needs_input_grad[2], any(ctx.needs_input_grad[3:])
         arguments = (list(stride), list(padding), list(dilation), False, [0, 0], groups)
-        grad_x, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
-            grad, x, scaled_weight, [len(weight)], *arguments, [need_x, need_weight, need_weight]
+        needs = [need_x, need_weight, need_weight]
+        found = torch.ops.aten.convolution_backward(
+            grad.to(x.dtype), x, scaled_weight.to(x.dtype), [len(weight)], *arguments, needs
         )
+        grad_x, grad_weight, grad_bias = (one if one is None else one.float() for one in found)
         if not need_weight:
             return None, None, grad_x, None, None, None, None
         if scale is not None:
@@ -152,6 +158,15 @@ class _IntegerConv(torch.autograd.Function):
         grads = _unfold(constants, folded, (weight, bias, gamma), grad_weight, grad_bias)
         needed = ctx.needs_input_grad[3:]
         return None, None, grad_x, *(g if need else None for g, need in zip(grads, needed, strict=True))
+
+
+def _as_factor(x: torch.Tensor, constants: ConvConstants) -> torch.Tensor:
+    """Return the image in the type that the backward multiplies in.
+
+    With groups that is float32: oneDNN has no fast bfloat16 backward for a depthwise convolution with a stride.
+    """
+    half = asked_dtype(x.device) == torch.bfloat16 and constants.geometry[3] == 1
+    return x.bfloat16() if half else x
 
 
 def _finish(constants: ConvConstants, acc: torch.Tensor, watched: bool) -> tuple[torch.Tensor, torch.Tensor]:

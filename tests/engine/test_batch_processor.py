@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from hatlite.engine import MultiBatchProcessor
 from hatlite.errors import ConfigError, TrainingError
+from hatlite.quantization import QConfig, prepare
 from hatlite.registry import OBJECT_REGISTRY
 
 
@@ -130,6 +131,25 @@ def test_mixed_precision_computes_in_half_and_keeps_weights_and_losses_whole(dty
     assert half.linear.weight.dtype == half.linear.weight.grad.dtype == losses[0]["l2"].dtype == torch.float32
     assert not torch.equal(half.linear.weight, whole.linear.weight)
     torch.testing.assert_close(half.linear.weight, whole.linear.weight, rtol=0.05, atol=0.05)
+
+
+def test_in_qat_mixed_precision_changes_gradients_and_no_loss(tiny_config):
+    graph = OBJECT_REGISTRY.build(tiny_config["model"])
+    batch = {"img": torch.randint(-128, 128, (4, 3, 8, 8)) / 128}
+    graph.network = prepare(graph.network, QConfig(), batch["img"])
+    with torch.no_grad():
+        graph.network(batch["img"])
+    graph.network.finish_calibration()
+    graph.train()
+    losses, gradients = [], []
+    for enabled in (False, True):
+        processor = MultiBatchProcessor(enable_amp=enabled)
+        losses.append(processor(graph, [batch], torch.optim.SGD(graph.parameters(), lr=0.0), 0))
+        gradients.append(graph.network.conv.weight.grad.clone())
+    assert losses[0] == losses[1]
+    whole, half = gradients
+    assert half.dtype == torch.float32 and not torch.equal(half, whole)
+    torch.testing.assert_close(half, whole, rtol=0, atol=2.0**-6 * float(whole.abs().max()))
 
 
 def test_the_factor_of_float16_halves_where_a_step_overflows_and_the_weights_stay():

@@ -99,12 +99,14 @@ def test_accumulation_and_mixed_precision_resume_to_the_bit(tiny_config, tmp_pat
     assert not torch.equal(plain["state_dict"]["network.conv.weight"], whole["state_dict"]["network.conv.weight"])
 
 
-def test_mixed_precision_leaves_the_integers_of_qat_as_they_are(tiny_config, tmp_path):
+def test_float16_leaves_qat_as_it_is(tiny_config, tmp_path):
     run = Run(tiny_config)
     for name in ("float", "calibration", "qat"):
         run_stage(run, name)
     exact = load_checkpoint(run.checkpoint("qat", "last"))
-    tiny_config["qat_trainer"]["batch_processor"] = {"type": "MultiBatchProcessor", "enable_amp": True}
+    whole = {"type": torch.amp.GradScaler, "device": "cpu", "enabled": False}
+    halved = {"enable_amp": True, "amp_dtype": "float16", "grad_scaler": whole}
+    tiny_config["qat_trainer"]["batch_processor"] = {"type": "MultiBatchProcessor", **halved}
     run = Run(tiny_config)
     run_stage(run, "qat")
     assert_same(load_checkpoint(run.checkpoint("qat", "last")), exact)  # its losses have no product to be halved

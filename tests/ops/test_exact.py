@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hatlite.ops.exact import exact_float32
+from hatlite.ops.exact import asked_dtype, exact_float32
 
 SETTINGS = (torch.backends.mkldnn.conv, torch.backends.cudnn.conv, torch.backends.cuda.matmul)
 
@@ -16,6 +16,17 @@ def test_autocast_cannot_get_inside() -> None:
         with exact_float32():
             y = F.conv2d(x, w)
     assert y.dtype == torch.float32 and (y == 255 * 127 * 72).all()
+
+
+def test_what_autocast_asked_for_is_known_inside_and_forgotten_behind() -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    with torch.autocast("cpu", torch.bfloat16):
+        with exact_float32(), exact_float32():
+            assert (asked_dtype(cpu), asked_dtype(cuda)) == (torch.bfloat16, None)
+        with torch.autocast("cpu", enabled=False), exact_float32():
+            assert asked_dtype(cpu) is None
+    with exact_float32():
+        assert asked_dtype(cpu) is None
 
 
 def test_reduced_precision_is_off_inside_and_restored_behind() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from hatlite.ops.exact import exact_float32
 from hatlite.ops.integer import reference
 from hatlite.ops.integer.fixed_point import requantize
 from hatlite.quantization.integer_conv import ConvConstants, fold, integer_conv
@@ -79,6 +80,35 @@ def test_gradients_are_those_of_the_real_valued_formula() -> None:
     out.backward(upstream.double() * ~saturated)
     for ours, theirs in zip(got, (real_x.grad, weight.grad, bias.grad, gamma.grad, beta.grad), strict=True):
         torch.testing.assert_close(ours.double(), theirs, rtol=2e-5, atol=2e-5 * float(theirs.abs().max()))
+
+
+def step_under_autocast(
+    dtype: torch.dtype, *, enabled: bool = True, groups: int = 1
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Return the result of one convolution and the gradients of its image and its parameters."""
+    geometry = ((1, 1), (1, 1), (1, 1), groups)
+    c = constants(4, quant_min=-128, quant_max=127, multiplier=torch.full((4,), 0.03).double(), geometry=geometry)
+    tensors, x = parameters(4, 6), torch.randint(0, 256, (2, 6 * groups, 7, 8)).float().requires_grad_()
+    with torch.autocast("cpu", dtype, enabled=enabled), exact_float32():
+        y = integer_conv(c, x, *tensors)
+    y.backward(torch.randn(y.shape))
+    return y, [x.grad, *(tensor.grad for tensor in tensors)]
+
+
+def test_autocast_to_bfloat16_rounds_gradients_and_no_result() -> None:
+    exact, full = step_under_autocast(torch.bfloat16, enabled=False)
+    y, half = step_under_autocast(torch.bfloat16)
+    assert torch.equal(y, exact)
+    for ours, theirs in zip(half, full, strict=True):
+        assert ours.dtype == torch.float32 and not torch.equal(ours, theirs)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2.0**-7 * float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize(("dtype", "groups"), [(torch.float16, 1), (torch.bfloat16, 2)])
+def test_float16_and_groups_leave_gradients_as_they_are(dtype: torch.dtype, groups: int) -> None:
+    exact, full = step_under_autocast(dtype, enabled=False, groups=groups)
+    y, half = step_under_autocast(dtype, groups=groups)
+    assert all(torch.equal(*pair) for pair in zip((y, *half), (exact, *full), strict=True))
 
 
 def test_a_weight_that_saturates_gets_no_gradient() -> None:
