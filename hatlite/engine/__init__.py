@@ -26,6 +26,7 @@ from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.loss_collectors import collect_loss_by_regex
 from hatlite.engine.model_check import check_model_of
 from hatlite.engine.model_zoo import find_configs, kept_results, zoo_rows, zoo_table
+from hatlite.engine.nodes import Nodes, device_ids, meeting
 from hatlite.engine.onnx_files import export_float, export_program, run_program, verify_detections, verify_export
 from hatlite.engine.perf import estimate_run, perf_settings
 from hatlite.engine.predictor import Predictor
@@ -53,6 +54,7 @@ __all__ = [
     "Loop",
     "ModelConvertPipeline",
     "MultiBatchProcessor",
+    "Nodes",
     "Place",
     "Predictor",
     "QAT2Quantize",
@@ -74,6 +76,7 @@ __all__ = [
     "compare_pictures",
     "complexity_of",
     "cut_short",
+    "device_ids",
     "estimate_run",
     "export_float",
     "export_program",
@@ -86,6 +89,7 @@ __all__ = [
     "launch",
     "load_run",
     "lower_from_config",
+    "meeting",
     "perf_settings",
     "predict_stage",
     "restore",

@@ -2,7 +2,8 @@
 
 ``--device-ids 0,1`` starts the tool anew, once per id, under torch's elastic agent; ``torchrun`` does the same from
 outside, on several nodes too. Either way the processes find each other by the environment that torch's launcher sets,
-so that the tool does one thing in both cases: it joins.
+so that the tool does one thing in both cases: it joins. Of several :class:`~hatlite.engine.nodes.Nodes`, on each of
+which this program is started, the agents meet at node 0.
 """
 
 import logging
@@ -30,6 +31,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from hatlite import log
 from hatlite.command import INTERRUPTED, USER_ERROR
 from hatlite.engine.device import resolve_device
+from hatlite.engine.nodes import Nodes, split_url
 from hatlite.engine.processes import join_processes
 from hatlite.errors import HatliteError, LaunchError, OutputError
 from hatlite.files import whole_file
@@ -42,8 +44,11 @@ TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torch's launcher tells every process, beside ``LOCAL_RANK``."""
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Where torch's launcher looks for what went wrong in a process."""
+MEETING = 600
+"""Seconds that nodes wait for one another."""
 PATIENCE = 600
 """Seconds that processes have to finish their step and save it after Ctrl-C."""
+ALONE = Nodes()
 LOST = "LaunchError: The connection to another process broke"
 """Begins what a process says whose partner is gone; the reason is the partner's."""
 
@@ -63,12 +68,14 @@ class Place:
     rank: int = 0
 
 
-def launch(args: Namespace, work: Callable[[Place], Any]) -> int | None:
+def launch(args: Namespace, work: Callable[[Place], Any], nodes: Nodes | None = None) -> int | None:
     """Do `work` in this process, in those of ``torchrun``, or in one for each of ``--device-ids``.
 
     Args:
         args: ``device``, ``device_ids``, ``launcher``, ``dist_url`` and ``debug`` of a tool's command line.
         work: What is to be done; it is called in every process, inside their group.
+        nodes: On which `args.device_ids` are started, each by its own call of this; None is this one alone, or those
+            of torchrun.
 
     Returns:
         The tool's exit code: of several processes that of the first to fail, whose message is printed; None is 0.
@@ -77,18 +84,19 @@ def launch(args: Namespace, work: Callable[[Place], Any]) -> int | None:
         LaunchError: The flags contradict each other, the machine or the environment.
     """
     ids = _device_ids(args.device_ids)
-    joined = all(name in os.environ for name in TORCHRUN)
-    _check(args, ids, joined)
-    if not joined and len(ids) > 1:
-        _place(args, ids, 0)
-        return _start(ids, args.dist_url)
-    place = _place(args, ids, int(os.environ.get("LOCAL_RANK", "0")) if joined else 0)
+    joined = all(name in os.environ for name in TORCHRUN) and (nodes is None or _own())
+    nodes = nodes or Nodes(url=args.dist_url)
+    _check(args, len(ids) * nodes.count, joined)
+    if not joined and len(ids) * nodes.count > 1:
+        _place(args, ids, 0, nodes)
+        return _start(ids, nodes)
+    place = _place(args, ids, int(os.environ.get("LOCAL_RANK", "0")) if joined else 0, nodes, joined)
     log.setup(logging.ERROR if place.rank else logging.INFO)
     if not joined:
         work(place)
         return None
     _watch_parent()
-    return _member(place, work, debug=args.debug)
+    return _member(place, work if nodes.count == 1 else _alike(work, len(ids), nodes), debug=args.debug)
 
 
 # ---------------------------------------------------------------------------------------------------- what was asked
@@ -107,8 +115,12 @@ def _device_ids(text: str | None) -> tuple[int, ...]:
     return ids
 
 
-def _check(args: Namespace, ids: Sequence[int], joined: bool) -> None:
-    own = os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(OWN_RUN)
+def _own() -> bool:
+    """Return whether this program, and not torchrun, has started this process."""
+    return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(OWN_RUN)
+
+
+def _check(args: Namespace, count: int, joined: bool) -> None:
     if args.launcher not in (None, "torch"):
         raise LaunchError(
             f"--launcher is {args.launcher!r}; known is torch, for processes that torchrun started. To start them"
@@ -119,7 +131,7 @@ def _check(args: Namespace, ids: Sequence[int], joined: bool) -> None:
             f"--launcher torch joins processes that torchrun started, and {_missing()} is not set; start the tool with"
             " `torchrun --nproc-per-node 2`, or give --device-ids 0,1 instead."
         )
-    if args.dist_url is not None and (len(ids) < 2 or (joined and not own)):
+    if args.dist_url is not None and (count < 2 or (joined and not _own())):
         raise LaunchError(
             "--dist-url says where the processes of --device-ids meet, and none are started here; leave it out"
             " (torchrun has --rdzv-endpoint)."
@@ -130,8 +142,8 @@ def _missing() -> str:
     return next(name for name in TORCHRUN if name not in os.environ)
 
 
-def _place(args: Namespace, ids: Sequence[int], local_rank: int) -> Place:
-    """Return the place of the process `local_rank` of this node.
+def _place(args: Namespace, ids: Sequence[int], local_rank: int, nodes: Nodes = ALONE, joined: bool = True) -> Place:
+    """Return the place of the process `local_rank` of this node; RANK is its number only where it has `joined`.
 
     Raises:
         ConfigError: ``--device`` names none that this machine has.
@@ -140,8 +152,8 @@ def _place(args: Namespace, ids: Sequence[int], local_rank: int) -> Place:
     if args.device and not ids:
         resolve_device(args.device)  # told as a mistake of the command line, before a config is read
     named = ("--device-ids", args.device_ids, *(("--device", args.device) if args.device else ()))
-    flags = named if ids else ()
-    rank = int(os.environ.get("RANK", "0"))
+    flags = ("--launcher", "torch") if nodes.count > 1 else named if ids else ()
+    rank = int(os.environ.get("RANK", "0")) if joined else 0
     wanted, separator, _ = (args.device or "").partition(":")
     if ids and separator:
         raise LaunchError(f"--device {args.device} and --device-ids both name devices; give one of them.")
@@ -166,7 +178,7 @@ def _place(args: Namespace, ids: Sequence[int], local_rank: int) -> Place:
 
 def _member(place: Place, work: Callable[[Place], Any], *, debug: bool) -> int | None:
     """Do `work` inside the group; what goes wrong is written where the launcher looks for it."""
-    own = os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(OWN_RUN)
+    own = _own()
     try:
         with join_processes(place.device):
             work(place)
@@ -183,6 +195,21 @@ def _member(place: Place, work: Callable[[Place], Any], *, debug: bool) -> int |
             return USER_ERROR
         raise told from error
     return None
+
+
+def _alike(work: Callable[[Place], Any], per_node: int, nodes: Nodes) -> Callable[[Place], Any]:
+    """Return `work` behind a look at whether all nodes have started `per_node` processes, as shares of a batch need."""
+
+    def checked(place: Place) -> None:
+        found, wanted = int(os.environ["WORLD_SIZE"]), per_node * nodes.count
+        if found != wanted:
+            raise LaunchError(
+                f"{found} processes came together, and {per_node} on each of {nodes.count} nodes are {wanted}; start"
+                " the same command on every node, with the same number of processes."
+            )
+        work(place)
+
+    return checked
 
 
 def _record(error: Exception) -> None:
@@ -232,21 +259,23 @@ def _watch_parent() -> None:
 # ----------------------------------------------------------------------------------------- who starts the processes
 
 
-def _start(ids: Sequence[int], dist_url: str | None) -> int:
-    """Start this very command once per id, wait, and return the exit code."""
-    endpoint = "127.0.0.1:0" if dist_url in (None, "auto") else _endpoint(str(dist_url))
+def _start(ids: Sequence[int], nodes: Nodes) -> int:
+    """Start this very command once per id, wait, and return the exit code.
+
+    Raises:
+        LaunchError: The nodes cannot meet.
+    """
+    endpoint = "127.0.0.1:0" if nodes.url in (None, "auto") else _endpoint(str(nodes.url), nodes)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // len(ids))))
     _silence()
     with tempfile.TemporaryDirectory() as folder:
         config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
+            min_nodes=nodes.count,
+            max_nodes=nodes.count,
             nproc_per_node=len(ids),
-            run_id=f"{OWN_RUN}{os.getpid()}",
-            rdzv_backend="c10d",
             rdzv_endpoint=endpoint,
-            local_addr=endpoint.rpartition(":")[0],
+            **_rendezvous(endpoint, nodes),
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
             shutdown_timeout=PATIENCE,
@@ -254,10 +283,36 @@ def _start(ids: Sequence[int], dist_url: str | None) -> int:
         try:
             elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
         except ChildFailedError as failed:
-            return _report(failed.failures, len(ids))
+            return _report(failed.failures, len(ids) * nodes.count)
         except SignalException as ended:
             return _ended(ended.sigval, len(ids))
+        except distributed.DistError as alone:
+            raise LaunchError(_who_is_missing(endpoint, nodes)) from alone
     return 0
+
+
+def _rendezvous(endpoint: str, nodes: Nodes) -> dict[str, Any]:
+    """Return how agents meet: one alone anywhere, several at node 0, whose numbers the user has given."""
+    if nodes.count == 1:
+        alone = {"rdzv_backend": "c10d", "local_addr": endpoint.rpartition(":")[0]}
+        return {**alone, "run_id": f"{OWN_RUN}{os.getpid()}"}
+    return {
+        "rdzv_backend": "static",
+        "rdzv_configs": {"rank": nodes.rank, "timeout": MEETING},
+        "run_id": f"{OWN_RUN}{endpoint}",
+    }
+
+
+def _who_is_missing(endpoint: str, nodes: Nodes) -> str:
+    if nodes.rank:
+        return (
+            f"--dist-url {endpoint}: node 0 did not answer there within {MEETING} seconds, or has left; start the same"
+            " command with --rank 0 on the machine of that address, and look for a firewall or a VPN in between."
+        )
+    return (
+        f"--dist-url {endpoint}: not all of {nodes.count} nodes came here within {MEETING} seconds; start the same"
+        f" command on each of them, with --rank 1 … {nodes.count - 1}, and look for a firewall or a VPN in between."
+    )
 
 
 def _silence() -> None:
@@ -278,24 +333,23 @@ def _ended(by: signal.Signals, count: int) -> int:
     return 128 + int(by)
 
 
-def _endpoint(url: str) -> str:
+def _endpoint(url: str, nodes: Nodes) -> str:
     """Return HOST:PORT of `url` if processes can meet there.
 
     Raises:
-        LaunchError: It is no such thing, the host is another one, or the port is taken.
+        LaunchError: It is no such thing; or it is to be on this node, and the host is another one or the port is taken.
     """
-    host, _, port = url.removeprefix("tcp://").rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise LaunchError(
-            f"--dist-url is {url!r}; expected HOST:PORT of this machine, such as 127.0.0.1:29500, or auto."
-        )
+    host, port = split_url(url)
+    if nodes.rank:
+        return f"{host}:{port}"
     try:
-        with socket.create_server((host, int(port))):
+        with socket.create_server((host, port)):
             return f"{host}:{port}"
     except OSError as cause:
+        or_else = ", or leave it out" if nodes.count == 1 else ", which is node 0 and where the other nodes come"
         raise LaunchError(
             f"--dist-url {url}: nothing can listen there ({os.strerror(cause.errno or 0)}); name a free port of this"
-            " machine, or leave it out."
+            f" machine{or_else}."
         ) from cause
 
 

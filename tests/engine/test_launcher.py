@@ -18,6 +18,7 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from hatlite.command import run_tool
 from hatlite.engine import Run, launch
 from hatlite.engine import launcher as launcher_module
+from hatlite.engine.nodes import Nodes
 from hatlite.errors import DataError, LaunchError
 
 
@@ -53,8 +54,8 @@ def torchrun(monkeypatch, rank: int = 1, **more: str) -> None:
         ({"launcher": "mpi"}, "--launcher is 'mpi'; known is torch, for processes that torchrun started. To start"),
         ({"launcher": "torch"}, "--launcher torch joins processes that torchrun started, and RANK is not set; start"),
         ({"dist_url": "127.0.0.1:1"}, "--dist-url says where the processes of --device-ids meet, and none are started"),
-        ({"device_ids": "0,1", "dist_url": "here"}, "--dist-url is 'here'; expected HOST:PORT of this machine"),
-        ({"device_ids": "0,1", "dist_url": "a:70000"}, "--dist-url is 'a:70000'; expected HOST:PORT of this machine"),
+        ({"device_ids": "0,1", "dist_url": "here"}, "--dist-url is 'here'; expected HOST:PORT, such as"),
+        ({"device_ids": "0,1", "dist_url": "a:70000"}, "--dist-url is 'a:70000'; expected HOST:PORT, such"),
         ({"device_ids": "0,1", "dist_url": "192.0.2.1:80"}, "--dist-url 192.0.2.1:80: nothing can listen there"),
     ],
 )
@@ -69,6 +70,64 @@ def test_a_port_that_is_taken_is_named():
         url = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(LaunchError, match=f"--dist-url tcp://{url}: nothing can listen there .Address already in"):
             launch(arguments(device_ids="0,1", dist_url=f"tcp://{url}"), lambda place: None)
+
+
+def test_a_port_of_node_0_that_is_taken_is_named_before_others_come():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(
+            LaunchError, match=f"--dist-url {url}: nothing can listen there .Address already in"
+        ) as told:
+            launch(arguments(device_ids="0"), lambda place: None, Nodes(2, 0, url))
+    assert str(told.value).endswith("a free port of this machine, which is node 0 and where the other nodes come.")
+
+
+@pytest.mark.parametrize(
+    ("rank", "said"),
+    [
+        (0, "--dist-url 127.0.0.1:1: not all of 2 nodes came here within 600 seconds; start the same command on each"),
+        (1, "--dist-url 127.0.0.1:1: node 0 did not answer there within 600 seconds, or has left; start the same com"),
+    ],
+)
+def test_a_node_that_does_not_come_is_told(monkeypatch, rank, said):
+    settings = []
+
+    def nobody(*words):
+        raise distributed.DistNetworkError("The client socket has timed out")
+
+    monkeypatch.setattr(launcher_module, "elastic_launch", lambda config, entry: settings.append(config) or nobody)
+    monkeypatch.setattr(launcher_module, "_endpoint", lambda url, nodes: url)
+    with pytest.raises(LaunchError) as told:
+        launch(arguments(device_ids="0,1"), lambda place: None, Nodes(2, rank, "127.0.0.1:1"))
+    assert str(told.value).startswith(said)
+    (config,) = settings
+    assert (config.min_nodes, config.max_nodes, config.nproc_per_node) == (2, 2, 2)
+    assert (config.rdzv_backend, config.rdzv_configs["rank"]) == ("static", rank)
+
+
+def test_node_1_leaves_the_port_to_node_0():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"127.0.0.1:{server.getsockname()[1]}"
+        assert launcher_module._endpoint(f"tcp://{url}", Nodes(2, 1, url)) == url
+
+
+def test_nodes_in_the_environment_are_no_processes_of_torchrun(monkeypatch):
+    torchrun(monkeypatch, rank=0)
+    places = []
+    assert launch(arguments(device_ids="0"), places.append, Nodes()) is None
+    assert [(place.rank, distributed.is_initialized()) for place in places] == [(0, False)]
+
+
+def test_commands_of_several_nodes_are_for_torchrun(monkeypatch):
+    torchrun(monkeypatch, rank=1)
+    place = launcher_module._place(arguments(device_ids="0"), (0,), 0, Nodes(2, 1, "a:1"))
+    assert (place.rank, place.flags) == (1, ("--launcher", "torch"))
+
+
+def test_nodes_that_started_unequally_are_told(monkeypatch):
+    torchrun(monkeypatch)
+    with pytest.raises(LaunchError, match="2 processes came together, and 2 on each of 2 nodes are 4; start the same"):
+        launcher_module._alike(lambda place: None, 2, Nodes(2, 0, "a:1"))(launcher_module.Place())
 
 
 def test_fewer_ids_than_processes_of_torchrun_are_refused(monkeypatch):
