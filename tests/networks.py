@@ -6,6 +6,8 @@ from torch import nn
 from hatlite.nn import Add, DeQuantStub, Interpolate, QuantStub
 
 LEVELS = 5
+SIGNED_MARCHES = ("bayes-sim", "tidl")
+"""Marches on which every operator runs; others have unsigned values only."""
 
 
 class Block(nn.Module):

@@ -53,8 +53,8 @@ def calibrated(
 
 def march_of(graph: FakeQuantGraph) -> March:
     """Return the march that the graph was prepared for."""
-    family = graph.sites["quant"].arithmetic.family
-    return next(march for march in MARCHES.values() if march.arithmetic.family == family)
+    own = graph.sites["quant"].arithmetic
+    return next(march for march in MARCHES.values() if march.arithmetic.computes_like(own))
 
 
 def lowered(graph: FakeQuantGraph) -> IntProgram:
@@ -69,8 +69,9 @@ def differing(graph: FakeQuantGraph, img: torch.Tensor) -> int:
     in_train = graph.train().integers(img)
     count = sum(int((in_train[name] != q).sum()) for name, q in expected.items())
     program = lowered(graph)
-    scale = graph.sites["quant"].scale
-    array = (img.double() / scale + 0.5).floor().clamp(-128, 127).permute(0, 2, 3, 1).numpy().astype(np.int8)
+    entry = graph.sites["quant"]
+    q = (img.double() / entry.scale + 0.5).floor().clamp(entry.quant_min, entry.quant_max)
+    array = q.permute(0, 2, 3, 1).numpy().astype(entry.dtype)
     for got in everywhere(program, {"img": np.ascontiguousarray(array)}).values():
         assert set(got) == set(expected)
         for name, q in expected.items():

@@ -3,12 +3,13 @@
 Choices of the compiler do not belong here; a march states only what cannot be chosen.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from hatlite.errors import MarchError
 from hatlite.qparams import INT_TYPES
 
-__all__ = ["Arithmetic", "March", "OpLimits"]
+__all__ = ["WEIGHT_KINDS", "Arithmetic", "March", "OpLimits", "WeightKind"]
 
 FAMILIES = ("multiplier_shift", "shift_only")
 ROUNDINGS = ("half_up",)
@@ -19,6 +20,32 @@ LARGE_BIASES = ("reduce_weight_scale", "saturate")
 
 
 @dataclass(frozen=True)
+class WeightKind:
+    """What the weights of a layer are.
+
+    Attributes:
+        dtype: Integer type that holds them.
+        levels: Magnitudes that the weights of one kernel have, in steps of that kernel; none means all integers.
+        bits: Of one weight in the memory of weights.
+        step_bits: Of the step of one kernel there; 0 where there is none.
+    """
+
+    dtype: str
+    bits: int
+    levels: tuple[int, ...] = ()
+    step_bits: int = 0
+
+
+WEIGHT_KINDS: Mapping[str, WeightKind] = {
+    "int8": WeightKind("int8", 8),
+    "int16": WeightKind("int16", 16),
+    "kernel3": WeightKind("int8", 3, (0, 1, 2, 4), 8),
+}
+"""By the names that ``weight_dtypes`` has for them; ``kernel3`` has a code of sign and magnitude for every weight of a
+kernel, which is one output channel's window on one input channel, and one step for all of these."""
+
+
+@dataclass(frozen=True)
 class Arithmetic:
     """The integers that a march computes with: ``y = clamp((acc · M + 2^(s−1)) >> s)`` per output channel.
 
@@ -26,8 +53,13 @@ class Arithmetic:
         family: ``multiplier_shift``: any positive scale, requantised by an odd multiplier M and a right shift s.
             ``shift_only``: scales are powers of two, M is 1 (or a shift to the left where s is 0).
         activation_dtypes: Types that a value between operators can have.
+        activation_bits: Bits of such values of one byte, where they are fewer than the type has.
         output_dtypes: Types in which a value can leave the accelerator; ``int32`` is the raw accumulator.
-        weight_dtypes: Types that the weights of a layer can have, the default first.
+        output_bits: Bits of values of 16 bits that leave, where they are fewer than the type has; the smallest is 0.
+        unit_scales: Whether every value has scale 1 (one of 16 bits that leaves: 2^(activation_bits − output_bits), so
+            that both reach equally far): real ranges are then part of the weights.
+        weight_dtypes: Kinds that the weights of a layer can have (:data:`WEIGHT_KINDS`), the default first.
+        weight_shifts: Smallest and largest s of the one weight scale 2^−s of a layer; None where scales are free.
         symmetric_weights: Whether the smallest integer of such a type is left out, so that every weight has a negative.
         weight_rounding: What happens to a weight or bias halfway between two integers.
         weight_scales: What may share one weight scale, the default first: each ``channel`` has its own; the whole
@@ -50,11 +82,15 @@ class Arithmetic:
 
     family: str = "multiplier_shift"
     activation_dtypes: tuple[str, ...] = ("int8", "uint8", "int16")
+    activation_bits: int | None = None
     output_dtypes: tuple[str, ...] = ("int8", "uint8", "int16", "int32")
+    output_bits: int | None = None
+    unit_scales: bool = False
     weight_dtypes: tuple[str, ...] = ("int8",)
     symmetric_weights: bool = True
     weight_rounding: str = "half_even"
     weight_scales: tuple[str, ...] = ("channel",)
+    weight_shifts: tuple[int, int] | None = None
     scale_grids: tuple[str, ...] = ("float32", "pow2")
     multiplier_bits: int = 15
     min_shift: int = 1
@@ -80,11 +116,13 @@ class Arithmetic:
             for value in given if isinstance(given, tuple) else (given,):
                 if value not in known:
                     raise MarchError(f"Arithmetic: {name} is {value!r}; expected one of {', '.join(known)}.")
-        for dtype in (*self.activation_dtypes, *self.output_dtypes, *self.weight_dtypes):
-            if dtype not in INT_TYPES:
-                raise MarchError(
-                    f"Arithmetic: dtype {dtype!r} does not exist; expected some of {', '.join(INT_TYPES)}."
-                )
+        values = (*self.activation_dtypes, *self.output_dtypes)
+        for dtypes, exist in ((values, INT_TYPES), (self.weight_dtypes, WEIGHT_KINDS)):
+            for dtype in dtypes:
+                if dtype not in exist:
+                    raise MarchError(
+                        f"Arithmetic: dtype {dtype!r} does not exist; expected some of {', '.join(exist)}."
+                    )
 
     @property
     def powers_of_two(self) -> bool:
@@ -100,13 +138,24 @@ class Arithmetic:
         """Return the steps of a range above 0: where ranges are powers of two, their upper end itself saturates."""
         return quant_max + 1 if self.powers_of_two else quant_max
 
+    def value_bits(self, dtype: str) -> int | None:
+        """Return the bits of values of `dtype`; None where they are all that the type has."""
+        return {1: self.activation_bits, 2: self.output_bits}.get(INT_TYPES[dtype].bytes)
+
+    def unit_scale(self, dtype: str) -> float | None:
+        """Return the one scale that values of `dtype` have; None where scales are free."""
+        if not self.unit_scales:
+            return None
+        bits, first = self.value_bits(dtype), self.activation_bits
+        return 2.0 ** (first - bits) if bits is not None and first is not None else 1.0
+
     def weight_range(self, dtype: str) -> tuple[int, int]:
-        """Return the smallest and the largest weight of type `dtype`."""
-        facts = INT_TYPES[dtype]
+        """Return the smallest and the largest weight of kind `dtype`."""
+        facts = INT_TYPES[WEIGHT_KINDS[dtype].dtype]
         return (-facts.quant_max if self.symmetric_weights else facts.quant_min), facts.quant_max
 
     def bias_bits_behind(self, *dtypes: str) -> int:
-        """Return the width of the bias where values, and weights if there are any, have these types."""
+        """Return the width of the bias where values, and weights if there are any, have these types or kinds."""
         return self.bias_bits if _are_bytes(dtypes) else self.wide_bias_bits
 
     def accumulator_bits_behind(self, *dtypes: str) -> int:
@@ -115,7 +164,8 @@ class Arithmetic:
 
 
 def _are_bytes(dtypes: tuple[str, ...]) -> bool:
-    return all(INT_TYPES[dtype].bytes == 1 for dtype in dtypes)
+    held = (WEIGHT_KINDS[dtype].dtype if dtype in WEIGHT_KINDS else dtype for dtype in dtypes)
+    return all(INT_TYPES[dtype].bytes == 1 for dtype in held)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The marches that exist, by name."""
 
 from hatlite.errors import MarchError
-from hatlite.march.facts import Arithmetic, March
+from hatlite.march.facts import Arithmetic, March, OpLimits
 from hatlite.registry import nearest
 
 __all__ = ["MARCHES", "get_march", "register_march"]
@@ -41,7 +41,37 @@ TIDL = March(
     ),
 )
 
-MARCHES: dict[str, March] = {march.name: march for march in (BAYES_SIM, TIDL)}
+GTI5801 = March(
+    name="gti5801",  # arithmetic and limits of GTI's 5801 as they are known; the machine is simulated, its numbers ours
+    clock_hz=2e8,
+    mac_array=(196, 1, 16),  # a tile of 14 × 14 pixels for 16 channels: 3,136 MACs a cycle, 1.25 TOPS
+    int16_cycles_per_mac=1,  # 16 bits hold outputs of 10 bits only, which no operator reads
+    vector_lanes=196,
+    sram_bytes=9 * 2**20,
+    dram_bytes_per_second=4e8,
+    op_overhead_cycles=512,
+    arithmetic=Arithmetic(
+        family="shift_only",
+        activation_dtypes=("uint8",),
+        activation_bits=5,
+        output_dtypes=("uint8", "int16"),
+        output_bits=10,
+        unit_scales=True,
+        weight_dtypes=("kernel3", "int8"),
+        weight_rounding="half_away",
+        weight_scales=("tensor",),
+        weight_shifts=(0, 12),
+        scale_grids=("float32",),
+        multiplier_bits=6,  # 1, but for outputs of 10 bits, whose steps are 32 times as fine
+        min_shift=0,
+        max_shift=12,
+        bias_bits=20,
+        large_biases=("reduce_weight_scale",),
+    ),
+    limits=OpLimits(kernel=3, stride=2, dilation=1, channels=1024, side=896),
+)
+
+MARCHES: dict[str, March] = {march.name: march for march in (BAYES_SIM, TIDL, GTI5801)}
 
 
 def register_march(march: March) -> March:

@@ -10,6 +10,7 @@ from torch import nn
 
 from hatlite.errors import QuantizationError
 from hatlite.log import get_logger
+from hatlite.nn import DeQuantStub
 from hatlite.ops.exact import exact_float32
 from hatlite.quantization.observer import Observer
 from hatlite.quantization.scale_groups import give_parameters, keep_what_is_asked, tie_scales
@@ -75,6 +76,7 @@ class FakeQuantGraph(nn.Module):
         sites: All sites in order, the input first.
         outputs: Output name → site name.
         freeze_epochs: When what follows the batches stops.
+        stubs: Output name → the stub that it leaves through, whose gain counts.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class FakeQuantGraph(nn.Module):
         sites: Mapping[str, Site],
         outputs: Mapping[str, str],
         freeze_epochs: FreezeEpochs | None = None,
+        stubs: Mapping[str, DeQuantStub] | None = None,
     ) -> None:
         super().__init__()
         for name, child in network.named_children():
@@ -97,6 +100,7 @@ class FakeQuantGraph(nn.Module):
                 site.take_scale()
         self.freeze_epochs = freeze_epochs or FreezeEpochs()
         self.outputs = dict(outputs)
+        self.stubs = dict(stubs or {})  # a dict, as they are modules of the network already
         self.mode = "calibrate"
         self.batches_observed = 0
         self._last_reader = {name: site.name for site in sites.values() for name in (s.name for s in site.inputs)}
@@ -108,7 +112,7 @@ class FakeQuantGraph(nn.Module):
     def integer_mode(self) -> None:
         """Compute on integers; needs scales from :meth:`finish_calibration` or a checkpoint."""
         for site in self.sites.values():
-            site.require_calibrated()
+            site.require_integers()
         self.mode = "integer"
 
     def finish_calibration(self) -> None:
@@ -191,8 +195,11 @@ class FakeQuantGraph(nn.Module):
         values = self._run(img, keep=set(self.outputs.values()))
         self.batches_observed += self.mode == "calibrate"
         if self.mode == "calibrate":
-            return {name: values[site] for name, site in self.outputs.items()}
-        return {name: self.sites[site].dequantize(values[site]) for name, site in self.outputs.items()}
+            return {name: self.stubs[name](values[site]) for name, site in self.outputs.items()}
+        return {
+            name: self.stubs[name].scaled(values[site].float(), self.sites[site].output_scale())
+            for name, site in self.outputs.items()
+        }
 
     def integers(self, img: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the integer result of every site by name, as integer-valued floats."""

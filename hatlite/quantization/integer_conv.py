@@ -39,7 +39,8 @@ class ConvConstants:
         geometry: stride, padding, dilation, groups.
         weight_range: Smallest and largest weight, beyond which it saturates.
         bias_range: The same for the bias.
-        round_weight: How weights and biases are rounded; makes a new tensor.
+        round_weight: Makes integers of weights (O, I / groups, h, w) in steps of their scale, as a new tensor.
+        round_bias: The same for biases (O,).
         half_even: How a float32 multiplier rounds an exact half: to the even neighbour, else up.
     """
 
@@ -55,6 +56,7 @@ class ConvConstants:
     weight_range: tuple[int, int] = (-127, 127)
     bias_range: tuple[int, int] = (-BIAS_LIMIT, BIAS_LIMIT)
     round_weight: Callable[[torch.Tensor], torch.Tensor] = torch.round
+    round_bias: Callable[[torch.Tensor], torch.Tensor] = torch.round
     half_even: bool = True
 
     @property
@@ -95,7 +97,7 @@ def fold(constants: ConvConstants, weight: Any, bias: Any = None, gamma: Any = N
         unrounded_bias.add_(beta.double() * constants.beta_unit)
     return _Folded(
         weight=constants.round_weight(unrounded_weight).clamp_(*constants.weight_range),
-        bias=constants.round_weight(unrounded_bias).clamp_(*constants.bias_range),
+        bias=constants.round_bias(unrounded_bias).clamp_(*constants.bias_range),
         unit=unit,
         unrounded_weight=unrounded_weight,
         unrounded_bias=unrounded_bias,

@@ -64,8 +64,9 @@ def prepare(
     """
     captured = capture(network, refuse)
     stand_ins = StandIns(captured, example_inputs, qconfig)
-    sites, outputs, fused = _make_sites(stand_ins, refuse)
-    graph = FakeQuantGraph(network, sites, outputs, FreezeEpochs(qconfig.bn_freeze_epoch, qconfig.range_freeze_epoch))
+    sites, outputs, stubs, fused = _make_sites(stand_ins, refuse)
+    epochs = FreezeEpochs(qconfig.bn_freeze_epoch, qconfig.range_freeze_epoch)
+    graph = FakeQuantGraph(network, sites, outputs, epochs, stubs)
     graph.record_shapes(example_inputs)
     for item in fused:
         _check_linear(item, sites, refuse)
@@ -85,8 +86,10 @@ def check_rules(network: nn.Module, qconfig: QConfig) -> None:
     _make_sites(StandIns(capture(network), None, qconfig), strictly)
 
 
-def _make_sites(stand_ins: StandIns, refuse: Refuse) -> tuple[dict[str, Site], dict[str, str], list[FusedCall]]:
-    """Return the sites by name, which site each output comes from, and the calls that they were made of."""
+def _make_sites(
+    stand_ins: StandIns, refuse: Refuse
+) -> tuple[dict[str, Site], dict[str, str], dict[str, DeQuantStub], list[FusedCall]]:
+    """Return the sites by name, site and stub that each output comes from, and the calls that they were made of."""
     captured, qconfig = stand_ins.captured, stand_ins.qconfig
     fused, holder = fuse(captured)
     calls = [item.call for item in fused if not isinstance(item.call.module, DeQuantStub)]
@@ -111,8 +114,14 @@ def _make_sites(stand_ins: StandIns, refuse: Refuse) -> tuple[dict[str, Site], d
     if qconfig.ranges == "train":
         for site in sites.values():
             site.let_range_run()
-    holders = {name: aliases.get(holder[call]) for name, call in captured.outputs.items()}
-    return sites, {name: site for name, site in holders.items() if site in sites}, fused
+    holders = {name: holder[call] for name, call in captured.outputs.items() if aliases.get(holder[call]) in sites}
+    stubs = {item.call.name: item.call.module for item in fused}
+    return (
+        sites,
+        {name: aliases[held] for name, held in holders.items()},
+        {name: stubs[held] for name, held in holders.items()},
+        fused,
+    )
 
 
 def _site_or_stand_in(
@@ -157,13 +166,15 @@ def _make_site(item: FusedCall, sites: dict[str, Site], wanted: str | None, stan
         "learn": rule.learn,
         "scale_grid": qconfig.grid,
         "arithmetic": qconfig.arithmetic_of(*place, outer=item.outer),
-        "bits": rule.bits if dtype == "int8" else None,
+        "weight_rule": qconfig.weight_rule,
     }
+    settings["bits"] = rule.bits if rule.dtype == dtype and rule.bits else settings["arithmetic"].value_bits(dtype)
     for kind, make in SITE_RULES.items():
         if isinstance(call.module, kind):
             site = _settle_dtype(make(item, settings))
             _check_fixed(item, site, rule)
             _check_power(item, site)
+            _check_dtype(item, site, leaves=wanted is not None)
             return site
     known = ", ".join(sorted(kind.__name__ for kind in (*SITE_RULES, nn.Identity, DeQuantStub)))
     name = type(call.module).__name__
@@ -185,6 +196,20 @@ def _check_power(item: FusedCall, site: Site) -> None:
         near = 2.0 ** math.frexp(given)[1]
         remedy = f"give {near:g} or {near / 2:g}, or leave it to calibration"
         raise refusal(item, f"its scale is fixed at {given:g}, and the march has powers of two only", remedy)
+
+
+def _check_dtype(item: FusedCall, site: Site, *, leaves: bool) -> None:
+    """The type of a result is one that the march has there."""
+    facts = site.arithmetic
+    if site.dtype in facts.activation_dtypes or (leaves and site.dtype in facts.output_dtypes):
+        return
+    if site.dtype == "int8":
+        raise refusal(
+            item, "its result can be negative, and the march has unsigned values only", "put a ReLU behind it"
+        )
+    known = facts.output_dtypes if leaves else facts.activation_dtypes
+    reason = f"its result is {site.dtype}, and the march has {' and '.join(known)} there"
+    raise refusal(item, reason, "give it dtype='int8' in the rules of the qconfig, and to a DeQuantStub behind it")
 
 
 def _settle_dtype(site: Site) -> Site:
@@ -221,7 +246,9 @@ def _input(item: FusedCall, settings: dict) -> Site:
     """The rule of the config is asked before the stub is."""
     stub = item.call.module.scale
     fixed = settings["fixed"] or (None if stub is None else ActivationRule(scale=stub).fixed_scale)
-    return InputSite(**{**settings, "inputs": (), "dtype": "int8", "fixed": fixed, "bits": None})
+    facts = settings["arithmetic"]
+    dtype = "int8" if "int8" in facts.activation_dtypes else "uint8"
+    return InputSite(**{**settings, "inputs": (), "dtype": dtype, "fixed": fixed, "bits": facts.value_bits(dtype)})
 
 
 def _conv(item: FusedCall, settings: dict) -> Site:

@@ -6,18 +6,19 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from hatlite.errors import QuantizationError
-from hatlite.march import MARCHES, Arithmetic, get_march
+from hatlite.march import MARCHES, WEIGHT_KINDS, Arithmetic, get_march
 from hatlite.quantization.fuse import CONVOLUTIONS
 from hatlite.quantization.observer import observer
 from hatlite.quantization.scale_grid import check_grid
+from hatlite.quantization.weight_scales import WeightRule
 from hatlite.registry import OBJECT_REGISTRY, nearest
 
 __all__ = ["ActivationRule", "QConfig"]
 
 SMALLEST_SCALE = 2.0**-96
 """What the config may give lies between this and its inverse: room for products of scales in float32."""
-_DTYPES = ("int8", "int16")
-_BITS = range(2, 9)
+_BITS = {"int8": range(2, 9), "int16": range(9, 16)}
+_DTYPES = tuple(_BITS)
 _MOVING = ("freeze", "train")
 TYPE = "type:"
 """Start of a pattern that is about the module's class and not about its path."""
@@ -35,8 +36,9 @@ class ActivationRule:
             ``mse``, ``kl`` or ``mix``; with parameters ``dict(name="percentile", percentile=99.9)``.
         scale: Fixed real value of one step, such as 1 / 128; the observer then only reports. Rounded to float32.
         absmax: Fixed magnitude that the largest integer stands for, another way to say `scale`.
-        bits: Fewer bits than the type has, 2…8: results are clamped to 0…2^bits − 1 where they are provably ≥ 0, else
-            to −2^(bits−1)…2^(bits−1) − 1. Only with ``int8``; the image and 16-bit or raw outputs keep their type.
+        bits: Fewer bits than the type has, 2…8 of ``int8`` or 9…15 of ``int16``: results are clamped to 0…2^bits − 1
+            where they are provably ≥ 0, else to −2^(bits−1)…2^(bits−1) − 1. The image, raw outputs and those for which
+            a DeQuantStub names another type keep what they have. None takes the bits of the march.
         learn: Whether qat trains the scale on from where calibration has put it (LSQ).
     """
 
@@ -66,12 +68,13 @@ class ActivationRule:
     def _check_bits(self) -> None:
         if self.bits is None:
             return
-        if isinstance(self.bits, bool) or self.bits not in _BITS:
-            raise QuantizationError(f"An activation's bits is {self.bits!r}; expected {_BITS[0]} to {_BITS[-1]}.")
-        if self.dtype != "int8":
+        whole = isinstance(self.bits, int) and not isinstance(self.bits, bool)
+        if not whole or not any(self.bits in bits for bits in _BITS.values()):
+            raise QuantizationError(f"An activation's bits is {self.bits!r}; expected 2 to 8, or 9 to 15 of int16.")
+        if self.bits not in _BITS[self.dtype]:
             raise QuantizationError(
-                f"An activation has {self.bits} bits and dtype {self.dtype!r}; fewer bits are those of int8, or leave"
-                " bits out."
+                f"An activation has {self.bits} bits and dtype {self.dtype!r}, which has {_BITS[self.dtype][0]} to"
+                f" {_BITS[self.dtype][-1]}; give the other dtype, or leave bits out."
             )
 
     def _check_fixed(self) -> None:
@@ -106,7 +109,9 @@ class QConfig:
     Attributes:
         activation: Rule of every activation, ``dict(dtype="int8", observer="mse")``; keys of :class:`ActivationRule`
             without `scale` and `absmax`.
-        weight: Type of all weights, ``dict(dtype="int16")``; empty takes the march's first, ``int8``.
+        weight: Kind of all weights, ``dict(dtype="int16")``; empty takes the march's first, ``int8``. Where the march
+            has kernels of codes, or one shift per layer, also the keys of
+            :class:`~hatlite.quantization.weight_scales.WeightRule`.
         first_and_last: ``int16`` gives 16-bit weights and 16-bit results to the convolutions and linear layers next to
             the border: those that read the image and those whose results leave the network, whatever type their
             DeQuantStub names. Operations that only move values may lie between. None makes no difference.
@@ -193,6 +198,11 @@ class QConfig:
         return replace(get_march(self.march).arithmetic, **given)
 
     @property
+    def weight_rule(self) -> WeightRule:
+        """How real weights become integers of their kind."""
+        return WeightRule(**{key: value for key, value in self.weight.items() if key != "dtype"})
+
+    @property
     def grid(self) -> str:
         """Numbers that scales may be, a key of :data:`~hatlite.quantization.scale_grid.SCALE_GRIDS`."""
         return self.scale_grid or self.arithmetic.scale_grids[0]
@@ -215,15 +225,21 @@ class QConfig:
 
     def _check_weights(self) -> None:
         """Every type that is asked of a weight is one that the march has."""
-        if wrong := sorted(set(self.weight) - {"dtype"}):
-            raise QuantizationError(f"config['qconfig']['weight'] has unknown keys {', '.join(wrong)}; expected dtype.")
+        facts = get_march(self.march).arithmetic
+        coded = any(WEIGHT_KINDS[kind].levels for kind in facts.weight_dtypes)
+        expected = ["dtype", *["step"] * coded, *["shift", "shift_hysteresis"] * (facts.weight_shifts is not None)]
+        if wrong := sorted(set(self.weight) - set(expected)):
+            raise QuantizationError(
+                f"config['qconfig']['weight'] has unknown keys {', '.join(wrong)}; expected {', '.join(expected)}."
+            )
+        _ = self.weight_rule
         if self.first_and_last not in (None, "int16"):
             raise QuantizationError(
                 f"config['qconfig']['first_and_last'] is {self.first_and_last!r}; expected 'int16', or leave it out."
             )
         asked = {"['weight']['dtype']": self.weight.get("dtype"), "['first_and_last']": self.first_and_last}
         asked |= {f"['rules'][{p!r}][{WEIGHT_DTYPE!r}]": rule.get(WEIGHT_DTYPE) for p, rule in self.rules.items()}
-        known = get_march(self.march).arithmetic.weight_dtypes
+        known = facts.weight_dtypes
         for place, dtype in asked.items():
             if dtype is not None and dtype not in known:
                 able = [name for name, march in MARCHES.items() if dtype in march.arithmetic.weight_dtypes]
@@ -248,10 +264,17 @@ class QConfig:
                 f"{nearest(wrong[0], known)}"
             )
         try:
-            return self._rule(mapping)
+            rule = self._rule(mapping)
         except QuantizationError as problem:
             problem.locate(f"config['qconfig']{place}")
             raise
+        bits = get_march(self.march).arithmetic.value_bits(rule.dtype)
+        if rule.bits is not None and bits not in (None, rule.bits):
+            raise QuantizationError(
+                f"config['qconfig']{place} asks for {rule.bits} bits of {rule.dtype}; the march {self.march!r} has"
+                f" {bits}. Leave bits out."
+            )
+        return rule
 
     def of(self, path: str, kind: type = object, *, outer: bool = False) -> ActivationRule:
         """Return the rule of the module of class `kind` at `path`; `outer`: it stands next to the border."""

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import onnx
 import pytest
+from networks import SIGNED_MARCHES
 from onnx import numpy_helper
 from operator_networks import calibrated, conv, lowered
 from single_op_programs import program as one_op
@@ -16,7 +17,6 @@ from hatlite.errors import ProgramError
 from hatlite.executor import Executor
 from hatlite.export import golden, integer_nodes, qdq, to_onnx
 from hatlite.export.proof import as_convolution, certified, is_convolution
-from hatlite.march import MARCHES
 from hatlite.models.backbones.mbconv import MBConv
 from hatlite.nn import Add as Sum
 from hatlite.nn import Concat
@@ -312,7 +312,7 @@ class Everything(nn.Module):
         return {"features": b, "y": self.last(self.concat(b, self.pad(a)))}
 
 
-@pytest.mark.parametrize("march", MARCHES)
+@pytest.mark.parametrize("march", SIGNED_MARCHES)
 @pytest.mark.parametrize("dtype", ["int8", "int16"])
 @pytest.mark.parametrize("activation", ["relu", "swish"])
 def test_networks_of_all_operators_are_equal(activation, dtype, march):

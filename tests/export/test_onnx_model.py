@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from networks import SIGNED_MARCHES
 from onnx_runs import LEVELS, everywhere, require_equal, run, with_all_values
 from operator_networks import calibrated, conv, lowered
 from single_op_programs import program as one_op
@@ -17,7 +18,6 @@ from hatlite.executor import Executor, dequantize_outputs
 from hatlite.export import exact_outputs, integer_nodes, to_onnx
 from hatlite.export.golden import RULES
 from hatlite.export.onnx_model import FORMS
-from hatlite.march import MARCHES
 from hatlite.ops.integer.fixed_point import dequantize
 from hatlite.program import (
     OPERATORS,
@@ -53,7 +53,7 @@ def test_golden_equals_the_executor_on_the_proof_network(proof_programs, dtype, 
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 12), st.sampled_from([*MARCHES]))
+@given(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 12), st.sampled_from(SIGNED_MARCHES))
 @example(13279, 1, 11, "bayes-sim")  # channels of a single pixel become the pixels of a sum
 def test_all_engines_equal_the_definition_value_by_value(seed, batch, length, march):
     """Programs drawn from all operators: the reference, the other engines, the golden form optimised and not."""
@@ -69,7 +69,7 @@ def test_all_engines_equal_the_definition_value_by_value(seed, batch, length, ma
     st.integers(0, 10**6),
     st.integers(1, 12),
     st.sampled_from([(), MOVES, (*MOVES, "conv2d")]),
-    st.sampled_from([*MARCHES]),
+    st.sampled_from(SIGNED_MARCHES),
 )
 def test_optimisers_that_see_no_value_but_the_outputs_change_nothing(seed, length, kinds, march):
     """What is an output cannot be fused away, so a program whose values all are is another one."""
@@ -85,7 +85,7 @@ def test_optimisers_that_see_no_value_but_the_outputs_change_nothing(seed, lengt
     st.integers(0, 10**6),
     st.integers(1, 8),
     st.sampled_from([(), MOVES, (*MOVES, "conv2d")]),
-    st.sampled_from([*MARCHES]),
+    st.sampled_from(SIGNED_MARCHES),
 )
 def test_qdq_keeps_its_promise_on_drawn_programs(seed, length, kinds, march):
     """Of all values, and where values only move also when the last one alone is asked for."""

@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import images
+from networks import SIGNED_MARCHES, images
 from operator_networks import SIZE, calibrated, conv, differing, train_a_little
 from torch import nn
 
-from hatlite.march import MARCHES, get_march
+from hatlite.march import get_march
 from hatlite.nn import Add, Concat, Exp, Interpolate, Mul, Sub
 from hatlite.quantization import QConfig
 from hatlite.quantization.sites import LUT_FUNCTIONS
@@ -124,7 +124,7 @@ def qconfigs(draw: st.DrawFn, march: str) -> QConfig:
     )
 
 
-@pytest.mark.parametrize("march", MARCHES)
+@pytest.mark.parametrize("march", SIGNED_MARCHES)
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.data())
 def test_every_value_is_equal(march: str, seed: int, data: st.DataObject) -> None:

@@ -76,3 +76,13 @@ def test_mac_array_has_three_sides():
 def test_unknown_arithmetic_is_refused(fields, text):
     with pytest.raises(MarchError, match=text):
         Arithmetic(**fields)
+
+
+def test_gti5801_has_five_bits_and_scales_of_one():
+    gti = get_march("gti5801").arithmetic
+    assert (gti.value_bits("uint8"), gti.value_bits("int16"), gti.value_bits("int32")) == (5, 10, None)
+    assert (gti.unit_scale("uint8"), gti.unit_scale("int16")) == (1.0, 1 / 32)
+    assert (gti.weight_range("kernel3"), gti.bias_bits_behind("uint8", "kernel3")) == ((-127, 127), 20)
+    assert gti.accumulator_bits_behind("uint8", "kernel3") == 32 and gti.steps(31) == 31
+    assert not gti.computes_like(get_march("tidl").arithmetic)
+    assert get_march("tidl").arithmetic.unit_scale("int8") is get_march("tidl").arithmetic.value_bits("int8") is None

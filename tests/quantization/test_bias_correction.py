@@ -4,12 +4,11 @@ import copy
 
 import pytest
 import torch
-from networks import ProofNetwork, images
+from networks import SIGNED_MARCHES, ProofNetwork, images
 from operator_networks import SIZE, Stubbed, calibrated, conv, differing
 from torch import nn
 
 from hatlite.errors import QuantizationError
-from hatlite.march import MARCHES
 from hatlite.quantization import BiasCorrection, FakeQuantGraph, QConfig, prepare
 
 
@@ -37,7 +36,7 @@ def gap(graph: FakeQuantGraph, floating: FakeQuantGraph, img: torch.Tensor) -> f
         return float((graph(img)["y"] - floating(img)["y"]).mean((0, 2, 3)).abs().max())
 
 
-@pytest.mark.parametrize("march", MARCHES)
+@pytest.mark.parametrize("march", SIGNED_MARCHES)
 def test_means_move_towards_those_of_the_float_network(march: str) -> None:
     graph = graph_of(march)
     floating = copy.deepcopy(graph)

@@ -68,12 +68,14 @@ def test_the_image_keeps_its_type() -> None:
     assert (graph.sites["quant"].quant_min, graph.sites["quant"].quant_max) == (-128, 127)
 
 
-@pytest.mark.parametrize("bits", [1, 9, 5.5, True, "5"])
+@pytest.mark.parametrize("bits", [1, 16, 5.5, True, "5"])
 def test_impossible_bits_are_refused(bits: object) -> None:
-    with pytest.raises(QuantizationError, match=r"An activation's bits is .*; expected 2 to 8\."):
+    with pytest.raises(QuantizationError, match=r"An activation's bits is .*; expected 2 to 8, or 9 to 15 of int16\."):
         QConfig(activation=dict(bits=bits))
 
 
 def test_bits_of_a_wide_type_are_refused() -> None:
-    with pytest.raises(QuantizationError, match=r"An activation has 5 bits and dtype 'int16'; fewer bits are those of"):
+    with pytest.raises(QuantizationError, match=r"An activation has 5 bits and dtype 'int16', which has 9 to 15; give"):
         QConfig(rules={"neck.*": dict(dtype="int16", bits=5)})
+    with pytest.raises(QuantizationError, match=r"An activation has 10 bits and dtype 'int8', which has 2 to 8; give"):
+        QConfig(activation=dict(bits=10))

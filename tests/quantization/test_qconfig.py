@@ -8,6 +8,7 @@ from torch import nn
 from hatlite.errors import MarchError, QuantizationError
 from hatlite.nn import Add
 from hatlite.quantization import QConfig
+from hatlite.quantization.weight_scales import WeightRule
 from hatlite.registry import OBJECT_REGISTRY
 
 
@@ -183,3 +184,30 @@ def test_a_scale_is_learned_or_follows_its_batches() -> None:
     for learned in (dict(activation=dict(learn=True)), dict(rules={"neck.*": dict(learn=True)})):
         with pytest.raises(QuantizationError, match=r"ranges='train' and learn=True, which both move scales; leave"):
             QConfig(ranges="train", **learned)
+
+
+def test_kernels_of_codes_and_their_choices() -> None:
+    qconfig = QConfig(march="gti5801", rules={"head.*": dict(weight_dtype="int8")})
+    assert qconfig.arithmetic_of("neck.conv").weight_dtypes[0] == "kernel3"
+    assert qconfig.arithmetic_of("head.conv").weight_dtypes == ("int8",)
+    assert qconfig.weight_rule == WeightRule("mean", "weights", False)
+    chosen = QConfig(march="gti5801", weight=dict(dtype="kernel3", step="mse", shift="codes", shift_hysteresis=True))
+    assert chosen.weight_rule == WeightRule("mse", "codes", True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (dict(weight=dict(step="median")), r"\['weight'\]\['step'\] is 'median'; expected 'mean' or 'mse'"),
+        (dict(weight=dict(shift=3)), r"\['weight'\]\['shift'\] is 3; expected 'weights' or 'codes'"),
+        (dict(weight=dict(shift_hysteresis=1)), r"\['shift_hysteresis'\] is 1; expected False or True"),
+        (dict(weight=dict(bits=3)), "unknown keys bits; expected dtype, step, shift, shift_hysteresis"),
+        (dict(activation=dict(bits=6)), r"\['activation'\] asks for 6 bits of int8; the march 'gti5801' has 5\. Leave"),
+        (dict(rules={"a": dict(dtype="int16", bits=12)}), r"asks for 12 bits of int16; the march 'gti5801' has 10\."),
+        (dict(weight=dict(dtype="int16")), "the march 'gti5801' has weights of kernel3 and int8 only"),
+        (dict(march="tidl", weight=dict(step="mse")), "unknown keys step; expected dtype"),
+    ],
+)
+def test_what_gti5801_does_not_have_is_refused(settings: dict, text: str) -> None:
+    with pytest.raises(QuantizationError, match=text):
+        QConfig(**{"march": "gti5801", **settings})

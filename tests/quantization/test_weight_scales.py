@@ -11,7 +11,7 @@ from torch import nn
 from hatlite.march import get_march
 from hatlite.qparams import QParams
 from hatlite.quantization import QConfig
-from hatlite.quantization.weight_scales import WEIGHT_ROUNDINGS, bias_range, weight_scales
+from hatlite.quantization.weight_scales import WEIGHT_ROUNDINGS, WeightRule, bias_range, weight_scales
 
 WEIGHT = torch.tensor([0.3, -0.5, 0.001], dtype=torch.float64).reshape(3, 1, 1, 1)
 BIAS = torch.tensor([0.0, 100.0, 0.0], dtype=torch.float64)
@@ -106,3 +106,61 @@ def test_a_network_keeps_its_accuracy_within_what_steps_of_powers_of_two_cost() 
             wanted = graph(img)["y"]
         error[choice] = float((got - wanted).abs().mean() / wanted.abs().max())
     assert error["reduce_weight_scale"] < 1 / 32 < 1 / 8 < error["saturate"]
+
+
+def shifts(weight: float, bias: float, last: float | None = None, kind: str = "int8", **rule: object) -> list[float]:
+    """Return the weight scale that gti5801 takes for a 3×3 kernel with one weight, and a bias."""
+    kernel = torch.zeros(2, 1, 3, 3, dtype=torch.float64)
+    kernel[0, 0, 1, 1] = weight
+    arithmetic = QConfig(march="gti5801", weight=dict(dtype=kind)).arithmetic
+    before = None if last is None else torch.full((2,), last, dtype=torch.float64)
+    biases, entry = torch.tensor([bias, 0.0], dtype=torch.float64), QParams(1.0, "uint8")
+    choices = {"rule": WeightRule(**rule), "last": before}  # type: ignore[arg-type]
+    return weight_scales(kernel, biases, entry, arithmetic, grid="float32", depthwise=False, **choices).tolist()
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "shift"),
+    [
+        (0.5, 0.0, 7),
+        (1.0, 0.0, 6),
+        (63.5, 0.0, 0),
+        (31.75, 0.0, 1),
+        (1e-9, 0.0, 12),
+        (500.0, 0.0, 0),
+        (0.1, 1000.0, 9),
+        (0.1, 524287.0, 0),
+        (0.1, 1e9, 0),
+        (0.1, 8.0, 10),
+    ],
+)
+def test_the_shift_of_a_layer_by_hand(weight: float, bias: float, shift: int) -> None:
+    assert shifts(-weight, -bias) == [2.0**-shift] * 2
+
+
+def test_codes_may_leave_room_for_finer_steps() -> None:
+    assert shifts(1.0, 0.0, kind="kernel3") == [2.0**-6] * 2
+    assert shifts(1.0, 0.0, kind="kernel3", shift="codes") == [2.0**-10] * 2, "the mean magnitude is 1/9"
+    assert shifts(1.0, 0.0, kind="kernel3", shift="codes", step="mse") == [2.0**-6] * 2
+    assert shifts(1.0, 0.0, kind="int8", shift="codes") == [2.0**-6] * 2, "all integers are codes"
+
+
+@pytest.mark.parametrize(
+    ("weight", "last", "shift"),
+    [
+        (0.97, 2.0**-6, 6),
+        (0.97, 2.0**-7, 7),
+        (1.01, 2.0**-7, 6),
+        (0.7, 2.0**-6, 7),
+        (0.8, 2.0**-6, 6),
+        (0.3, 2.0**-6, 8),
+        (0.8, float("nan"), 7),
+    ],
+)
+def test_a_shift_is_kept_while_it_serves(weight: float, last: float, shift: int) -> None:
+    assert shifts(weight, 0.0, last, shift_hysteresis=True) == [2.0**-shift] * 2
+    assert shifts(weight, 0.0, last) == shifts(weight, 0.0)
+
+
+def test_biases_of_gti5801_have_20_bits() -> None:
+    assert bias_range(get_march("gti5801").arithmetic, "uint8") == (-(2**19), 2**19 - 1)

@@ -14,6 +14,7 @@ from hatlite.quantization.observer import Observer
 from hatlite.quantization.scale_grid import on_grid
 from hatlite.quantization.sites.running_range import RunningRange
 from hatlite.quantization.straight_through import Watch, learn_scale
+from hatlite.quantization.weight_scales import WeightRule
 
 __all__ = ["Site"]
 
@@ -42,6 +43,7 @@ class Site(nn.Module):
         scale_grid: Numbers that the scale may be (:mod:`hatlite.quantization.scale_grid`).
         bits: Of the result, where they are fewer than its type has.
         arithmetic: Of the march.
+        weight_rule: How weights become integers, for a site that has any; None takes the defaults.
 
     Attributes:
         scale: float64 scalar buffer that holds a float32 value, real = scale · q; NaN until calibrated.
@@ -73,6 +75,7 @@ class Site(nn.Module):
         scale_grid: str = "float32",
         bits: int | None = None,
         arithmetic: Arithmetic | None = None,
+        weight_rule: WeightRule | None = None,
     ) -> None:
         super().__init__()
         self.name, self.path, self.line = name, path, line
@@ -85,6 +88,7 @@ class Site(nn.Module):
         self.scale_grid = scale_grid
         self.bits = bits
         self.arithmetic = arithmetic or Arithmetic()
+        self.weight_rule = weight_rule or WeightRule()
         self.family = family_of(self.arithmetic)
         self.shape: tuple[int, ...] = ()
         self.group: tuple[Site, ...] = ()
@@ -98,7 +102,7 @@ class Site(nn.Module):
         """Lower clamp; a ReLU is the clamp at 0."""
         lowest = int_range(self.dtype)[0]
         if lowest and self.bits is not None:
-            lowest = -(2 ** (self.bits - 1))
+            lowest = 0 if self.nonnegative else -(2 ** (self.bits - 1))
         return max(lowest, 0) if self.relu else lowest
 
     @property
@@ -107,7 +111,7 @@ class Site(nn.Module):
         lowest, highest = int_range(self.dtype)
         if self.bits is None:
             return highest
-        return 2 ** (self.bits - 1 if lowest else self.bits) - 1
+        return 2 ** (self.bits - 1 if lowest and not self.nonnegative else self.bits) - 1
 
     @property
     def nonnegative(self) -> bool:
@@ -253,7 +257,28 @@ class Site(nn.Module):
 
     def dequantize(self, q: torch.Tensor) -> torch.Tensor:
         """Return float32(q) · float32(scale), the one definition on both sides."""
-        return q.float() * self.scale.float()
+        scale = self.output_scale().float()
+        return q.float() * scale.reshape(-1, *[1] * (q.ndim - 2)) if scale.ndim else q.float() * scale
+
+    def output_scale(self) -> torch.Tensor:
+        """Return what one step of the result is worth, float64, a scalar or (C,)."""
+        return self.scale
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether the scale is the one that the march has for such values, if it has no other."""
+        unit = self.arithmetic.unit_scale(self.dtype)
+        return unit is None or float(self.scale) == unit
+
+    def require_integers(self) -> None:
+        """Raise when the scale is none that integers of the march can have."""
+        self.require_calibrated()
+        if not self.is_unit:
+            raise QuantizationError(
+                f"{self.path} ({self.line}) has the scale {float(self.scale):g}, where the march computes with"
+                f" {self.arithmetic.unit_scale(self.dtype):g} only: fold real ranges into the weights by the gain edit,"
+                " the first thing that the stage behind training with rounded activations does."
+            )
 
     @property
     def has_scale(self) -> bool:

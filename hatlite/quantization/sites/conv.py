@@ -62,7 +62,7 @@ class ConvSite(RoundingSite):
 
     @property
     def weight_dtype(self) -> str:
-        """Type of the weights, ``int8`` or ``int16``: the one that its arithmetic has chosen."""
+        """Kind of the weights, a key of ``WEIGHT_KINDS``: the one that its arithmetic has chosen."""
         return self.arithmetic.weight_dtypes[0]
 
     @property
@@ -171,7 +171,8 @@ class ConvSite(RoundingSite):
             geometry=self.geometry,
             weight_range=self.arithmetic.weight_range(self.weight_dtype),
             bias_range=bias_range(self.arithmetic, source.dtype),
-            round_weight=WEIGHT_ROUNDINGS[self.arithmetic.weight_rounding],
+            round_weight=self.weight_rule.rounding(self.arithmetic),
+            round_bias=WEIGHT_ROUNDINGS[self.arithmetic.weight_rounding],
             half_even=self.family.half_even,
         )
 
@@ -193,7 +194,7 @@ class ConvSite(RoundingSite):
                 finest = self.family.finest_multiplier * float(self.scale / self.inputs[0].scale)
                 scale = on_grid(scale.clamp_min(finest), self.scale_grid)
         self.ideal_weight_scale.copy_(scale)
-        if self.raw:
+        if self.raw or not (self.is_unit and self.inputs[0].is_unit):  # the latter has no integers yet
             self.weight_scale.copy_(scale)
             return
         source = self.inputs[0]
@@ -206,7 +207,8 @@ class ConvSite(RoundingSite):
         depthwise = weight.shape[1] == 1 and self.geometry[3] > 1
         source = self.inputs[0]
         kind = QParams(float(source.scale), source.dtype)
-        return weight_scales(weight, bias, kind, self.arithmetic, grid=self.scale_grid, depthwise=depthwise)
+        choices = {"rule": self.weight_rule, "last": self.weight_scale}
+        return weight_scales(weight, bias, kind, self.arithmetic, grid=self.scale_grid, depthwise=depthwise, **choices)
 
     @torch.no_grad()
     def step(self) -> float:
@@ -216,11 +218,8 @@ class ConvSite(RoundingSite):
     def ideal_ratio(self) -> torch.Tensor:
         return self.weight_scale / self.ideal_weight_scale
 
-    def dequantize(self, q: torch.Tensor) -> torch.Tensor:
-        if not self.raw:
-            return super().dequantize(q)
-        scale = (self.weight_scale * self.inputs[0].scale).float()
-        return q.float() * scale.reshape(-1, *[1] * (q.ndim - 2))
+    def output_scale(self) -> torch.Tensor:
+        return self.weight_scale * self.inputs[0].scale if self.raw else self.scale
 
 
 _POINTWISE = ((1, 1), (0, 0), (1, 1), 1)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import SIGNED_MARCHES
 
-from hatlite.march import MARCHES, get_march
+from hatlite.march import get_march
 from hatlite.ops.integer.families import family_of
 from hatlite.ops.integer.fixed_point import requantize
 from hatlite.ops.integer.snap import Addition, snap
@@ -52,7 +53,7 @@ def test_sums_that_float32_cannot_hold_are_not_called_proven() -> None:
     assert SHIFTS.snap_add((1.0, 2.0**-9), 1.0, wide, 1).rank == 0
 
 
-@pytest.mark.parametrize("march", MARCHES)
+@pytest.mark.parametrize("march", SIGNED_MARCHES)
 @given(taps=st.integers(1, 100_000))
 def test_an_average_has_one_weight_that_fits_its_type(march: str, taps: int) -> None:
     family = family_of(get_march(march).arithmetic)
