@@ -10,8 +10,8 @@ from hatlite.errors import ProgramError
 
 __all__ = ["ENCODINGS", "GRANULARITIES", "UNKNOWN_SOURCE", "Requantize", "Source", "Weight", "constant"]
 
-ENCODINGS = ("dense",)  # "codebook" (codes and steps) joins with the first march that has it
-GRANULARITIES = ("per_axis",)  # one scale per output channel
+ENCODINGS = ("dense", "codebook")  # of kernels: each has few levels of a step of its own; values stay as they are
+GRANULARITIES = ("per_axis", "per_kernel")  # one scale per output channel, and a step of each of its kernels
 ROUNDINGS = ("half_up",)
 
 

@@ -34,8 +34,8 @@ def test_constants_are_never_changed_silently(values):
     [
         ({"values": np.ones((2, 3))}, r"weight has shape \(2, 3\); expected \(O, kh, kw, I / groups\)"),
         ({"values": np.ones((2, 0, 1, 1))}, r"weight has shape \(2, 0, 1, 1\)"),
-        ({"encoding": "codebook"}, "weight encoding is 'codebook'; this version knows dense"),
-        ({"granularity": "per_kernel"}, "weight granularity is 'per_kernel'; this version knows per_axis"),
+        ({"encoding": "sparse"}, "weight encoding is 'sparse'; this version knows dense, codebook"),
+        ({"granularity": "per_tap"}, "weight granularity is 'per_tap'; this version knows per_axis, per_kernel"),
         ({"scale": [1.0]}, r"weight scale has shape \(1,\); expected 2 finite numbers above 0"),
         ({"scale": [1.0, 0.0]}, r"weight scale has shape \(2,\); expected 2 finite numbers above 0"),
     ],
