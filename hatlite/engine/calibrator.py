@@ -12,6 +12,7 @@ from hatlite.engine.device import place, to_device
 from hatlite.engine.evaluation import evaluating
 from hatlite.engine.loop import Callback, Loop
 from hatlite.engine.processes import copy_parameters, merge_observers, process
+from hatlite.engine.weights_hash import WEIGHTS_HASH, weights_hash
 from hatlite.errors import ConfigError
 from hatlite.files import whole_file
 from hatlite.log import get_logger
@@ -64,7 +65,8 @@ class Calibrator(Loop):
         num_steps: Batches to look at, by all processes together; the loader may have fewer.
         batch_processor: Ignored: calibration needs no losses. Accepted because configs of this format name one.
         equalize: Balance of cross-layer equalisation, 0…1, which the first batch decides before any range is observed
-            (:func:`hatlite.quantization.equalize`); None leaves the weights as they are.
+            (:func:`hatlite.quantization.equalize`); None leaves the weights as they are, and so does a calibration
+            behind training with rounded weights, which these have been rounded for.
         bias_correction: ``dict(rate=0.05, decay=0.5, num_epochs=1)``, or some of these keys: each batch of epoch e,
             from 0, takes ``rate · decay^e`` of what rounding adds to the means of channels out of their biases.
             ``dict()`` takes those values, which are those of TI's toolkit; None corrects nothing.
@@ -139,10 +141,21 @@ class Calibrator(Loop):
                 f"Calibrator: there are {self.batch_count} batches for {count} processes; start at most"
                 f" {self.batch_count}, or lower the batch_size of the calibration loader."
             )
+        network: Any = self.model.network
+        if self.correcting is not None and network.simulation is not None:
+            raise ConfigError(
+                f"Calibrator: bias_correction compares integers with the float network, and stage {self.run.stage!r}"
+                " computes on real values with rounded weights; leave bias_correction out."
+            )
         share_batches(self.data_loader, rank, count)
+        self.weights_hash = weights_hash(self.model.state_dict())
         super().setup()
         self.model.eval()
-        self.model.network.calibrate_mode()
+        network.calibrate_mode()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the loop's state, and the hash of the weights that this calibration was made from."""
+        return {**super().state_dict(), WEIGHTS_HASH: self.weights_hash}
 
     def _groups(self) -> Iterator[list[Any]]:
         """Yield the batches that this process observes, then all of them for each epoch of bias correction."""
@@ -166,7 +179,7 @@ class Calibrator(Loop):
             self._write_ranges()
 
     def _observe(self) -> None:
-        if self.step == 0 and self.balance is not None:
+        if self.step == 0 and self.balance is not None and self.model.network.simulation is None:
             self._equalize(self.balance)
         self.model.network(self.batch["img"])
         if self.step_in_epoch + 1 == self.observing_steps:

@@ -1,7 +1,8 @@
 """What a stage starts with: a pipeline of converters, from the float model as it is built to what the stage needs.
 
 A model goes through forms. It is built ``float``; ``calibration`` is its fake-quant graph with observers on; ``qat``
-the same graph on integer-valued tensors; ``integers`` an :class:`~hatlite.engine.executor_network.ExecutorNetwork`.
+the same graph on integer-valued tensors, ``qat_weights`` and ``qat_activations`` on real ones of which weights, or
+weights and activations, are rounded; ``integers`` an :class:`~hatlite.engine.executor_network.ExecutorNetwork`.
 Each converter takes some forms and leaves one, so that a wrong order is seen before anything is built. Which pipeline a
 kind of stage has by default stands in :mod:`hatlite.engine.stages`.
 """
@@ -16,20 +17,20 @@ from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.parts import qconfig_of
 from hatlite.engine.qconfig_params import check_params, check_qat_mode, with_params
 from hatlite.engine.run import Run, Stage
-from hatlite.errors import ConfigError
+from hatlite.errors import ConfigError, StageError
 from hatlite.log import get_logger
-from hatlite.quantization import FakeQuantGraph, QConfig
+from hatlite.quantization import FakeQuantGraph, FusedNorm, QConfig
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["FORMS", "Conversion", "Converter", "ModelConvertPipeline", "form_of"]
 
 logger = get_logger(__name__)
 
-FORMS = ("float", "calibration", "qat", "integers")
+FORMS = ("float", "calibration", "qat_weights", "qat_activations", "qat", "integers")
 
 _ORDERS = (
     "LoadCheckpoint, Float2Calibration; Float2QAT, LoadCheckpoint; Float2Calibration, LoadCheckpoint, Calibration2QAT;"
-    " Float2QAT, LoadCheckpoint, QAT2Quantize; or LoadHbir alone"
+    " Float2QAT, LoadCheckpoint, QAT2Quantize; Float2QAT, LoadCheckpoint, EditGain; or LoadHbir alone"
 )
 
 
@@ -55,6 +56,7 @@ class Conversion:
         form: What the model is by now.
         open_scales: Whether the scales of the graph are not known yet.
         without_scales: Checkpoint whose scales found no place, since the model was float.
+        norms: Batch norms that have become part of the layers before them.
         loaded: Path of the checkpoint that was loaded last; None before.
         loaded_stage: Name of the stage that wrote it; None before.
         graph: The fake-quant graph that ``QAT2Quantize`` lowered; None before.
@@ -69,6 +71,7 @@ class Conversion:
     form: str = field(init=False, default="float")
     open_scales: bool = field(init=False, default=False)
     without_scales: Path | None = field(init=False, default=None)
+    norms: tuple[FusedNorm, ...] = field(init=False, default=())
     loaded: Any = field(init=False, default=None)
     loaded_stage: str | None = field(init=False, default=None)
     graph: Any = field(init=False, default=None)
@@ -89,18 +92,34 @@ class Conversion:
                 " fake-quant graph; give quantize=True to the model of qat_trainer alone, or leave it out, for the"
                 " stages calibration and qat quantise by themselves."
             )
-        if self.form not in ("calibration", "qat") or (self.form == "calibration" and self.loop is not None):
+        if self.form in ("float", "integers") or (self.form == "calibration" and self.loop is not None):
             return
-        if self.open_scales and self.loop is not None:
-            batches = calibrate_briefly(self.loop)
-            logger.info(
-                "Stage %r starts from float weights, so its scales come from %d batches of its own training data; a"
-                " calibration stage before it finds better ones.",
-                self.stage.name,
-                batches,
+        if self.form != "qat_weights":
+            self.find_scales(model)
+        model.network.quantized_mode()
+
+    def find_scales(self, model: Any) -> None:
+        """Take scales that are still open from a few batches of what is going to train `model`, if anything is.
+
+        Raises:
+            StageError: The run has a stage that finds the ranges of rounded weights, and `model` comes from before it.
+        """
+        if not self.open_scales or self.loop is None:
+            return
+        calibrating = [one.name for one in self.run.stages if one.kind == "calibration_weights"]
+        if model.network.simulation is not None and calibrating and self.stage.name not in calibrating:
+            raise StageError(
+                f"{self.loaded or 'What it starts from'} has no ranges of activations, which stage {self.stage.name!r}"
+                f" needs, and no calibration of its weights lies in {self.run.folder}.\n  Run this to find them: {self.run.command(calibrating[0])}"
             )
-            self.open_scales = False
-        model.network.integer_mode()
+        batches = calibrate_briefly(self.loop)
+        logger.info(
+            "Stage %r starts from float weights, so its scales come from %d batches of its own training data; a"
+            " calibration stage before it finds better ones.",
+            self.stage.name,
+            batches,
+        )
+        self.open_scales = False
 
 
 class Converter:

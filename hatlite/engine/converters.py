@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hatlite import class_names, program
 from hatlite.engine.checkpoint import (
@@ -15,23 +15,29 @@ from hatlite.engine.checkpoint import (
     load_weights,
     say_what_is_left,
 )
-from hatlite.engine.conversion import Conversion, Converter
+from hatlite.engine.conversion import FORMS, Conversion, Converter
 from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.parts import quantize
 from hatlite.engine.pretrained import load_pretrained
 from hatlite.engine.run import Run, Stage
-from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
+from hatlite.engine.weights_hash import with_ranges
+from hatlite.errors import CheckpointError, ConfigError, ProgramError, QuantizationError, StageError
 from hatlite.log import get_logger
 from hatlite.lowering import lower
 from hatlite.march import get_march
 from hatlite.program import IntProgram
+from hatlite.quantization import Simulation, edit_gains, fold_state, fuse_batch_norms
 from hatlite.registry import OBJECT_REGISTRY, nearest
 
 __all__ = [
     "CONVERT_MODES",
     "Calibration2QAT",
+    "EditGain",
+    "Float2ActivationQAT",
     "Float2Calibration",
     "Float2QAT",
+    "Float2WeightQAT",
+    "FuseBatchNorm",
     "LoadCheckpoint",
     "LoadHbir",
     "QAT2Quantize",
@@ -77,7 +83,7 @@ class LoadCheckpoint(Converter):
     verbose: bool = False
     state_dict_update_func: Callable | None = None
 
-    takes = ("float", "calibration", "qat")
+    takes = FORMS[:-1]
     only_loads = True
 
     @property
@@ -96,6 +102,8 @@ class LoadCheckpoint(Converter):
         state = load_checkpoint(path, hint=how_to_get(run, conversion.instead, path))
         if self.check_hash:
             require_hash(path)
+        if conversion.form == "qat_activations":
+            path, state = with_ranges(run, path, state)
         scales = has_sites(state)
         if conversion.open_scales and conversion.loop is None and not scales:
             raise CheckpointError(without_scales(run, stage, path, state["stage"]))
@@ -108,16 +116,27 @@ class LoadCheckpoint(Converter):
             allow_miss=self.allow_miss,
             ignore_extra=self.ignore_extra,
             verbose=self.verbose,
-            update=self.state_dict_update_func,
+            update=self._folding(conversion),
         )
         if conversion.form == "float" and conversion.loop is not None:
             say_what_is_left(state, path)
         conversion.loaded, conversion.loaded_stage = path, state["stage"]
-        conversion.open_scales = conversion.open_scales and not scales
+        if conversion.form != "float":
+            conversion.open_scales = not model.network.is_calibrated
+        if conversion.open_scales and conversion.loop is None and conversion.form != "qat_weights":
+            raise CheckpointError(without_scales(run, stage, path, state["stage"]))
         conversion.without_scales = path if scales and conversion.form == "float" else None
         run.classes = run.classes or tuple(state["classes"])
         if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
             logger.warning("%s was written after %d of %d epochs.", path, state["epoch"], state["num_epochs"])
+
+
+    def _folding(self, conversion: Conversion) -> Callable | None:
+        """Return what changes the weights of a file: the given function, then batch norms that the model has no more."""
+        given, norms = self.state_dict_update_func, conversion.norms
+        if not norms:
+            return given
+        return lambda weights: fold_state(weights if given is None else given(weights), norms, "network.")
 
 
 @dataclass(frozen=True)
@@ -159,14 +178,37 @@ class _Converts(Converter):
 
 
 @OBJECT_REGISTRY.register
+class FuseBatchNorm(Converter):
+    """Make every batch norm part of the layer before it, for good, in the weights that the model has and will load.
+
+    A march whose values have no scales of their own does so by itself when the network is quantised.
+    """
+
+    takes = ("float",)
+
+    def __call__(self, model: Any, conversion: Conversion) -> None:
+        conversion.norms += fuse_batch_norms(model.network)
+
+
+@OBJECT_REGISTRY.register
+@dataclass(frozen=True)
 class Float2Calibration(_Converts):
-    """Replace the network by its fake-quant graph, for observers to watch."""
+    """Replace the network by its fake-quant graph, for observers to watch.
+
+    Attributes:
+        rounded_weights: Ranges are those that values have behind rounded weights, and what is evaluated afterwards has
+            rounded weights and activations, on real values.
+    """
+
+    rounded_weights: bool = False
 
     takes = ("float",)
     leaves = "calibration"
 
     def __call__(self, model: Any, conversion: Conversion) -> None:
-        quantize(conversion.run, model, conversion.qconfig)
+        conversion.norms += quantize(conversion.run, model, conversion.qconfig)
+        if self.rounded_weights:
+            model.network.simulation = Simulation(weights=True, activations=True)
         conversion.open_scales = True
 
 
@@ -176,15 +218,34 @@ class Float2QAT(_Converts):
 
     takes = ("float",)
     leaves = "qat"
+    simulation: ClassVar[Simulation | None] = None
 
     def __call__(self, model: Any, conversion: Conversion) -> None:
         if conversion.without_scales is not None:
+            name = type(self).__name__
             raise ConfigError(
                 f"LoadCheckpoint took the weights of {conversion.without_scales} into the float model and lost its"
-                " scales, which Float2QAT behind it needs; write Float2QAT first, then LoadCheckpoint."
+                f" scales, which {name} behind it needs; write {name} first, then LoadCheckpoint."
             )
-        quantize(conversion.run, model, conversion.qconfig)
+        conversion.norms += quantize(conversion.run, model, conversion.qconfig)
+        model.network.simulation = self.simulation or model.network.simulation
         conversion.open_scales = True
+
+
+@OBJECT_REGISTRY.register
+class Float2WeightQAT(Float2QAT):
+    """Replace the network by its fake-quant graph, to compute on real values with rounded weights."""
+
+    leaves = "qat_weights"
+    simulation = Simulation(weights=True)
+
+
+@OBJECT_REGISTRY.register
+class Float2ActivationQAT(Float2QAT):
+    """Replace the network by its fake-quant graph, to compute on real values with rounded weights and activations."""
+
+    leaves = "qat_activations"
+    simulation = Simulation(weights=True, activations=True)
 
 
 @OBJECT_REGISTRY.register
@@ -196,6 +257,30 @@ class Calibration2QAT(_Converts):
 
     def __call__(self, model: Any, conversion: Conversion) -> None:
         """The graph is the same; that it leaves the form `qat` is all."""
+
+
+@OBJECT_REGISTRY.register
+class EditGain(Converter):
+    """Fold the ranges of activations into the weights, where every value of the march has scale 1.
+
+    It takes scales that were loaded or, in training that starts without any, those that the first batches give. On a
+    march whose values have scales of their own there is nothing to do.
+
+    Raises:
+        QuantizationError: It was done before, in the checkpoint that was loaded, or the network lets no gain pass.
+    """
+
+    takes = ("qat",)
+    only_loads = True  # of weights, which a stage that is resumed has
+
+    def __call__(self, model: Any, conversion: Conversion) -> None:
+        if not conversion.qconfig.arithmetic.unit_scales:
+            return
+        conversion.find_scales(model)
+        try:
+            edit_gains(model.network)
+        except QuantizationError as problem:
+            raise QuantizationError(f"{conversion.loaded or conversion.run.source}: {problem}") from None
 
 
 @OBJECT_REGISTRY.register
@@ -245,6 +330,8 @@ def is_program(path: Path) -> bool:
 def lower_detector(run: Run, model: Any) -> IntProgram:
     """Lower the fake-quant network of `model` for the run's march."""
     metadata = {"task_name": run.task_name, "classes": list(run.classes), "num_classes": run.config["num_classes"]}
+    if model.network.gain_edits:
+        metadata["caps"] = list(model.network.caps().values())
     return lower(model.network, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
 
 
@@ -308,9 +395,10 @@ def _size(height: int, width: int) -> str:
 
 def without_scales(run: Run, stage: Stage, path: Path, origin: str) -> str:
     """Return what is wrong with a float checkpoint where a quantised `stage` is to be restored, and what to do."""
-    finding = next((one.name for one in run.stages if one.kind in ("calibration", "qat")), stage.name)
+    kinds = ("calibration", "calibration_weights", "qat")
+    finding = next((one.name for one in run.stages if one.kind in kinds), stage.name)
     return (
-        f"{path} is of stage {origin!r} and has no scales, which stage {stage.name!r} needs: it computes on integers."
+        f"{path} is of stage {origin!r} and has no scales, which stage {stage.name!r} needs: it rounds activations."
         f"\n  Run this to find them: {run.command(finding)}"
     )
 

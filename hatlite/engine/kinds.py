@@ -3,7 +3,7 @@
 The kinds themselves stand in :mod:`hatlite.engine.stages`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class StageKind:
 
     Attributes:
         execute: Runs the stage, ``(run, stage, resume) -> row``: metrics and where they come from.
-        start: Types of the converters that bring the built model into the form that the stage works on;
+        start: Types of the converters, or dicts of types and arguments, that bring the built model into the form that the stage works on;
             ``<stage>_trainer['model_convert_pipeline']`` replaces them.
         restore: Types of those that bring it into the form that the stage leaves, from the file that it leaves;
             ``<stage>_predictor['model_convert_pipeline']`` replaces them.
@@ -53,8 +53,8 @@ class StageKind:
     """
 
     execute: Callable[[Run, Stage, bool], dict[str, Any]]
-    start: tuple[str, ...]
-    restore: tuple[str, ...]
+    start: tuple[str | Mapping[str, Any], ...]
+    restore: tuple[str | Mapping[str, Any], ...]
     from_nothing: bool = False
     gate: float | None = None
     equals_origin: bool = False
@@ -72,7 +72,13 @@ EVALUATED_ALIKE = ("calibration", "qat")
 """Forms that are the same once the scales are loaded: the graph on integer-valued tensors."""
 
 
-def stage_kind(name: str, *, start: tuple[str, ...] = (), restore: tuple[str, ...] = (), **more: Any) -> Callable:
+def stage_kind(
+    name: str,
+    *,
+    start: tuple[str | Mapping[str, Any], ...] = (),
+    restore: tuple[str | Mapping[str, Any], ...] = (),
+    **more: Any,
+) -> Callable:
     """Decorate the function that executes the kind `name`; arguments as :class:`StageKind` has them."""
 
     def keep(execute: Callable[[Run, Stage, bool], dict[str, Any]]) -> Callable:
@@ -125,10 +131,10 @@ def pipeline_of(run: Run, stage: Stage, entry: str) -> ModelConvertPipeline:
         ConfigError: The config's leaves the model in another form than the kind's.
     """
     kind = STAGE_KINDS[stage.kind]
-    types = kind.start if entry == "trainer" else kind.restore
-    derived = OBJECT_REGISTRY.build(
-        {"type": "ModelConvertPipeline", "converters": [{"type": converter} for converter in types]}
-    )
+    named = kind.start if entry == "trainer" else kind.restore
+    converters = [{"type": one} if isinstance(one, str) else one for one in named]
+    types = [one["type"] for one in converters]
+    derived = OBJECT_REGISTRY.build({"type": "ModelConvertPipeline", "converters": converters})
     where = f"['{stage.name}_{entry}']['model_convert_pipeline']"
     given = run.config.get(f"{stage.name}_{entry}", {}).get("model_convert_pipeline")
     deployed = run.config.get("deploy_model_convert_pipeline")

@@ -14,7 +14,7 @@ from hatlite.engine.qconfig_params import QAT_MODES, run_qat_mode, with_params
 from hatlite.engine.run import Run, Stage
 from hatlite.errors import ConfigError, StageError
 from hatlite.nn import Quantizable, QuantStub
-from hatlite.quantization import QConfig, prepare_qat
+from hatlite.quantization import FusedNorm, QConfig, edit_gains, fuse_batch_norms, prepare_qat
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = [
@@ -67,14 +67,18 @@ def qconfig_of(run: Run) -> QConfig:
     return with_params(qconfig, mode, {})
 
 
-def quantize(run: Run, model: Any, qconfig: QConfig | None = None) -> None:
+def quantize(run: Run, model: Any, qconfig: QConfig | None = None) -> tuple[FusedNorm, ...]:
     """Replace ``model.network`` by its fake-quant graph, in calibrate mode; `qconfig` None is the config's.
 
-    A detector of somebody's own needs no methods for that: the request is recorded on any module.
+    A detector of somebody's own needs no methods for that: the request is recorded on any module. Where values have no
+    scales of their own, batch norms become part of the layers before them for good; those are returned.
     """
+    qconfig = qconfig or qconfig_of(run)
+    norms = fuse_batch_norms(model.network) if qconfig.arithmetic.unit_scales else ()
     Quantizable.fuse_model(model)
-    Quantizable.set_qconfig(model, qconfig or qconfig_of(run))
+    Quantizable.set_qconfig(model, qconfig)
     prepare_qat(model, deploy_inputs=example_image(run, model))
+    return norms
 
 
 def give_inputs(run: Run, model: Any) -> Any:
@@ -91,6 +95,8 @@ def quantize_random(run: Run, model: Any) -> None:
     with torch.no_grad():
         model.network(random_image(model.network, example_image(run, model).shape))
     model.network.finish_calibration()
+    if model.network.simulation is not None:
+        edit_gains(model.network)
 
 
 def random_image(network: torch.nn.Module, shape: Sequence[int]) -> torch.Tensor:

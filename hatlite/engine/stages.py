@@ -9,6 +9,9 @@ calibration               float            observes ranges, fixes scales        
                                                                                           calibration-ranges.md
 qat                       calibration or   trains on integer-valued tensors               qat-checkpoint-*
                           float
+qat_weights               float            trains on real values with rounded weights     qat_weights-checkpoint-*
+calibration_weights       qat_weights      observes ranges behind rounded weights         as calibration
+qat_activations           calibration_…    trains on rounded weights and activations      qat_activations-…
 int_infer                 qat              lowers to an IntProgram, compares every        <task_name>.hbir,
                                            integer with the graph's, proves its rounding,  alignment.json,
                                            evaluates it                                   certificate.{json,md}
@@ -86,8 +89,44 @@ def calibrate(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 
 
 @stage_kind(
+    "calibration_weights",
+    start=({"type": "Float2Calibration", "rounded_weights": True}, "LoadCheckpoint"),
+    restore=("Float2ActivationQAT", "LoadCheckpoint"),
+    gate=0.90,
+    shared=True,
+)
+def calibrate_weights(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
+    """Observe the ranges that activations have behind rounded weights."""
+    return fit(run, stage, build_loop(run, stage), resume)
+
+
+@stage_kind(
+    "qat_weights",
+    start=("Float2WeightQAT", "LoadCheckpoint"),
+    restore=("Float2WeightQAT", "LoadCheckpoint"),
+    gate=0.90,
+    shared=True,
+)
+def train_weights(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
+    """Train on real values with rounded weights."""
+    return train_quantized(run, stage, resume)
+
+
+@stage_kind(
+    "qat_activations",
+    start=("Float2ActivationQAT", "LoadCheckpoint"),
+    restore=("Float2ActivationQAT", "LoadCheckpoint"),
+    gate=0.90,
+    shared=True,
+)
+def train_activations(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
+    """Train on real values with rounded weights and activations."""
+    return train_quantized(run, stage, resume)
+
+
+@stage_kind(
     "qat",
-    start=("Float2QAT", "LoadCheckpoint"),
+    start=("Float2QAT", "LoadCheckpoint", "EditGain"),
     restore=("Float2QAT", "LoadCheckpoint"),
     gate=0.98,
     shared=True,

@@ -14,7 +14,8 @@ from hatlite.qparams import int_type
 from hatlite.quantization.border import mark_outer, output_dtypes
 from hatlite.quantization.fuse import FusedCall, fuse, refusal
 from hatlite.quantization.graph import FakeQuantGraph, FreezeEpochs
-from hatlite.quantization.observer import observer
+from hatlite.quantization.observer import Observer, observer
+from hatlite.quantization.output_gains import ChannelObserver
 from hatlite.quantization.qconfig import ActivationRule, QConfig
 from hatlite.quantization.scale_groups import can_be_tied
 from hatlite.quantization.sites import (
@@ -160,7 +161,7 @@ def _make_site(item: FusedCall, sites: dict[str, Site], wanted: str | None, stan
         "line": call.line,
         "inputs": inputs,
         "dtype": dtype,
-        "observer": None if dtype == "int32" else observer(rule.observer),
+        "observer": None if dtype == "int32" else _observer(qconfig, rule, leaves=wanted is not None),
         "relu": item.relu,
         "fixed": rule.fixed_scale if rule.fixed and dtype != "int32" else None,
         "learn": rule.learn,
@@ -179,6 +180,11 @@ def _make_site(item: FusedCall, sites: dict[str, Site], wanted: str | None, stan
     known = ", ".join(sorted(kind.__name__ for kind in (*SITE_RULES, nn.Identity, DeQuantStub)))
     name = type(call.module).__name__
     raise refusal(item, f"{name} has no integer form", REPLACEMENTS.get(name, f"supported are {known}"))
+
+
+def _observer(qconfig: QConfig, rule: ActivationRule, *, leaves: bool) -> Observer:
+    found = observer(rule.observer)
+    return ChannelObserver(found) if leaves and qconfig.output_gains == "per_channel" else found
 
 
 def _check_fixed(item: FusedCall, site: Site, rule: ActivationRule) -> None:

@@ -20,6 +20,7 @@ SMALLEST_SCALE = 2.0**-96
 _BITS = {"int8": range(2, 9), "int16": range(9, 16)}
 _DTYPES = tuple(_BITS)
 _MOVING = ("freeze", "train")
+_OUTPUT_GAINS = ("shared", "per_channel")
 TYPE = "type:"
 """Start of a pattern that is about the module's class and not about its path."""
 WEIGHT_DTYPE = "weight_dtype"
@@ -134,6 +135,8 @@ class QConfig:
             move them by a running mean of what the observer says of each step. Scales that the config fixes stay.
         range_freeze_epoch: Epochs of qat after which ``ranges="train"`` freezes; None never does. ``"half"`` is one
             epoch behind half of them, rounded down.
+        output_gains: ``shared``: one range for all channels of an output. ``per_channel``: calibration finds that of each
+            and scales the rows of the layer in front, so that they share one; the DeQuantStub takes the factors back.
         march: Whose arithmetic it is; a run gives that of its config.
     """
 
@@ -148,6 +151,7 @@ class QConfig:
     bn_freeze_epoch: int | Literal["half"] | None = None
     ranges: str = "freeze"
     range_freeze_epoch: int | Literal["half"] | None = None
+    output_gains: str = "shared"
     march: str = "bayes-sim"
 
     def __post_init__(self) -> None:
@@ -166,6 +170,10 @@ class QConfig:
         learned = [place for place, mapping in places.items() if self._rule_at(place, mapping).learn]
         self._check_march()
         self._check_weights()
+        if self.output_gains not in _OUTPUT_GAINS:
+            raise QuantizationError(
+                f"config['qconfig']['output_gains'] is {self.output_gains!r}; expected 'shared' or 'per_channel'."
+            )
         self._check_moving("bn", "bn_freeze_epoch")
         self._check_moving("ranges", "range_freeze_epoch")
         if learned and self.ranges == "train":

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Watch", "learn_scale", "lookup", "requantize"]
+__all__ = ["Watch", "learn_scale", "lookup", "pass_through", "requantize", "round_between"]
 
 Watch = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(rounded and clamped, before both) → what goes on in place of the first."""
@@ -127,6 +127,51 @@ def requantize(
     tail = dtype, half_even and dtype == torch.float32
     y, unrounded = _Requantize.apply(low, high, tail, watch is not None, factors, *values)
     return y if watch is None else watch(y, unrounded)
+
+
+class _RoundBetween(torch.autograd.Function):
+    """``clamp(floor(x + ½), low, high)`` with the gradient of the clamp alone."""
+
+    @staticmethod
+    def forward(ctx: Any, low: int, high: int, x: torch.Tensor) -> torch.Tensor:
+        ctx.low, ctx.high = low, high
+        ctx.save_for_backward(x)
+        return x.add(0.5).floor_().clamp_(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
+        (x,) = ctx.saved_tensors
+        return None, None, torch.ops.aten.hardtanh_backward(grad, x, ctx.low, ctx.high)
+
+
+def round_between(low: int, high: int, x: torch.Tensor) -> torch.Tensor:
+    """Return real values as integers of their own type; exact halves go up.
+
+    The gradient is 1 strictly between the clamps and 0 elsewhere: that of the clip, which rounding passes on.
+
+    Args:
+        low: Lower clamp.
+        high: Upper clamp.
+        x: Steps, neither rounded nor clamped, of any shape and float type.
+    """
+    return _RoundBetween.apply(low, high, x)
+
+
+class _PassThrough(torch.autograd.Function):
+    """The second value; backward hands the gradient to the first."""
+
+    @staticmethod
+    def forward(ctx: Any, real: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
+        return rounded.view_as(rounded)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
+        return grad, None
+
+
+def pass_through(real: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
+    """Return `rounded`, the gradient at which goes to `real` unchanged, also where it saturates."""
+    return _PassThrough.apply(real, rounded)
 
 
 class _Lookup(torch.autograd.Function):

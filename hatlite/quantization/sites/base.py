@@ -12,8 +12,9 @@ from hatlite.ops.integer.families import family_of
 from hatlite.qparams import int_range
 from hatlite.quantization.observer import Observer
 from hatlite.quantization.scale_grid import on_grid
+from hatlite.quantization.simulation import OBSERVED, Simulation
 from hatlite.quantization.sites.running_range import RunningRange
-from hatlite.quantization.straight_through import Watch, learn_scale
+from hatlite.quantization.straight_through import Watch, learn_scale, round_between
 from hatlite.quantization.weight_scales import WeightRule
 
 __all__ = ["Site"]
@@ -54,10 +55,14 @@ class Site(nn.Module):
         shape: (C, H, W) of the result for the example input, without the batch.
         group: The sites that share the scale (:mod:`hatlite.quantization.scale_groups`), the first one keeping what is
             learned; empty for a site alone.
+        cap: float64 scalar buffer: what the largest integer stood for before the gain edit, NaN until then; None where
+            scales are free.
+        simulation: What :meth:`forward_float` rounds, and whether the observer watches it.
     """
 
     scale: torch.Tensor
     asked_scale: torch.Tensor
+    cap: torch.Tensor | None
     running_range: RunningRange | None
 
     def __init__(
@@ -92,8 +97,11 @@ class Site(nn.Module):
         self.family = family_of(self.arithmetic)
         self.shape: tuple[int, ...] = ()
         self.group: tuple[Site, ...] = ()
+        self.simulation: Simulation = OBSERVED
         for buffer, persistent in (("scale", True), ("asked_scale", False)):
             self.register_buffer(buffer, torch.tensor(float("nan"), dtype=torch.float64), persistent=persistent)
+        keeps_cap = self.arithmetic.unit_scales and observer is not None
+        self.register_buffer("cap", torch.full((), float("nan"), dtype=torch.float64) if keeps_cap else None)
         self.register_parameter("log_scale", None)
         self.register_module("running_range", None)
 
@@ -124,17 +132,23 @@ class Site(nn.Module):
         return self
 
     def observe(self, y: torch.Tensor) -> torch.Tensor:
-        """Hand a float result to the observer and return it.
+        """Hand a float result to the observer and return it, rounded to steps of the scale where that is simulated.
 
         Raises:
             QuantizationError: A value is NaN or infinite; the message says where.
         """
-        if self.observer is not None:
+        if self.observer is not None and self.simulation.observed:
             try:
                 self.observer.observe(y)
             except QuantizationError as problem:
                 raise QuantizationError(f"{self.path} ({self.line}): {problem}") from None
-        return y
+        return self._rounded(y) if self.simulation.activations else y
+
+    def _rounded(self, y: torch.Tensor) -> torch.Tensor:
+        scale = self.scale.float()
+        unrounded = y / scale
+        steps = round_between(self.quant_min, self.quant_max, unrounded)
+        return (steps if self.watch is None else self.watch(steps, unrounded)) * scale
 
     @property
     def tied(self) -> bool:
@@ -160,7 +174,7 @@ class Site(nn.Module):
     def learned(self) -> nn.Parameter | None:
         """The parameter that learns the scale of the result; None if nothing does."""
         source = self.source
-        return (source.group[0] if source.group else source).log_scale
+        return None if source.is_fixed else (source.group[0] if source.group else source).log_scale
 
     def let_range_run(self) -> None:
         """From now on move the range with the batches that are trained on, if the site has one that nothing fixes."""
@@ -174,7 +188,8 @@ class Site(nn.Module):
 
     @property
     def _moves(self) -> bool:
-        return self.running_range is not None and self.training and not self.running_range.frozen
+        running = self.running_range is not None and not self.is_fixed
+        return running and self.training and not self.running_range.frozen  # type: ignore[union-attr]
 
     def _watch(self, y: torch.Tensor, unrounded: torch.Tensor) -> torch.Tensor:
         if self.running_range is not None and self._moves and self.observer is not None:
@@ -212,7 +227,7 @@ class Site(nn.Module):
 
     def ask_followed(self) -> None:
         """Take down what a running range asks for, if there is one."""
-        if self.running_range is not None:
+        if self.running_range is not None and not self.is_fixed:
             self._ask(float(self.running_range.absmax) / self.arithmetic.steps(self.quant_max))
 
     def _ask(self, scale: float) -> None:
@@ -269,6 +284,33 @@ class Site(nn.Module):
         """Whether the scale is the one that the march has for such values, if it has no other."""
         unit = self.arithmetic.unit_scale(self.dtype)
         return unit is None or float(self.scale) == unit
+
+    def largest_value(self) -> float:
+        """Return what the largest integer stands for."""
+        return self.quant_max * float(self.scale)
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether the real range of the result is part of the weights."""
+        return self.cap is not None and not bool(torch.isnan(self.cap))
+
+    def take_unit_scale(self) -> None:
+        """Keep the cap and take the scale that the march has, the weights having taken the one there was."""
+        if self.cap is None:
+            self.take_scale()
+            return
+        self.cap.fill_(self.largest_value())
+        self._ask(self.arithmetic.unit_scale(self.dtype) or 1.0)
+        self.scale.copy_(self.asked_scale)
+
+    def hold_unit_scale(self) -> None:
+        """Let nothing move the scale of a result whose range is part of the weights."""
+        if not self.is_edited:
+            return
+        unit = float(self.scale)
+        self.fixed = lambda steps: unit
+        if self.log_scale is not None:
+            nn.init.zeros_(self.log_scale).requires_grad_(False)
 
     def require_integers(self) -> None:
         """Raise when the scale is none that integers of the march can have."""

@@ -1,5 +1,7 @@
 """Convolution or linear layer with its batch norm and ReLU, in the arithmetic of the accelerator."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from hatlite.quantization.integer_conv import ConvConstants, fold, integer_conv
 from hatlite.quantization.scale_grid import on_grid
 from hatlite.quantization.sites.batch_statistics import BatchStatistics
 from hatlite.quantization.sites.rounding import RoundingSite
+from hatlite.quantization.straight_through import pass_through
 from hatlite.quantization.weight_scales import WEIGHT_ROUNDINGS, bias_range, weight_scales
 
 __all__ = ["ConvSite"]
@@ -101,22 +104,48 @@ class ConvSite(RoundingSite):
         return weight, bias if beta is None else bias + beta
 
     def forward_float(self, *inputs: torch.Tensor) -> torch.Tensor:
-        weight, bias = self._folded_once()
+        weight, bias = self._real_parameters()
         if isinstance(self.layer, nn.Linear):
             y = F.linear(inputs[0], weight.flatten(1), bias)
         else:
             y = F.conv2d(inputs[0], weight, bias, *self.geometry)
-        y = y.relu_() if self.relu else y  # in place: the convolution's result is nobody else's
+        clipped = self.simulation.activations and not self.raw  # at 0 as well, where there is a ReLU
+        y = y.relu_() if self.relu and not clipped else y  # in place: the convolution's result is nobody else's
         return y if self.raw else self.observe(y)
 
-    def _folded_once(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return :meth:`folded`, remembered from batch to batch where no gradient shall flow."""
-        if torch.is_grad_enabled():
-            return self.folded()
+    def _real_parameters(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return :meth:`folded` or :meth:`rounded`, remembered from batch to batch where no gradient shall flow."""
+        make: Callable[[], tuple[torch.Tensor, torch.Tensor]] = self.folded
         layer, bn = self.layers
-        normalised = () if bn is None else (bn.running_mean, bn.running_var, bn.weight, bn.bias)
-        parts = (layer.weight, layer.bias, *normalised)
-        return self.remember(self.folded, *(part for part in parts if part is not None))
+        sources = [layer.weight, layer.bias]
+        if bn is not None:
+            sources += [bn.running_mean, bn.running_var, bn.weight, bn.bias]
+        if self.simulation.weights:
+            make = self.rounded
+            sources.append(self.weight_scale)
+        if torch.is_grad_enabled():
+            return make()
+        return self.remember(make, *(source for source in sources if source is not None))
+
+    def rounded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what :meth:`folded` gives, as integers of :attr:`weight_scale` stand for it; gradients pass.
+
+        The bias is rounded where values have scale 1, so that its step is that of the weights. Elsewhere its step is so
+        much finer that rounding it tells nothing, and depends on a scale of the input that may not be known yet.
+        """
+        weight, bias = self.folded()
+        with torch.no_grad():
+            integers = fold(self._without_scales(), weight, bias)
+            columns = self.weight_scale.reshape(-1, *[1] * (weight.ndim - 1))
+            real_weight = (integers.weight * columns).to(weight.dtype)
+            real_bias = (integers.bias * self.weight_scale).to(bias.dtype)
+        weight = pass_through(weight, real_weight)
+        return weight, pass_through(bias, real_bias) if self.arithmetic.unit_scales else bias
+
+    def _without_scales(self) -> ConvConstants:
+        """Return the constants that round folded weights where the input and the result have scale 1."""
+        unit, zeros = 1 / self.weight_scale, torch.zeros_like(self.weight_scale)
+        return replace(self._constants(), mean=zeros, weight_unit=unit, bias_unit=unit, beta_unit=unit)
 
     def forward_integer(self, *inputs: torch.Tensor) -> torch.Tensor:
         x = inputs[0]
@@ -184,9 +213,15 @@ class ConvSite(RoundingSite):
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Take weight scales, multipliers and shifts from the current weights."""
-        self.inputs[0].require_calibrated()
+        """Take weight scales, multipliers and shifts from the current weights.
+
+        Where weights are rounded on real values, weight scales are those that they have between values of scale 1.
+        """
         weight, bias = (part.double() for part in self.folded())
+        if self.simulation.weights:
+            self.weight_scale.copy_(self._ideal_weight_scales(weight, bias, scale_in=1.0))
+            return
+        self.inputs[0].require_calibrated()
         scale = self._ideal_weight_scales(weight, bias)
         if not self.raw:
             self.require_calibrated()
@@ -203,10 +238,12 @@ class ConvSite(RoundingSite):
         self.store(found)
         self.weight_scale.copy_(torch.from_numpy(found.weight_scale))
 
-    def _ideal_weight_scales(self, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def _ideal_weight_scales(
+        self, weight: torch.Tensor, bias: torch.Tensor, scale_in: float | None = None
+    ) -> torch.Tensor:
         depthwise = weight.shape[1] == 1 and self.geometry[3] > 1
         source = self.inputs[0]
-        kind = QParams(float(source.scale), source.dtype)
+        kind = QParams(float(source.scale) if scale_in is None else scale_in, source.dtype)
         choices = {"rule": self.weight_rule, "last": self.weight_scale}
         return weight_scales(weight, bias, kind, self.arithmetic, grid=self.scale_grid, depthwise=depthwise, **choices)
 
