@@ -11,7 +11,20 @@ import pytest
 from hatlite.errors import DataNotFoundError
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("tools/make_shapes.py", "tools/mscoco_packer.py", "tools/datasets/mscoco_packer.py", "tools/voc2coco.py")
+TOOLS = (
+    "tools/make_shapes.py",
+    "tools/mscoco_packer.py",
+    "tools/datasets/mscoco_packer.py",
+    "tools/voc2coco.py",
+    "tools/voc_to_meta.py",
+    "tools/xml_2_txt.py",
+)
+META_CONFIG = """
+classes = ["dog"]
+common = dict(type="GNetMeta", img_path="{root}/JPEGImages", classes=classes)
+data_loader = dict(dataset=dict(common, meta_file="{root}/t.txt"))
+val_data_loader = dict(dataset=dict(common, meta_file="{root}/v.txt"))
+"""
 
 
 @pytest.fixture
@@ -63,6 +76,24 @@ def test_a_split_of_voc_is_converted(run, write_voc, tmp_path):
     code, output, _ = run(TOOLS[3], "--voc-dir", root, "--split", "train", "--out", tmp_path / "out", "--copy")
     assert code == 0
     assert output.startswith("1 images and 1 boxes of 1 classes (dog) written to ")
+
+
+def test_metadata_are_written_for_a_folder_and_for_a_config(run, write_voc, tmp_path):
+    root = write_voc({f"{number}": [("hound", (3, 4, 12, 9))] for number in range(10)})
+    options = ("--remap", "hound=dog", "--train-share", 0.5)
+    code, output, error = run(TOOLS[4], "--voc-dir", root, *options)
+    assert code == 0, error
+    assert output.startswith(f"5 images to {tmp_path}/meta/voc_train.txt and 5 images to ")
+    (tmp_path / "config.py").write_text(META_CONFIG.format(root=root))
+    code, output, error = run(TOOLS[5], 0.4, "--config", tmp_path / "config.py", *options)
+    assert code == 0, error
+    assert output.startswith(f"2 images to {root}/t.txt and 2 images to {root}/v.txt\n4 objects: 4 dog")
+    code, _, error = run(TOOLS[5], "--config", tmp_path / "config.py", *options)
+    assert code == 2
+    assert error.startswith(f"DataError: {root}/t.txt and {root}/v.txt exists already; pass --force")
+    code, _, error = run(TOOLS[4], "--remap", "hound", "--voc-dir", root)
+    assert code == 2
+    assert "is 'hound'; expected OLD=NEW, such as motorcycle=motorbike" in error
 
 
 def test_a_user_error_is_a_sentence_unless_debugging(run, tmp_path, monkeypatch):

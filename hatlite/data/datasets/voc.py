@@ -6,7 +6,6 @@ from pathlib import Path
 from hatlite import class_names
 from hatlite.data.datasets.base import Transform
 from hatlite.data.datasets.folder import FolderDataset
-from hatlite.data.datasets.record import ImageRecord, clean_record
 from hatlite.data.datasets.report import DataReport
 from hatlite.data.datasets.voc_file import names_in, read_split, require_voc
 from hatlite.data.datasets.voc_folder import (
@@ -14,6 +13,7 @@ from hatlite.data.datasets.voc_folder import (
     compare_objects,
     image_files,
     read_annotated,
+    record_of,
     require_all,
     xml_files,
 )
@@ -21,8 +21,6 @@ from hatlite.errors import DataError
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["VOCFromImage"]
-
-DIFFICULT = "difficult objects left out (keep_difficult=False)"
 
 
 @OBJECT_REGISTRY.register
@@ -78,23 +76,9 @@ class VOCFromImage(FolderDataset):
             if not allow_absent_classes:
                 _compare_classes(list(classes), annotated, annotations)
         records = [
-            _record(number, one, list(classes), keep_difficult, report) for number, one in enumerate(annotated, 1)
+            record_of(number, one, list(classes), keep_difficult, report) for number, one in enumerate(annotated, 1)
         ]
         super().__init__(root / "JPEGImages", records, classes=classes, transforms=transforms, report=report)
-
-
-def _record(
-    number: int, annotated: Annotated, classes: list[str], keep_difficult: bool, report: DataReport
-) -> ImageRecord:
-    """Return the record of an image, whose id is its `number` in the split, from 1."""
-    kept, name = [], annotated.image.name
-    for one in annotated.content.objects:
-        if one["ignore"] and not keep_difficult and one["name"] in classes:
-            report.add(DIFFICULT, name)
-        elif one["name"] in classes:
-            kept.append(one | {"label": classes.index(one["name"])})
-    size = annotated.content.size or (0, 0)
-    return clean_record(ImageRecord.of(number, name, size, kept), report)
 
 
 def _compare_classes(classes: list[str], annotated: list[Annotated], xml_files: dict[str, Path]) -> None:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from hatlite import class_names
 from hatlite.data.datasets.paths import require_path
-from hatlite.data.datasets.record import wrong_size
+from hatlite.data.datasets.record import ImageRecord, clean_record, wrong_size
 from hatlite.data.datasets.report import DataReport, listed, refusal
 from hatlite.data.datasets.voc_file import VOCFile, read_voc_file
 from hatlite.data.image import header_size, read_image
 from hatlite.errors import DataError, DataNotFoundError
 
-__all__ = ["Annotated", "compare_objects", "image_files", "read_annotated", "require_all", "xml_files"]
+__all__ = ["Annotated", "compare_objects", "image_files", "read_annotated", "record_of", "require_all", "xml_files"]
 
+DIFFICULT = "difficult objects left out (keep_difficult=False)"
 UNKNOWN = "objects passed over, their class is not in classes (skip_unknown_classes=True)"
 SIZED = "sizes that annotations lack taken from their images (repair=True)"
 REMEDY = (
@@ -79,6 +80,20 @@ def read_annotated(pairs: list[tuple[Path, Path]], repair: bool, report: DataRep
     if broken or doubtful:
         raise refusal("The annotations have", [*broken, *doubtful], REMEDY if doubtful else "")
     return found
+
+
+def record_of(
+    number: int, annotated: Annotated, classes: list[str], keep_difficult: bool, report: DataReport
+) -> ImageRecord:
+    """Return the cleaned record of an image with the objects of `classes`; its id is its `number`, from 1."""
+    kept, name = [], annotated.image.name
+    for one in annotated.content.objects:
+        if one["ignore"] and not keep_difficult and one["name"] in classes:
+            report.add(DIFFICULT, name)
+        elif one["name"] in classes:
+            kept.append(one | {"label": classes.index(one["name"])})
+    size = annotated.content.size or (0, 0)
+    return clean_record(ImageRecord.of(number, name, size, kept), report)
 
 
 def compare_objects(classes: list[str], annotated: list[Annotated], report: DataReport | None) -> None:

@@ -1,8 +1,8 @@
 import pytest
 
 from hatlite.data.datasets.record import CLIPPED, DROPPED
-from hatlite.data.datasets.voc import DIFFICULT, VOCFromImage
-from hatlite.data.datasets.voc_folder import SIZED, UNKNOWN
+from hatlite.data.datasets.voc import VOCFromImage
+from hatlite.data.datasets.voc_folder import DIFFICULT, SIZED, UNKNOWN
 from hatlite.errors import DataError, DataNotFoundError
 
 DOG = ("dog", (3, 4, 12, 9))
