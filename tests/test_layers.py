@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIGHT = ("hatlite", "hatlite.config", "hatlite.march", "hatlite.ops.integer", "hatlite.program", "hatlite.compiler")
+LIGHT = (
+    "hatlite",
+    "hatlite.chip",
+    "hatlite.config",
+    "hatlite.march",
+    "hatlite.ops.integer",
+    "hatlite.program",
+    "hatlite.compiler",
+)
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,98 @@
+"""The layers of a chip model as the toolkit of the GTI 5801 writes them down: two JSON files, and the caps as text.
+
+Fields are those that are publicly known of these files. They say what a model is made of; no weights are in them.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from hatlite.chip.majors import Layer, Major, layers_of, majors_of
+from hatlite.errors import MarchError
+from hatlite.program import IntProgram
+
+__all__ = ["cap_lines", "dat_json", "model_json"]
+
+CHIP_TYPE = 5801
+JSON_VERSION = 100
+TILE = 7 * 7
+BLOCK_BYTES = 32
+"""An output is stored in blocks of 7 × 7 pixels, 32 bytes for each channel of a block."""
+
+
+def cap_lines(program: IntProgram) -> str:
+    """Return ``relu_cap.txt``: the cap of every ReLU, one to a line, as it was before the gain edit."""
+    return "".join(f"{cap!r}\n" for cap in program.metadata["caps"])
+
+
+def dat_json(
+    program: IntProgram, *, learning: Collection[int] = (), last_layer_out: Collection[int] = ()
+) -> dict[str, Any]:
+    """Return the description of the layers.
+
+    Args:
+        program: One that the chip holds (:func:`~hatlite.chip.limits.limit_problems`).
+        learning: Numbers of major layers whose sublayers all give their results out, to look at.
+        last_layer_out: Numbers of major layers whose last sublayer does.
+
+    Raises:
+        MarchError: A number is of no major layer, or both kinds are asked for.
+    """
+    majors = majors_of(layers_of(program))
+    if learning and last_layer_out:
+        raise MarchError(
+            "Results of inner layers are asked for by --learning (all sublayers of a major layer) and by"
+            " --last-layer-out (the last one of each); the chip does not mix the two, name one."
+        )
+    for number in (*learning, *last_layer_out):
+        if not 1 <= number <= len(majors):
+            raise MarchError(f"There is no major layer {number}; {program.name} has 1 to {len(majors)}.")
+    layers = [
+        {**_major(major), "learning": major.number in learning, "last_layer_out": major.number in last_layer_out}
+        for major in majors
+    ]
+    return {"model": [{"ChipType": CHIP_TYPE, "MajorLayerNumber": len(majors)}], "layer": layers}
+
+
+def _major(major: Major) -> dict[str, Any]:
+    return {
+        "major_layer": major.number,
+        "image_size": major.side,
+        "input_channels": major.layers[0].shape[2],
+        "output_channels": major.channels,
+        "sublayer_number": len(major.layers),
+        "coef_bits": major.weight_bits,
+        "pooling": major.layers[-1].shrinks,
+        "scaling": [layer.shift for layer in major.layers],
+    }
+
+
+def model_json(program: IntProgram) -> dict[str, Any]:
+    """Return the description of what goes into the chip and comes out of it.
+
+    Args:
+        program: One that the chip holds.
+    """
+    first, *_, last = layers_of(program)
+    size = first.shape[0]
+    reader = {"name": "image", "operation": "IMAGEREADER", "mode": "CS_BGR24_PLANAR", "shape": [3, size, size]}
+    network = {
+        "name": program.name,
+        "operation": "GTICNN",
+        "chip": str(CHIP_TYPE),
+        "mode": 0,
+        "inputs": [{"shape": [size, size, 3], "format": "byte", "prefilter": "interlace_tile_encode"}],
+        "outputs": [_output(last)],
+    }
+    return {"name": program.name, "version": JSON_VERSION, "layer": [reader, network]}
+
+
+def _output(last: Layer) -> dict[str, Any]:
+    height, width, _ = last.shape
+    channels = last.stored_channels
+    ten_bits = last.output_bits == 10
+    return {
+        "shape": [width, height, channels, width * height, width * height * channels * BLOCK_BYTES // TILE],
+        "format": "float" if ten_bits else "byte",
+        "postfilter": "interlace_tile_10bits_decode" if ten_bits else "interlace_tile_decode",
+        "layer_scaledown": 0,
+    }
