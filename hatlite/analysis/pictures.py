@@ -37,6 +37,7 @@ SHADE_SHARE = 0.45
 
 LINE_SHARE = 1 / 220  # thickness of a line per longer side
 CAPITAL_SHARE = 1 / 68  # height of a capital per longer side
+CORNER_SHARE = 1 / 4  # length of a bracket at a corner per shorter side of its box
 CASING: Color = (16, 18, 22)  # a dark edge on both sides of a line, which keeps it visible on any ground
 CASING_OPACITY = 0.7
 GROUND_TRUTH: Color = (255, 255, 255)
@@ -46,13 +47,17 @@ IGNORED_COLOR: Color = (150, 150, 150)
 
 @dataclass(frozen=True)
 class Frame:
-    """One box to draw: (4,) xyxy edges and the thickness in pixels of the canvas; without a tag if `name` is empty."""
+    """One box to draw: (4,) xyxy edges and the thickness in pixels of the canvas; without a tag if `name` is empty.
+
+    With `corners` there are brackets at the four corners in place of the whole line.
+    """
 
     box: np.ndarray
     color: Color
     thickness: int
     name: str = ""
     score: str = ""
+    corners: bool = False
 
 
 def class_color(label: int) -> Color:
@@ -76,6 +81,7 @@ def draw_detections(
     score_threshold: float = 0.3,
     *,
     ground_truth: np.ndarray | None = None,
+    corners: bool = False,
 ) -> np.ndarray:
     """Draw what was found, the best on top.
 
@@ -85,6 +91,7 @@ def draw_detections(
         classes: Names; a label beyond them is shown as a number.
         score_threshold: Smallest score to draw.
         ground_truth: (N, 4) xyxy boxes in pixels of `image`, drawn below as thin white lines without tags.
+        corners: Draw brackets at the corners of what was found, in place of whole lines.
 
     Returns:
         (k·H, k·W, 3) uint8 RGB, k by :func:`enlargement`.
@@ -98,7 +105,8 @@ def draw_detections(
     thin = max(1, thickness // 2)
     frames = [Frame(box * factor, GROUND_TRUTH, thin) for box in np.reshape(_array(ground_truth), (-1, 4))]
     for box, score, label in reversed(_shown(detections, score_threshold)):
-        frames.append(Frame(box * factor, class_color(label), thickness, _name(label, classes), f" {score:.2f}"))
+        tag = _name(label, classes), f" {score:.2f}"
+        frames.append(Frame(box * factor, class_color(label), thickness, *tag, corners=corners))
     return _draw(canvas, frames)
 
 
@@ -192,10 +200,17 @@ def _draw_line(canvas: np.ndarray, frame: Frame, color: Color, widened: int = 0)
     x1, y1, x2, y2 = _outline(canvas, frame)
     left, top = max(x1 - widened, 0), max(y1 - widened, 0)
     right, bottom = x2 + widened, y2 + widened
-    canvas[top : top + thickness, left:right] = color
-    canvas[max(bottom - thickness, 0) : bottom, left:right] = color
-    canvas[top:bottom, left : left + thickness] = color
-    canvas[top:bottom, max(right - thickness, 0) : right] = color
+    rows, columns = [(top, bottom)], [(left, right)]
+    if frame.corners:
+        length = max(frame.thickness, round(CORNER_SHARE * min(x2 - x1, y2 - y1))) + 2 * widened
+        rows = [(top, top + length), (max(bottom - length, 0), bottom)]
+        columns = [(left, left + length), (max(right - length, 0), right)]
+    for start, stop in columns:
+        canvas[top : top + thickness, start:stop] = color
+        canvas[max(bottom - thickness, 0) : bottom, start:stop] = color
+    for start, stop in rows:
+        canvas[start:stop, left : left + thickness] = color
+        canvas[start:stop, max(right - thickness, 0) : right] = color
 
 
 def _outline(canvas: np.ndarray, frame: Frame) -> tuple[int, int, int, int]:

@@ -22,6 +22,13 @@ def test_what_scores_enough_is_drawn_and_listed():
     assert changed == [False, True]  # where the second box lies on the sixteenfold picture
 
 
+def test_brackets_leave_the_middle_of_a_side_free():
+    image = np.zeros((640, 640, 3), np.uint8)
+    found = Detections(torch.tensor([[100.0, 100, 500, 500]]), torch.tensor([0.9]), torch.tensor([0]))
+    lined = [DetViz(0.5, corners=corners)(image, found, ["cat"])[300, 100].any() for corners in (False, True)]
+    assert lined == [True, False]
+
+
 @pytest.mark.parametrize("threshold", [-0.1, 1.5])
 def test_a_threshold_is_a_score(threshold):
     with pytest.raises(ConfigError, match=rf"^The score threshold is {threshold}; expected a number in 0…1"):

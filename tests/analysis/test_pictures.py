@@ -36,6 +36,16 @@ def test_lines_lie_on_the_edges_of_the_box():
     assert (drawn[:150] == 120).all() and (drawn[:, 310:] == 120).all()
 
 
+def test_brackets_stand_at_the_corners_alone():
+    drawn = draw_detections(grey(), found([100, 200, 300, 440, 0.9, 1]), CLASSES, corners=True)
+    orange = (drawn == ORANGE).all(axis=2)
+    for y in (200, 440):  # a quarter of the shorter side, from both ends
+        assert np.flatnonzero(orange[y]).tolist() == [*range(98, 149), *range(251, 302)]
+    for x in (100, 300):
+        assert np.flatnonzero(orange[198:, x]).tolist() == [*range(51), *range(193, 244)]
+    assert (drawn[260:380] == 120).all()
+
+
 def test_the_picture_is_left_alone():
     img = grey()
     draw_detections(img, found([1, 1, 30, 30, 1, 0]), CLASSES)
@@ -98,11 +108,17 @@ edge = st.floats(-50, 250, width=32)
 
 
 @settings(max_examples=40)
-@given(box=st.tuples(edge, edge, edge, edge), height=st.integers(1, 200), width=st.integers(1, 200))
-def test_any_box_on_any_picture_can_be_drawn(box, height, width):
+@given(
+    box=st.tuples(edge, edge, edge, edge),
+    height=st.integers(1, 200),
+    width=st.integers(1, 200),
+    corners=st.booleans(),
+)
+def test_any_box_on_any_picture_can_be_drawn(box, height, width, corners):
     x1, y1, x2, y2 = (*sorted(box[:2]), *sorted(box[2:]))
     img = grey(height, width)
-    drawn = draw_detections(img, found([x1, y1, x2, y2, 0.9, 0]), ("a name that is much too long for small pictures",))
+    name = "a name that is much too long for small pictures"
+    drawn = draw_detections(img, found([x1, y1, x2, y2, 0.9, 0]), (name,), corners=corners)
     assert drawn.shape == (height * enlargement(img), width * enlargement(img), 3)
 
 
