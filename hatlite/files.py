@@ -15,7 +15,8 @@ __all__ = ["make_folder", "naming_output", "output_folder", "whole_file"]
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Give a name beside `path` to write to; the file becomes `path` when the block ends without an error.
 
-    The folder is made if it is missing. An error or an interruption leaves the older file of that name, or none.
+    The folder is made if it is missing. An error or an interruption leaves the older file of that name, or none. Both
+    names end alike, since the ending tells some writers the format.
 
     Raises:
         OutputError: The system lets no file be written there.
@@ -23,7 +24,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with naming_output(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         with naming_output(path):
             yield temporary

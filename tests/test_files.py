@@ -13,6 +13,7 @@ def test_the_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     with whole_file(path) as unfinished:
         unfinished.write_text("new")
         assert not path.exists()
+        assert unfinished.suffix == ".txt"
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
 
