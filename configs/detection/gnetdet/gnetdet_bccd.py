@@ -46,7 +46,7 @@ stages = [  # steps 1, 2, 2 with --cal, 3 and 4 of the toolkit
 model = dict(
     base.model,
     backbone=dict(type="GNet", input_size=image_size, batch_norm=batch_norm),
-    head=dict(type="GNetHead", num_classes=num_classes),
+    head=dict(type="GNetHead", num_classes=num_classes, start_inside=True),
     loss=dict(base.model["loss"], loss_weights=loss_weights, detach_iou=True),
 )
 
