@@ -143,9 +143,7 @@ def trainer(model, data_loader, val_data_loader, *, metric, lr, num_epochs, step
         num_epochs=num_epochs,
         callbacks=[
             dict(type="StatsMonitor", log_freq=log_freq),
-            dict(
-                type="StepDecayLrUpdater", lr_decay_every=step_size, lr_decay_factor=gamma, warmup_len=warmup_epochs
-            ),
+            dict(type="StepDecayLrUpdater", lr_decay_every=step_size, lr_decay_factor=gamma, warmup_len=warmup_epochs),
             *after_epoch(val_data_loader),
         ],
         train_metrics=dict(type="LossShow"),
