@@ -327,12 +327,25 @@ class FakeQuantGraph(nn.Module):
             for name, site in self.sites.items():
                 site.observer, site.simulation = own[name]
 
+    @torch.no_grad()
+    def show(self, img: torch.Tensor, to: Callable[[str, torch.Tensor], None]) -> None:
+        """Hand the result of every site to `to`, by its name, as the mode that the graph is in computes it.
+
+        Args:
+            img: (N, C, H, W) float32.
+            to: Called in the order of the sites; a result that it does not keep is dropped. While calibrating, the
+                observers watch too.
+        """
+        self._run(img, keep=set(), to=to)
+
     def record_shapes(self, example: torch.Tensor) -> None:
         """Give every site the shape of its result for `example`."""
         for name, value in self.watch(example, {}, keep=self.sites).items():
             self.sites[name].shape = tuple(value.shape[1:])
 
-    def _run(self, img: torch.Tensor, keep: set[str]) -> dict[str, torch.Tensor]:
+    def _run(
+        self, img: torch.Tensor, keep: set[str], to: Callable[[str, torch.Tensor], None] | None = None
+    ) -> dict[str, torch.Tensor]:
         """Run all sites; a value is dropped behind its last reader unless it is in `keep`."""
         integer = self.mode == "integer"
         values: dict[str, torch.Tensor] = {}
@@ -340,6 +353,8 @@ class FakeQuantGraph(nn.Module):
             for name, site in self.sites.items():
                 inputs = [values[source.name] for source in site.inputs] if site.inputs else [img]
                 values[name] = site.forward_integer(*inputs) if integer else site.forward_float(*inputs)
+                if to is not None:
+                    to(name, values[name])
                 for source in {source.name for source in site.inputs}:
                     if self._last_reader[source] == name and source not in keep:
                         del values[source]
