@@ -5,6 +5,7 @@ from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.board import BoardStep, align_bpu, board_table
 from hatlite.engine.browsing import browse_dataset
 from hatlite.engine.calibrator import Calibrator
+from hatlite.engine.chip_conversion import convert_to_chip
 from hatlite.engine.comparison import compare_pictures
 from hatlite.engine.complexity import complexity_of
 from hatlite.engine.conversion import Conversion, Converter, ModelConvertPipeline
@@ -75,6 +76,7 @@ __all__ = [
     "collect_loss_by_regex",
     "compare_pictures",
     "complexity_of",
+    "convert_to_chip",
     "cut_short",
     "device_ids",
     "estimate_run",
