@@ -8,17 +8,16 @@ from typing import Any
 
 from hatlite.chip import Numbers, cap_lines, chip_model_bytes, dat_json, model_json
 from hatlite.engine.converters import is_program
+from hatlite.engine.host_facts import host_facts
 from hatlite.engine.onnx_files import run_program
 from hatlite.engine.run import Run
 from hatlite.engine.stages import export_stage
-from hatlite.errors import ConfigError
 from hatlite.files import whole_file
 from hatlite.program import IntProgram
 
 __all__ = ["ChipFiles", "chip_folder", "convert_to_chip"]
 
 MODEL_FILE = "out.model"
-THRESHOLDS = ("conf_thresh", "prob_thresh", "nms_thresh")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def convert_to_chip(
     if checkpoint is None or not is_program(Path(checkpoint)):
         checkpoint = export_stage(run, checkpoint)
     program = run_program(run, checkpoint)
-    program = replace(program, metadata={**program.metadata, **_thresholds(run)})
+    program = replace(program, metadata={**program.metadata, **host_facts(run)})
     content = chip_model_bytes(program)
     kind = "_448" if program.values[program.inputs[0].value].shape[0] == 448 else ""
     names = ("relu_cap.txt", f"5801_gnetdet_dat{kind}.json", f"5801_gnetdet_model{kind}.json")
@@ -97,18 +96,3 @@ def _model_path(run: Run, out: str | os.PathLike[str] | None) -> Path:
 
 def _json(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2) + "\n"
-
-
-def _thresholds(run: Run) -> dict[str, Any]:
-    """Return what the config says of drawing: its names, else its decoder's, which evaluation may want lower.
-
-    Raises:
-        ConfigError: One is no number of 0…1.
-    """
-    decoder = run.config.get("model", {}).get("post_process") or {}
-    found = {name: run.config.get(name, decoder.get(name)) for name in THRESHOLDS}
-    for name, value in found.items():
-        if value is not None and not (type(value) in (int, float) and 0 <= value <= 1):
-            raise ConfigError(f"{name} is {value!r}; expected a number from 0 to 1.", path=name)
-    found = {name: float(value) for name, value in found.items() if value is not None}
-    return {"thresholds": found} if found else {}

@@ -17,6 +17,7 @@ from hatlite.engine.checkpoint import (
 )
 from hatlite.engine.conversion import FORMS, Conversion, Converter
 from hatlite.engine.executor_network import ExecutorNetwork
+from hatlite.engine.host_facts import host_facts
 from hatlite.engine.parts import quantize
 from hatlite.engine.pretrained import load_pretrained
 from hatlite.engine.run import Run, Stage
@@ -129,7 +130,6 @@ class LoadCheckpoint(Converter):
         run.classes = run.classes or tuple(state["classes"])
         if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
             logger.warning("%s was written after %d of %d epochs.", path, state["epoch"], state["num_epochs"])
-
 
     def _folding(self, conversion: Conversion) -> Callable | None:
         """Return what changes the weights of a file: the given function, then batch norms that the model has no more."""
@@ -331,7 +331,7 @@ def lower_detector(run: Run, model: Any) -> IntProgram:
     """Lower the fake-quant network of `model` for the run's march."""
     metadata = {"task_name": run.task_name, "classes": list(run.classes), "num_classes": run.config["num_classes"]}
     if model.network.gain_edits:
-        metadata["caps"] = list(model.network.caps().values())
+        metadata |= {"caps": list(model.network.caps().values()), **host_facts(run)}
     return lower(model.network, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
 
 

@@ -8,7 +8,7 @@ from gnetdet_programs import gnetdet_program
 
 from hatlite.chip import read_chip_model
 from hatlite.engine import Run, chip_conversion, convert_to_chip
-from hatlite.errors import ConfigError, MarchError, OutputError, ProgramError
+from hatlite.errors import MarchError, OutputError, ProgramError
 from hatlite.program import dumps, load, save
 
 STAGES = [{"name": "qat_31", "kind": "qat"}, {"name": "int_infer", "kind": "int_infer", "starts_from": "qat_31"}]
@@ -59,18 +59,11 @@ def test_without_a_program_it_is_lowered(run, monkeypatch):
     assert asked == [None, "qat_31-checkpoint-last.pth.tar"]
 
 
-def test_thresholds_of_drawing_travel_along(run):
-    def found(**entries):
-        run.config.update(entries)
-        return read_chip_model(convert_to_chip(run, run.program()).model).metadata.get("thresholds")
-
-    assert found() is None
-    decoder = {"conf_thresh": 0.01, "nms_thresh": 0.5}
-    assert found(model={"post_process": decoder}) == {"conf_thresh": 0.01, "nms_thresh": 0.5}
-    assert found(conf_thresh=0.48, prob_thresh=1) == {"conf_thresh": 0.48, "prob_thresh": 1.0, "nms_thresh": 0.5}
-    for wrong in (1.5, "0.4", True):
-        with pytest.raises(ConfigError, match=f"conf_thresh is {wrong!r}; expected a number from 0 to 1"):
-            found(conf_thresh=wrong)
+def test_what_the_host_has_to_know_travels_along(run):
+    run.config["conf_thresh"] = 0.48
+    copy = read_chip_model(convert_to_chip(run, run.program()).model)
+    assert copy.metadata == {**load(run.program()).metadata, "thresholds": {"conf_thresh": 0.48}}
+    assert dumps(replace(copy, metadata={})) == dumps(replace(load(run.program()), metadata={}))
 
 
 def test_results_of_inner_layers(run):
