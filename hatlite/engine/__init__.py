@@ -6,6 +6,8 @@ from hatlite.engine.board import BoardStep, align_bpu, board_table
 from hatlite.engine.browsing import browse_dataset
 from hatlite.engine.calibrator import Calibrator
 from hatlite.engine.chip_conversion import convert_to_chip
+from hatlite.engine.chip_infer import ChipDetector, ChipSession
+from hatlite.engine.chip_settings import ChipSettings, find_settings, read_settings
 from hatlite.engine.comparison import compare_pictures
 from hatlite.engine.complexity import complexity_of
 from hatlite.engine.conversion import Conversion, Converter, ModelConvertPipeline
@@ -20,7 +22,7 @@ from hatlite.engine.converters import (
 from hatlite.engine.infer import class_names, infer_images, stage_of
 from hatlite.engine.infer_settings import chosen_pictures, visualizer
 from hatlite.engine.inspection import align_stage, certify_stage, lower_from_config
-from hatlite.engine.ir_infer import FCOSIrInfer, HbirModule, RetinaNetIrInfer, SSDIrInfer
+from hatlite.engine.ir_infer import FCOSIrInfer, GNetDetIrInfer, HbirModule, RetinaNetIrInfer, SSDIrInfer
 from hatlite.engine.kinds import STAGE_KINDS, restore, stage_file, stage_kind
 from hatlite.engine.launcher import Place, launch
 from hatlite.engine.loop import Callback, Loop, RunInfo
@@ -44,11 +46,15 @@ __all__ = [
     "Calibration2QAT",
     "Calibrator",
     "Callback",
+    "ChipDetector",
+    "ChipSession",
+    "ChipSettings",
     "Conversion",
     "Converter",
     "FCOSIrInfer",
     "Float2Calibration",
     "Float2QAT",
+    "GNetDetIrInfer",
     "HbirModule",
     "LoadCheckpoint",
     "LoadHbir",
@@ -84,6 +90,7 @@ __all__ = [
     "export_program",
     "export_stage",
     "find_configs",
+    "find_settings",
     "float_stage",
     "infer_images",
     "kept_results",
@@ -94,6 +101,7 @@ __all__ = [
     "meeting",
     "perf_settings",
     "predict_stage",
+    "read_settings",
     "restore",
     "run_program",
     "run_stage",
