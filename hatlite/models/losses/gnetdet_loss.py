@@ -57,8 +57,6 @@ class GNetDetLoss(nn.Module):
         normaliser: What the moving average starts from, above 0.
         normaliser_momentum: Its momentum, 0…1. It moves with the objects of the global batch, in training alone.
         detach_iou: The IoU that ``contain`` aims at is a number; else its gradient reaches the box too, as published.
-        box_beta: Difference up to which ``loc`` is quadratic, above 0; 1 as published. Of offsets in cells and roots of
-            parts of an image all differences are small, and a smaller one pulls boxes closer to their objects.
         least_root: Square root of a side below which the slope of the root grows no further, above 0; values stay.
 
     Raises:
@@ -75,7 +73,6 @@ class GNetDetLoss(nn.Module):
         normaliser: float = 100.0,
         normaliser_momentum: float = 0.9,
         detach_iou: bool = False,
-        box_beta: float = 1.0,
         least_root: float = 0.1,
     ) -> None:
         super().__init__()
@@ -83,12 +80,11 @@ class GNetDetLoss(nn.Module):
             raise BuildError(f"GNetDetLoss: loss_weights is {loss_weights!r}; expected two numbers from 0 up.")
         if not 0 <= normaliser_momentum <= 1:
             raise BuildError(f"GNetDetLoss: normaliser_momentum is {normaliser_momentum}; expected a number in 0…1.")
-        for key, value in (("normaliser", normaliser), ("box_beta", box_beta), ("least_root", least_root)):
+        for key, value in (("normaliser", normaliser), ("least_root", least_root)):
             if not value > 0:
                 raise BuildError(f"GNetDetLoss: {key} is {value}; expected a number above 0.")
         self.loc_weight, self.noobj_weight = loss_weights
-        self.momentum, self.detach_iou = normaliser_momentum, detach_iou
-        self.box_beta, self.least_root = box_beta, least_root
+        self.momentum, self.detach_iou, self.least_root = normaliser_momentum, detach_iou, least_root
         self.register_buffer("normaliser", torch.tensor(float(normaliser)))
 
     def forward(self, predictions: GridPredictions, targets: GridTargets) -> dict[str, torch.Tensor]:
@@ -108,8 +104,7 @@ class GNetDetLoss(nn.Module):
         best = (overlaps[:, 1] > overlaps[:, 0]).long()[:, None]
         aim = overlaps.gather(1, best)
         roots = _TamedRoot.apply(_slot(sizes, best), self.least_root)
-        pairs = ((_slot(offsets, best), wanted), (roots, extent.sqrt()))
-        loc = sum(_smooth_l1(*pair, self.box_beta) for pair in pairs)
+        loc = _smooth_l1(_slot(offsets, best), wanted) + _smooth_l1(roots, extent.sqrt())
         terms = {
             "loc": self.loc_weight * loc,
             "cls": _smooth_l1(predictions.classes[positive] + _SHIFT, targets.classes[positive]),
@@ -140,8 +135,8 @@ def _slot(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return values.gather(1, index[..., None].expand(-1, 1, 2)).squeeze(1)
 
 
-def _smooth_l1(values: torch.Tensor, targets: torch.Tensor, beta: float = 1.0) -> torch.Tensor:
-    return F.smooth_l1_loss(values, targets, reduction="sum", beta=beta)
+def _smooth_l1(values: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return F.smooth_l1_loss(values, targets, reduction="sum")
 
 
 def _towards_zero(values: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""GNetDet: its parts know of one another, it learns from boxes and finds them, and the march that has no chip runs it."""
+"""GNetDet: its parts know of one another, it learns, and its integers are equal on a march."""
 
 import numpy as np
 import pytest

@@ -36,6 +36,24 @@ def test_a_dead_output_comes_back_to_life():
         assert isinstance(head.relu15, RaisableReLU) is raises
 
 
+def test_it_may_start_inside_of_what_is_asked_for():
+    torch.manual_seed(0)
+    head = GNetHead(2, start_inside=True)
+    head.bind({32: 64})
+    slot = [0.5, 0.5, 0.15, 0.15, 0.1]
+    assert head.conv15.bias.tolist() == pytest.approx([*slot, *slot, 0.2, 0.2])
+    assert head.conv15.weight.std().item() == pytest.approx(0.01, rel=0.05)
+
+
+def test_results_are_multiplied_by_the_gain():
+    head = GNetHead(1)
+    head.bind({32: 2})
+    before = head([torch.rand(1, 2, 3, 3, generator=torch.Generator().manual_seed(0))])["predictions_s32"]
+    head.dequant.gain.copy_(torch.arange(11.0))
+    after = head([torch.rand(1, 2, 3, 3, generator=torch.Generator().manual_seed(0))])["predictions_s32"]
+    assert torch.equal(after, before * torch.arange(11.0).reshape(-1, 1, 1))
+
+
 def test_refusals():
     with pytest.raises(BuildError, match="GNetHead: num_classes is 0; expected 1 or more"):
         GNetHead(0)

@@ -78,11 +78,6 @@ def test_far_differences_count_linearly():
     assert values["noobj"] == 0
 
 
-def test_boxes_may_be_pulled_harder():
-    far = [0.75, 0.5, 0.5, 0.25, 0.6]
-    assert losses_of([far, far], box_beta=0.1)["loc"] == near(5 * (0.25 - 0.05))
-
-
 def test_of_equal_slots_the_first_is_responsible():
     output = output_of([EXACT, EXACT])
     values = GNetDetLoss()(split_grid(output), targets_of())
@@ -156,6 +151,6 @@ def test_refusals():
         GNetDetLoss([5.0])
     with pytest.raises(BuildError, match="normaliser_momentum is 1.5; expected a number in 0…1"):
         GNetDetLoss(normaliser_momentum=1.5)
-    for key in ("normaliser", "box_beta", "least_root"):
+    for key in ("normaliser", "least_root"):
         with pytest.raises(BuildError, match=f"GNetDetLoss: {key} is 0; expected a number above 0"):
             GNetDetLoss(**{key: 0})
