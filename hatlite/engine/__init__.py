@@ -37,6 +37,7 @@ from hatlite.engine.quantize_flag import float_stage, run_to_evaluate, run_to_tr
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.short_run import cut_short
 from hatlite.engine.stages import export_stage, last_stage, predict_stage, run_stage
+from hatlite.engine.step_converters import EditGain, Float2ActivationQAT, Float2WeightQAT, FuseBatchNorm
 from hatlite.engine.trainer import Trainer
 from hatlite.engine.validate import load_run
 
@@ -51,9 +52,13 @@ __all__ = [
     "ChipSettings",
     "Conversion",
     "Converter",
+    "EditGain",
     "FCOSIrInfer",
+    "Float2ActivationQAT",
     "Float2Calibration",
     "Float2QAT",
+    "Float2WeightQAT",
+    "FuseBatchNorm",
     "GNetDetIrInfer",
     "HbirModule",
     "LoadCheckpoint",
