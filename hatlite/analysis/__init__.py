@@ -9,12 +9,22 @@ from hatlite.analysis.curves import describe_series, draw_curves, find_series
 from hatlite.analysis.det_viz import DetViz
 from hatlite.analysis.model_check import ModelCheck, OperatorCheck, check_network
 from hatlite.analysis.painted_results import PaintedResults
-from hatlite.analysis.picture_files import check_picture_name, parse_inputs, picture_paths, save_picture
+from hatlite.analysis.picture_files import (
+    PICTURE_FORMATS,
+    check_picture_name,
+    files_at,
+    output_paths,
+    parse_inputs,
+    picture_paths,
+    save_picture,
+)
 from hatlite.analysis.pictures import describe_detections, draw_detections, draw_ground_truth
 from hatlite.analysis.sheets import contact_sheet, side_by_side
+from hatlite.analysis.window import Window
 from hatlite.executor import executor
 
 __all__ = [
+    "PICTURE_FORMATS",
     "RULES",
     "AlignmentReport",
     "Counts",
@@ -23,6 +33,7 @@ __all__ = [
     "ModelCheck",
     "OperatorCheck",
     "PaintedResults",
+    "Window",
     "check_alignment",
     "check_network",
     "check_picture_name",
@@ -38,7 +49,9 @@ __all__ = [
     "draw_curves",
     "draw_detections",
     "draw_ground_truth",
+    "files_at",
     "find_series",
+    "output_paths",
     "parse_inputs",
     "parse_shape",
     "picture_paths",

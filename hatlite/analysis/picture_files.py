@@ -1,7 +1,8 @@
-"""Where drawn pictures go: names are settled before any work, files are written whole or not at all."""
+"""Which files are read and where drawn pictures go: settled before any work; files are written whole or not at all."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import cv2
@@ -10,10 +11,19 @@ import numpy as np
 from hatlite.data.image import encode_jpeg
 from hatlite.errors import ConfigError, DataNotFoundError
 from hatlite.files import whole_file
+from hatlite.registry import nearest
 
-__all__ = ["check_picture_name", "parse_inputs", "picture_paths", "save_picture"]
+__all__ = [
+    "PICTURE_FORMATS",
+    "check_picture_name",
+    "files_at",
+    "output_paths",
+    "parse_inputs",
+    "picture_paths",
+    "save_picture",
+]
 
-FORMATS = (".jpg", ".jpeg", ".png")
+PICTURE_FORMATS = (".jpg", ".jpeg", ".png")
 SUFFIX = "_detections.jpg"
 PREFIX = re.compile(r"^\s*imgs?:")
 OTHER = re.compile(r"^\w{2,}:")  # one letter may be a drive
@@ -34,13 +44,56 @@ def parse_inputs(text: str) -> list[Path]:
     return [Path(name) for name in names]
 
 
-def picture_paths(save_path: str | Path, inputs: Sequence[Path]) -> list[Path]:
-    """Return where the picture of each input goes.
+def files_at(path: str | Path, formats: Collection[str], flag: str) -> list[Path]:
+    """Return the file `path` or, of a folder, the files in it, without those of folders inside, in order of names.
 
     Args:
-        save_path: A folder, where ``a.png`` becomes ``a_detections.jpg``: one that is there or, without a suffix, a
-            new one; or, for one input, a file. Nothing is made here.
+        path: As given by `flag`.
+        formats: Endings that files have, in small letters.
+        flag: For messages.
+
+    Raises:
+        DataNotFoundError: There is nothing at `path`, or no such file in the folder.
+        ConfigError: The file ends otherwise.
+    """
+    path = Path(path)
+    named = ", ".join(formats)
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in formats and file.is_file())
+        if not found:
+            raise DataNotFoundError(f"{flag} is the folder {path}, which has no file ending in {named}; name another.")
+        return found
+    if not path.exists():
+        beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataNotFoundError(
+            f"{flag} is {path}, which does not exist; name a folder or a file ending in {named}."
+            f"{nearest(path.name, beside)}"
+        )
+    if path.suffix.lower() not in formats:
+        raise ConfigError(f"{flag} is {path}; expected a folder or a file ending in {named}.")
+    return [path]
+
+
+def picture_paths(save_path: str | Path, inputs: Sequence[Path]) -> list[Path]:
+    """Return where the picture of each input goes: :func:`output_paths` for ``--save-path`` of pictures.
+
+    In a folder ``a.png`` becomes ``a_detections.jpg``.
+    """
+    return output_paths(save_path, inputs, lambda path: f"{path.stem}{SUFFIX}", PICTURE_FORMATS, "--save-path")
+
+
+def output_paths(
+    save_path: str | Path, inputs: Sequence[Path], named: Callable[[Path], str], formats: Collection[str], flag: str
+) -> list[Path]:
+    """Return where what is drawn of each input goes.
+
+    Args:
+        save_path: A folder: one that is there or, without a suffix, a new one; or, for one input, a file. Nothing is
+            made here.
         inputs: Files.
+        named: Gives the name in a folder.
+        formats: Endings that a file may have, in small letters.
+        flag: What gave `save_path`, for messages.
 
     Raises:
         DataNotFoundError: The folder of the file does not exist.
@@ -49,29 +102,23 @@ def picture_paths(save_path: str | Path, inputs: Sequence[Path]) -> list[Path]:
     """
     save_path = Path(save_path)
     if save_path.is_dir() or not (save_path.suffix or save_path.exists()):
-        paths = [save_path / f"{path.stem}{SUFFIX}" for path in inputs]
-        twice = [path.name for path in paths if paths.count(path) > 1]
+        paths = [save_path / named(path) for path in inputs]
+        twice = [path.name for path, times in Counter(paths).items() if times > 1]
         if twice:
             raise ConfigError(f"Two inputs would both become {save_path / twice[0]}; give them one after the other.")
         return paths
-    _check_file(save_path, inputs)
-    return [save_path]
-
-
-def _check_file(save_path: Path, inputs: Sequence[Path]) -> None:
-    if save_path.suffix.lower() not in FORMATS:
+    if save_path.suffix.lower() not in formats:
         raise DataNotFoundError(
-            f"--save-path is {save_path}, which is no folder and no name ending in {', '.join(FORMATS)}; name one of"
+            f"{flag} is {save_path}, which is no folder and no name ending in {', '.join(formats)}; name one of"
             " these; a new folder needs a name without a dot, or make it first."
         )
     if not save_path.parent.is_dir():
-        raise DataNotFoundError(
-            f"--save-path is {save_path}, but there is no folder {save_path.parent}; make it first."
-        )
+        raise DataNotFoundError(f"{flag} is {save_path}, but there is no folder {save_path.parent}; make it first.")
     if len(inputs) > 1:
-        raise ConfigError(f"--save-path is the file {save_path}, but there are {len(inputs)} inputs; name a folder.")
+        raise ConfigError(f"{flag} is the file {save_path}, but there are {len(inputs)} inputs; name a folder.")
     if save_path.resolve() == inputs[0].resolve():
-        raise ConfigError(f"--save-path is the input {save_path} itself; name another file or a folder.")
+        raise ConfigError(f"{flag} is the input {save_path} itself; name another file or a folder.")
+    return [save_path]
 
 
 def check_picture_name(path: Path, flag: str) -> None:
@@ -80,8 +127,8 @@ def check_picture_name(path: Path, flag: str) -> None:
     Raises:
         ConfigError: It does not end as a format that can be written.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"{flag} is {path}; expected a name that ends in {', '.join(FORMATS)}.")
+    if path.suffix.lower() not in PICTURE_FORMATS:
+        raise ConfigError(f"{flag} is {path}; expected a name that ends in {', '.join(PICTURE_FORMATS)}.")
 
 
 def save_picture(img: np.ndarray, path: str | Path) -> Path:

@@ -4,13 +4,16 @@ Fields are those that are publicly known of these files. They say what a model i
 """
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
 
 from hatlite.chip.majors import Layer, Major, layers_of, majors_of
 from hatlite.errors import MarchError
 from hatlite.program import IntProgram
 
-__all__ = ["cap_lines", "dat_json", "model_json"]
+__all__ = ["Numbers", "cap_lines", "dat_json", "model_json"]
+
+Numbers = Collection[int] | Literal["all"]
+"""Of major layers, from 1 on."""
 
 CHIP_TYPE = 5801
 JSON_VERSION = 100
@@ -24,9 +27,7 @@ def cap_lines(program: IntProgram) -> str:
     return "".join(f"{cap!r}\n" for cap in program.metadata["caps"])
 
 
-def dat_json(
-    program: IntProgram, *, learning: Collection[int] = (), last_layer_out: Collection[int] = ()
-) -> dict[str, Any]:
+def dat_json(program: IntProgram, *, learning: Numbers = (), last_layer_out: Numbers = ()) -> dict[str, Any]:
     """Return the description of the layers.
 
     Args:
@@ -43,12 +44,13 @@ def dat_json(
             "Results of inner layers are asked for by --learning (all sublayers of a major layer) and by"
             " --last-layer-out (the last one of each); the chip does not mix the two, name one."
         )
-    for number in (*learning, *last_layer_out):
-        if not 1 <= number <= len(majors):
-            raise MarchError(f"There is no major layer {number}; {program.name} has 1 to {len(majors)}.")
+    every = range(1, len(majors) + 1)
+    asked = {"learning": learning, "last_layer_out": last_layer_out}
+    asked = {kind: every if numbers == "all" else numbers for kind, numbers in asked.items()}
+    for number in (number for numbers in asked.values() for number in numbers if number not in every):
+        raise MarchError(f"There is no major layer {number}; {program.name} has 1 to {len(majors)}.")
     layers = [
-        {**_major(major), "learning": major.number in learning, "last_layer_out": major.number in last_layer_out}
-        for major in majors
+        {**_major(major), **{kind: major.number in numbers for kind, numbers in asked.items()}} for major in majors
     ]
     return {"model": [{"ChipType": CHIP_TYPE, "MajorLayerNumber": len(majors)}], "layer": layers}
 

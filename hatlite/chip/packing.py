@@ -29,6 +29,9 @@ Shape = tuple[int, int, int, int]
 
 LEVELS = np.array([0, 1, 2, 4])
 """Magnitude of a tap in steps of its kernel, by its two bits."""
+CODE_OF = np.full(2**7 + 1, -1, np.int16)
+"""The two bits of a magnitude in steps; −1 of one that has none."""
+CODE_OF[LEVELS] = range(len(LEVELS))
 STEP_BITS = 8
 CODE_BITS = 3
 BIAS_BITS = 20
@@ -58,15 +61,15 @@ def pack_kernels(weights: NDArray[Any]) -> NDArray[np.uint8]:
     kernels = _kernels(weights)
     magnitudes = np.abs(kernels)
     largest = magnitudes.max(1)
-    steps, codes = np.zeros_like(largest), np.zeros_like(magnitudes)
+    steps, codes = np.full(len(kernels), -1), np.zeros_like(magnitudes)
     for level in LEVELS[1:]:  # each finds a smaller step than the one before, if any
         step = largest // level
-        levels = step[:, None] * LEVELS
-        fits = (largest % level == 0) & (magnitudes[:, :, None] == levels[:, None, :]).any(2).all(1)
-        steps[fits] = step[fits]
-        codes[fits] = (magnitudes[fits, :, None] == levels[fits, None, :]).argmax(2)
-    if not np.array_equal(steps[:, None] * LEVELS[codes], magnitudes):
-        bad = int((steps[:, None] * LEVELS[codes] != magnitudes).any(1).argmax())
+        ratios = magnitudes // np.maximum(step, 1)[:, None]
+        found = CODE_OF[ratios]
+        fits = (step * level == largest) & ((ratios * step[:, None] == magnitudes) & (found >= 0)).all(1)
+        steps[fits], codes[fits] = step[fits], found[fits]
+    if steps.min() < 0:
+        bad = int(steps.argmin())
         out, into = divmod(bad, weights.shape[3])
         raise ProgramError(
             f"the kernel of channel {into} for channel {out} is {kernels[bad].tolist()}; 3-bit weights are 0, ±1, ±2 or"
@@ -129,9 +132,9 @@ def unpack_biases(packed: NDArray[np.uint8], count: int) -> NDArray[Any]:
     return np.where(values >= 2 ** (BIAS_BITS - 1), values - 2**BIAS_BITS, values)
 
 
-def _kernels(weights: NDArray[Any]) -> NDArray[np.int64]:
+def _kernels(weights: NDArray[Any]) -> NDArray[np.int16]:
     """(O, kh, kw, I) → (O · I, kh · kw)."""
-    return weights.transpose(0, 3, 1, 2).reshape(-1, weights.shape[1] * weights.shape[2]).astype(np.int64)
+    return weights.transpose(0, 3, 1, 2).reshape(-1, weights.shape[1] * weights.shape[2]).astype(np.int16)
 
 
 def _weights(kernels: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
@@ -139,7 +142,7 @@ def _weights(kernels: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
     return kernels.reshape(out, into, height, width).transpose(0, 2, 3, 1)
 
 
-def _bits(numbers: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
+def _bits(numbers: NDArray[Any], width: int) -> NDArray[np.uint8]:
     """(n, k) numbers → (n, k · width) zeros and ones."""
     places = np.arange(width - 1, -1, -1)
     return (numbers[:, :, None] >> places & 1).astype(np.uint8).reshape(len(numbers), -1)

@@ -5,6 +5,9 @@ from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.board import BoardStep, align_bpu, board_table
 from hatlite.engine.browsing import browse_dataset
 from hatlite.engine.calibrator import Calibrator
+from hatlite.engine.chip_conversion import convert_to_chip
+from hatlite.engine.chip_infer import ChipDetector, ChipSession
+from hatlite.engine.chip_settings import ChipSettings, find_settings, read_settings
 from hatlite.engine.comparison import compare_pictures
 from hatlite.engine.complexity import complexity_of
 from hatlite.engine.conversion import Conversion, Converter, ModelConvertPipeline
@@ -19,7 +22,7 @@ from hatlite.engine.converters import (
 from hatlite.engine.infer import class_names, infer_images, stage_of
 from hatlite.engine.infer_settings import chosen_pictures, visualizer
 from hatlite.engine.inspection import align_stage, certify_stage, lower_from_config
-from hatlite.engine.ir_infer import FCOSIrInfer, HbirModule, RetinaNetIrInfer, SSDIrInfer
+from hatlite.engine.ir_infer import FCOSIrInfer, GNetDetIrInfer, HbirModule, RetinaNetIrInfer, SSDIrInfer
 from hatlite.engine.kinds import STAGE_KINDS, restore, stage_file, stage_kind
 from hatlite.engine.launcher import Place, launch
 from hatlite.engine.loop import Callback, Loop, RunInfo
@@ -34,6 +37,7 @@ from hatlite.engine.quantize_flag import float_stage, run_to_evaluate, run_to_tr
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.short_run import cut_short
 from hatlite.engine.stages import export_stage, last_stage, predict_stage, run_stage
+from hatlite.engine.step_converters import EditGain, Float2ActivationQAT, Float2WeightQAT, FuseBatchNorm
 from hatlite.engine.trainer import Trainer
 from hatlite.engine.validate import load_run
 
@@ -43,11 +47,19 @@ __all__ = [
     "Calibration2QAT",
     "Calibrator",
     "Callback",
+    "ChipDetector",
+    "ChipSession",
+    "ChipSettings",
     "Conversion",
     "Converter",
+    "EditGain",
     "FCOSIrInfer",
+    "Float2ActivationQAT",
     "Float2Calibration",
     "Float2QAT",
+    "Float2WeightQAT",
+    "FuseBatchNorm",
+    "GNetDetIrInfer",
     "HbirModule",
     "LoadCheckpoint",
     "LoadHbir",
@@ -75,6 +87,7 @@ __all__ = [
     "collect_loss_by_regex",
     "compare_pictures",
     "complexity_of",
+    "convert_to_chip",
     "cut_short",
     "device_ids",
     "estimate_run",
@@ -82,6 +95,7 @@ __all__ = [
     "export_program",
     "export_stage",
     "find_configs",
+    "find_settings",
     "float_stage",
     "infer_images",
     "kept_results",
@@ -92,6 +106,7 @@ __all__ = [
     "meeting",
     "perf_settings",
     "predict_stage",
+    "read_settings",
     "restore",
     "run_program",
     "run_stage",

@@ -24,6 +24,7 @@ from typing import Any
 import yaml
 
 from hatlite.errors import ConfigError
+from hatlite.models.predictions import GRID_BOX_CHANNELS
 from hatlite.program import IntProgram
 from hatlite.registry import nearest
 
@@ -132,17 +133,17 @@ def _differences(said: Mapping[str, Any], program: IntProgram) -> Iterator[tuple
     cap, caps = said.get("MODEL.OUTPUT.CAP"), known.get("caps")
     if cap is not None and caps and not math.isclose(cap, caps[-1], rel_tol=CAP_TOLERANCE):
         yield "MODEL.OUTPUT.CAP", f"has the cap {caps[-1]:g}; leave CAP out, the model knows it, or take its own file."
-    yield from _class_differences(said, list(known.get("classes", ())))
+    yield from _class_differences(said, program)
 
 
-def _class_differences(said: Mapping[str, Any], classes: list[str]) -> Iterator[tuple[str, str]]:
-    if not classes:
-        return
-    more = f"{', '.join(classes[:5])}{' …' if len(classes) > 5 else ''}"
-    if said.get("DATA.NUM_CLASSES", len(classes)) != len(classes):
-        yield "DATA.NUM_CLASSES", f"has {len(classes)} classes: {more}; leave it out, or take the model's own file."
-    if said.get("DATA.CLASS_NAMES", classes) != classes:
-        yield "DATA.CLASS_NAMES", f"has the classes {more}; leave them out, or take the model's own file."
+def _class_differences(said: Mapping[str, Any], program: IntProgram) -> Iterator[tuple[str, str]]:
+    classes = list(program.metadata.get("classes", ()))
+    count = program.values[program.outputs[0].value].shape[-1] - GRID_BOX_CHANNELS
+    named, listed = said.get("DATA.CLASS_NAMES", classes), f": {', '.join(classes)}" if classes else ""
+    if said.get("DATA.NUM_CLASSES", count) != count:
+        yield "DATA.NUM_CLASSES", f"has {count} classes{listed}; leave it out, or take the model's own file."
+    if named != classes and (classes or len(named) != count):
+        yield "DATA.CLASS_NAMES", f"has {count} classes{listed}; leave them out, or take the model's own file."
 
 
 def _told(value: Any) -> str:

@@ -110,7 +110,8 @@ class Conversion:
         if model.network.simulation is not None and calibrating and self.stage.name not in calibrating:
             raise StageError(
                 f"{self.loaded or 'What it starts from'} has no ranges of activations, which stage {self.stage.name!r}"
-                f" needs, and no calibration of its weights lies in {self.run.folder}.\n  Run this to find them: {self.run.command(calibrating[0])}"
+                f" needs, and no calibration of its weights lies in {self.run.folder}.\n  Run this to find them:"
+                f" {self.run.command(calibrating[0])}"
             )
         batches = calibrate_briefly(self.loop)
         logger.info(

@@ -17,27 +17,24 @@ from hatlite.engine.checkpoint import (
 )
 from hatlite.engine.conversion import FORMS, Conversion, Converter
 from hatlite.engine.executor_network import ExecutorNetwork
+from hatlite.engine.host_facts import host_facts
 from hatlite.engine.parts import quantize
 from hatlite.engine.pretrained import load_pretrained
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.weights_hash import with_ranges
-from hatlite.errors import CheckpointError, ConfigError, ProgramError, QuantizationError, StageError
+from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
 from hatlite.log import get_logger
 from hatlite.lowering import lower
 from hatlite.march import get_march
 from hatlite.program import IntProgram
-from hatlite.quantization import Simulation, edit_gains, fold_state, fuse_batch_norms
+from hatlite.quantization import Simulation, fold_state
 from hatlite.registry import OBJECT_REGISTRY, nearest
 
 __all__ = [
     "CONVERT_MODES",
     "Calibration2QAT",
-    "EditGain",
-    "Float2ActivationQAT",
     "Float2Calibration",
     "Float2QAT",
-    "Float2WeightQAT",
-    "FuseBatchNorm",
     "LoadCheckpoint",
     "LoadHbir",
     "QAT2Quantize",
@@ -130,9 +127,8 @@ class LoadCheckpoint(Converter):
         if path == run.checkpoint(state["stage"], "last") and state["epoch"] < state["num_epochs"]:
             logger.warning("%s was written after %d of %d epochs.", path, state["epoch"], state["num_epochs"])
 
-
     def _folding(self, conversion: Conversion) -> Callable | None:
-        """Return what changes the weights of a file: the given function, then batch norms that the model has no more."""
+        """Return what changes the weights of a file: the given function, then folding what the model has folded."""
         given, norms = self.state_dict_update_func, conversion.norms
         if not norms:
             return given
@@ -178,19 +174,6 @@ class _Converts(Converter):
 
 
 @OBJECT_REGISTRY.register
-class FuseBatchNorm(Converter):
-    """Make every batch norm part of the layer before it, for good, in the weights that the model has and will load.
-
-    A march whose values have no scales of their own does so by itself when the network is quantised.
-    """
-
-    takes = ("float",)
-
-    def __call__(self, model: Any, conversion: Conversion) -> None:
-        conversion.norms += fuse_batch_norms(model.network)
-
-
-@OBJECT_REGISTRY.register
 @dataclass(frozen=True)
 class Float2Calibration(_Converts):
     """Replace the network by its fake-quant graph, for observers to watch.
@@ -233,22 +216,6 @@ class Float2QAT(_Converts):
 
 
 @OBJECT_REGISTRY.register
-class Float2WeightQAT(Float2QAT):
-    """Replace the network by its fake-quant graph, to compute on real values with rounded weights."""
-
-    leaves = "qat_weights"
-    simulation = Simulation(weights=True)
-
-
-@OBJECT_REGISTRY.register
-class Float2ActivationQAT(Float2QAT):
-    """Replace the network by its fake-quant graph, to compute on real values with rounded weights and activations."""
-
-    leaves = "qat_activations"
-    simulation = Simulation(weights=True, activations=True)
-
-
-@OBJECT_REGISTRY.register
 class Calibration2QAT(_Converts):
     """Let a calibrated graph compute on integers, with the scales of the checkpoint that was loaded into it."""
 
@@ -257,30 +224,6 @@ class Calibration2QAT(_Converts):
 
     def __call__(self, model: Any, conversion: Conversion) -> None:
         """The graph is the same; that it leaves the form `qat` is all."""
-
-
-@OBJECT_REGISTRY.register
-class EditGain(Converter):
-    """Fold the ranges of activations into the weights, where every value of the march has scale 1.
-
-    It takes scales that were loaded or, in training that starts without any, those that the first batches give. On a
-    march whose values have scales of their own there is nothing to do.
-
-    Raises:
-        QuantizationError: It was done before, in the checkpoint that was loaded, or the network lets no gain pass.
-    """
-
-    takes = ("qat",)
-    only_loads = True  # of weights, which a stage that is resumed has
-
-    def __call__(self, model: Any, conversion: Conversion) -> None:
-        if not conversion.qconfig.arithmetic.unit_scales:
-            return
-        conversion.find_scales(model)
-        try:
-            edit_gains(model.network)
-        except QuantizationError as problem:
-            raise QuantizationError(f"{conversion.loaded or conversion.run.source}: {problem}") from None
 
 
 @OBJECT_REGISTRY.register
@@ -331,7 +274,7 @@ def lower_detector(run: Run, model: Any) -> IntProgram:
     """Lower the fake-quant network of `model` for the run's march."""
     metadata = {"task_name": run.task_name, "classes": list(run.classes), "num_classes": run.config["num_classes"]}
     if model.network.gain_edits:
-        metadata["caps"] = list(model.network.caps().values())
+        metadata |= {"caps": list(model.network.caps().values()), **host_facts(run)}
     return lower(model.network, get_march(run.config["march"]), name=run.task_name, metadata=metadata)
 
 

@@ -12,8 +12,11 @@ from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["build_on_data", "missing_paths"]
 
-PATH_KEYS = ("data_path", "ann_file", "img_path")
+PATH_KEYS = ("data_path", "ann_file", "img_path", "meta_file")
 """Keys of data sets and metrics whose text must name something that exists."""
+
+MAKERS = {"_lmdb": "pack it with tools/mscoco_packer.py", "['meta_file']": "make it with tools/voc_to_meta.py"}
+"""How data come about, by how their path or its place in the config ends."""
 
 
 def build_on_data(run: Run, config: Any, path: str, **parts: Any) -> Any:
@@ -46,7 +49,8 @@ def _missing(named: Iterable[tuple[str, str]]) -> Iterator[DataNotFoundError]:
         path = Path(text).expanduser()
         if not path.exists() and told.isdisjoint({path, *path.parents}):
             told.add(path)
-            made = "pack it with tools/mscoco_packer.py" if path.name.endswith("_lmdb") else "put the data there"
+            ways = (way for end, way in MAKERS.items() if path.name.endswith(end) or place.endswith(end))
+            made = next(ways, "put the data there")
             yield DataNotFoundError(
                 f"{place} is {text!r}, which does not exist here; {made}, or set it with --opts.{near_path(path)}"
             )

@@ -15,13 +15,12 @@ from hatlite.models.agreement import agree
 from hatlite.models.anchors import CellAnchors
 from hatlite.models.detectors.anchor_detector import AnchorDetector
 from hatlite.models.postprocess.anchor_decoder import AnchorDecoder
+from hatlite.models.predictions import GRID_BOX_CHANNELS
 from hatlite.program import IntProgram
 from hatlite.registry import OBJECT_REGISTRY
 from hatlite.structures import Detections
 
-__all__ = ["FCOSIrInfer", "HbirModule", "RetinaNetIrInfer", "SSDIrInfer"]
-
-CLASS_OUTPUT = "cls_logits_s"
+__all__ = ["FCOSIrInfer", "GNetDetIrInfer", "HbirModule", "RetinaNetIrInfer", "SSDIrInfer"]
 
 
 @OBJECT_REGISTRY.register
@@ -54,13 +53,18 @@ class IrInfer(nn.Module):
         post_process: Makes objects of its outputs.
 
     Raises:
-        BuildError: The program has no outputs ``cls_logits_s…``.
+        BuildError: The program has no outputs of :attr:`class_output`.
     """
+
+    class_output = "cls_logits_s"
+    """How the names of outputs begin that tell the classes; the stride follows."""
+    expected_outputs = "cls_logits_s8, bbox_regression_s8 and so on"
+    """What the detector has, for messages."""
 
     def __init__(self, ir_model: HbirModule, post_process: nn.Module) -> None:
         super().__init__()
         self.network, self.post_process = ir_model, post_process
-        self.channels = _class_channels(type(self).__name__, ir_model.executor.program)
+        self.channels = self._class_channels(ir_model.executor.program)
         self.strides = tuple(self.channels)
 
     def forward(self, batch: Mapping[str, Any]) -> list[Detections]:
@@ -74,6 +78,21 @@ class IrInfer(nn.Module):
     def compute_losses(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """Return nothing: a program has no targets."""
         return {}
+
+    def _class_channels(self, loaded: IntProgram) -> dict[int, int]:
+        """Return the channels of the outputs of `loaded` that tell the classes, by stride."""
+        channels = {
+            int(port.name.removeprefix(self.class_output)): loaded.values[port.value].shape[-1]
+            for port in loaded.outputs
+            if port.name.startswith(self.class_output)
+        }
+        if not channels:
+            names = ", ".join(port.name for port in loaded.outputs)
+            raise BuildError(
+                f"{type(self).__name__}: the program {loaded.name!r} has the outputs {names}; expected"
+                f" {self.expected_outputs}."
+            )
+        return channels
 
 
 @OBJECT_REGISTRY.register
@@ -89,9 +108,39 @@ class FCOSIrInfer(IrInfer):
         BuildError: The program's outputs are not those of FCOS, or do not fit `post_process`.
     """
 
+    expected_outputs = "cls_logits_s8, bbox_regression_s8, centerness_s8 and so on"
+
     def __init__(self, ir_model: HbirModule, post_process: nn.Module) -> None:
         super().__init__(ir_model, post_process)
         self.num_classes = next(iter(self.channels.values()))
+        post_process.bind(self.num_classes, self.strides)
+
+
+@OBJECT_REGISTRY.register
+class GNetDetIrInfer(IrInfer):
+    """GNetDet of which an integer program is left.
+
+    Args:
+        ir_model: The program's network.
+        post_process: Makes objects of its output, such as ``GridDecoder``.
+
+    Raises:
+        BuildError: The program's outputs are not the one of GNetDet, or do not fit `post_process`.
+    """
+
+    class_output = "predictions_s"
+    expected_outputs = "one, predictions_s32 or predictions_s16, with 10 channels and one per class"
+
+    def __init__(self, ir_model: HbirModule, post_process: nn.Module) -> None:
+        super().__init__(ir_model, post_process)
+        ((_, channels), *others) = self.channels.items()
+        if others or channels <= GRID_BOX_CHANNELS:
+            found = ", ".join(f"{self.class_output}{stride} with {c}" for stride, c in self.channels.items())
+            raise BuildError(
+                f"{type(self).__name__}: the program {ir_model.executor.program.name!r} has the outputs {found}"
+                f" channels; expected {self.expected_outputs}."
+            )
+        self.num_classes = channels - GRID_BOX_CHANNELS
         post_process.bind(self.num_classes, self.strides)
 
 
@@ -141,23 +190,6 @@ class RetinaNetIrInfer(AnchorIrInfer):
     """RetinaNet of which an integer program is left; arguments and errors are those of :class:`AnchorIrInfer`."""
 
     detector = RetinaNet
-
-
-def _class_channels(kind: str, loaded: IntProgram) -> dict[int, int]:
-    """Return the channels of the class outputs of `loaded` by stride."""
-    channels = {
-        int(port.name.removeprefix(CLASS_OUTPUT)): loaded.values[port.value].shape[-1]
-        for port in loaded.outputs
-        if port.name.startswith(CLASS_OUTPUT)
-    }
-    if not channels:
-        names = ", ".join(port.name for port in loaded.outputs)
-        more = ", centerness_s8" if kind == "FCOSIrInfer" else ""
-        raise BuildError(
-            f"{kind}: the program {loaded.name!r} has the outputs {names}; expected cls_logits_s8, bbox_regression_s8"
-            f"{more} and so on."
-        )
-    return channels
 
 
 def _classes(kind: str, channels: Mapping[int, int], anchors: CellAnchors, background: bool) -> int:

@@ -42,7 +42,8 @@ class StageKind:
 
     Attributes:
         execute: Runs the stage, ``(run, stage, resume) -> row``: metrics and where they come from.
-        start: Types of the converters, or dicts of types and arguments, that bring the built model into the form that the stage works on;
+        start: Types of the converters, or dicts of types and arguments, that bring the built model into the form that
+            the stage works on;
             ``<stage>_trainer['model_convert_pipeline']`` replaces them.
         restore: Types of those that bring it into the form that the stage leaves, from the file that it leaves;
             ``<stage>_predictor['model_convert_pipeline']`` replaces them.

@@ -69,6 +69,8 @@ class VOCMApMetric(DetectionMetric):
         legacy_widths: Count the sides of a box as ``x2 − x1 + 1``. VOC's own edges are pixels, both of which belong to
             the box; here edges lie between pixels, so that ``x2 − x1`` already is VOC's width. True measures as tools
             do that add the pixel to such edges too.
+        prefix: What the names of the values begin with, such as ``VOC_``; beside a COCODetectionMetric, whose mAP is
+            another one, it keeps the two apart.
 
     Raises:
         DataNotFoundError: There is no file `ann_file`.
@@ -84,12 +86,14 @@ class VOCMApMetric(DetectionMetric):
         iou_threshold: float = 0.5,
         mode: str = "area",
         legacy_widths: bool = False,
+        prefix: str = "",
     ) -> None:
         if mode not in AP_MODES:
             raise BuildError(f"VOCMApMetric: mode is {mode!r}; expected one of {', '.join(AP_MODES)}.")
         if not 0 < iou_threshold <= 1:
             raise BuildError(f"VOCMApMetric: iou_threshold is {iou_threshold}; expected a number above 0 and up to 1.")
         self.iou_threshold, self.mode, self.pixel = iou_threshold, mode, float(legacy_widths)
+        self.prefix = prefix
         super().__init__(ann_file, dataset)
 
     def entries(self, img_id: int, found: Detections) -> dict[str, NDArray[Any]]:
@@ -100,7 +104,8 @@ class VOCMApMetric(DetectionMetric):
         """Return the metrics of the images seen since :meth:`reset`, all in 0…1, and log the table of classes.
 
         Returns:
-            `mAP`, always, and `AP/<class>` of the classes that the images hold. Where they hold none, `mAP` is 0.
+            `mAP`, always, and `AP/<class>` of the classes that the images hold, each behind the prefix. Where they hold
+            none, `mAP` is 0.
 
         Raises:
             DataError: No image was evaluated.
@@ -110,9 +115,10 @@ class VOCMApMetric(DetectionMetric):
         present = [result for result in results if result.gts]
         if not present:
             logger.warning("The %d evaluated images hold no object to find; the metric is 0.", len(self._results))
-            return {"mAP": 0.0}
+            return {f"{self.prefix}mAP": 0.0}
         mean = float(np.mean([result.ap for result in present]))
-        return {"mAP": mean, **{f"AP/{result.name}": result.ap for result in present}}
+        values = {"mAP": mean, **{f"AP/{result.name}": result.ap for result in present}}
+        return {f"{self.prefix}{name}": value for name, value in values.items()}
 
     def class_results(self) -> list[ClassResult]:
         """Return what every class came to, in the order of the labels.
@@ -177,7 +183,7 @@ class VOC07MApMetric(VOCMApMetric):
         ann_file: COCO annotations.
         dataset: Or: a data set with ``annotations()``. With neither, :meth:`bind` must be called before :meth:`update`.
         iou_threshold: 0…1.
-        legacy_widths: Count the sides of a box as ``x2 − x1 + 1``, as :class:`VOCMApMetric` says.
+        legacy_widths, prefix: As for :class:`VOCMApMetric`.
     """
 
     def __init__(
@@ -187,8 +193,9 @@ class VOC07MApMetric(VOCMApMetric):
         *,
         iou_threshold: float = 0.5,
         legacy_widths: bool = False,
+        prefix: str = "",
     ) -> None:
-        options: dict[str, Any] = {"iou_threshold": iou_threshold, "legacy_widths": legacy_widths}
+        options: dict[str, Any] = {"iou_threshold": iou_threshold, "legacy_widths": legacy_widths, "prefix": prefix}
         super().__init__(ann_file, dataset, mode="11points", **options)
 
 

@@ -54,8 +54,8 @@ def fuse_batch_norms(network: nn.Module) -> tuple[FusedNorm, ...]:
         if isinstance(layer, nn.ConvTranspose2d) or sum(call.module is layer for call in captured.calls) > 1:
             reason = "is called more than once" if isinstance(layer, (nn.Conv2d, nn.Linear)) else "is transposed"
             raise QuantizationError(
-                f"{item.call.path} ({item.call.line}) {reason}, so that the batch norm behind it cannot become part of it;"
-                " leave that batch norm out of the network."
+                f"{item.call.path} ({item.call.line}) {reason}, so that the batch norm behind it cannot become part of"
+                " it; leave that batch norm out of the network."
             )
     folded = fold_state(network.state_dict(), found)
     for one in found:

@@ -17,6 +17,7 @@ from hatlite.quantization.sites import ConvSite, InputSite, PassingSite, Site
 
 __all__ = ["edit_gains"]
 
+
 @dataclass(frozen=True, eq=False)
 class _Edit:
     """What a site's results are multiplied by, and what that of its input are."""
@@ -43,8 +44,8 @@ def edit_gains(graph: FakeQuantGraph) -> None:
     """
     if graph.gain_edits:
         raise QuantizationError(
-            "The scales of this network were folded into its weights before, so that a second gain edit would find none;"
-            " go on with --resume, or leave EditGain out of the model_convert_pipeline that starts from it."
+            "The scales of this network were folded into its weights before, so a second gain edit would find none; go"
+            " on with --resume, or leave EditGain out of the model_convert_pipeline that starts from it."
         )
     graph.require_scales()
     edits = _plan(graph)
@@ -79,8 +80,8 @@ def _plan(graph: FakeQuantGraph) -> list[_Edit]:
         if graph.stubs[name].gain is None:
             site = graph.sites[output]
             raise QuantizationError(
-                f"{site.path} ({site.line}) leaves as output {name!r} through a DeQuantStub without a gain, which the gain"
-                " edit needs; write DeQuantStub(dtype, channels), with the channels of the output."
+                f"{site.path} ({site.line}) leaves as output {name!r} through a DeQuantStub without a gain, which the"
+                " gain edit needs; write DeQuantStub(dtype, channels), with the channels of the output."
             )
     return edits
 

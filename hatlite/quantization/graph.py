@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,11 +12,12 @@ from hatlite.errors import QuantizationError
 from hatlite.log import get_logger
 from hatlite.nn import DeQuantStub
 from hatlite.ops.exact import exact_float32
+from hatlite.quantization.modes import GraphModes
 from hatlite.quantization.observer import Observer
 from hatlite.quantization.output_gains import share_range
 from hatlite.quantization.scale_groups import give_parameters, keep_what_is_asked, tie_scales
-from hatlite.quantization.simulation import OBSERVED, Simulation
-from hatlite.quantization.sites import BatchStatistics, ConvSite, RunningRange, Site
+from hatlite.quantization.simulation import Simulation
+from hatlite.quantization.sites import BatchStatistics, RunningRange, Site
 
 __all__ = ["FakeQuantGraph", "FreezeEpochs"]
 
@@ -67,29 +68,12 @@ def _freeze(what: str, shadows: Iterable[BatchStatistics | RunningRange], after:
         shadow.frozen = frozen
 
 
-def _say_floor(site: Site) -> None:
-    """Say where a range is that of the weights, since calibration has seen less than these can tell apart."""
-    if site.cap is not None and site.free and float(site.scale) > float(site.asked_scale):
-        asked = float(site.asked_scale) * site.quant_max
-        logger.warning(
-            "%s reached %.4g in calibration, less than one step of its weights makes; its cap is %.4g, the least that"
-            " they allow. A layer that never fires is of no use: train it again, or leave it out.",
-            site.path,
-            asked,
-            site.largest_value(),
-        )
-
-
-class FakeQuantGraph(nn.Module):
+class FakeQuantGraph(GraphModes):
     """A network as sites in order, ``img → dict[str, Tensor]`` like the float network that it replaces.
 
     Children of the float network stay children here under their names; ``sites`` is added. In ``calibrate`` mode values
     are real and observers watch; in ``integer`` mode they are integer-valued float32 tensors, in train and eval alike.
-    In ``simulate`` mode, which takes the place of ``integer`` where :attr:`simulation` is set, they are real and rounded.
-
-    Attributes:
-        simulation: What is rounded on real values, in ``simulate`` mode, and of that the weights in ``calibrate`` mode
-            too; None computes on integers. Where the march has unit scales it is both, until the gain edit.
+    ``simulate`` mode, on real and rounded values, takes the place of the second where :attr:`simulation` says so.
 
     Args:
         network: The float network.
@@ -121,91 +105,10 @@ class FakeQuantGraph(nn.Module):
         self.freeze_epochs = freeze_epochs or FreezeEpochs()
         self.outputs = dict(outputs)
         self.stubs = dict(stubs or {})  # a dict, as they are modules of the network already
-        self.mode = "calibrate"
-        free = not any(site.arithmetic.unit_scales for site in sites.values())
-        self.simulation = None if free else Simulation(weights=True, activations=True)
+        unit_scales = any(site.arithmetic.unit_scales for site in sites.values())
+        self.simulation = Simulation(weights=True, activations=True) if unit_scales else None
         self.batches_observed = 0
         self._last_reader = {name: site.name for site in sites.values() for name in (s.name for s in site.inputs)}
-
-    @property
-    def is_calibrated(self) -> bool:
-        """Whether every site that has a scale knows it."""
-        return not any(site.has_scale and bool(torch.isnan(site.scale)) for site in self.sites.values())
-
-    def simulate(self, weights: bool = True, activations: bool = False) -> None:
-        """Compute on real values from now on where integers would be computed.
-
-        Args:
-            weights: Round the weights. Their scales are those that they have between values of scale 1, taken anew at
-                every :meth:`refresh`.
-            activations: Clip and round the results of sites; needs scales.
-        """
-        self.simulation = Simulation(weights, activations)
-        self.quantized_mode()
-
-    def calibrate_mode(self) -> None:
-        """Compute on real values and let the observers watch; weights are rounded where :attr:`simulation` says so."""
-        self.mode = "calibrate"
-        self._tell_sites(self._watched)
-
-    def quantized_mode(self) -> None:
-        """Compute what quantisation makes of the network: integers, or what is simulated in their place.
-
-        A network whose scales are part of its weights computes on integers.
-        """
-        if self.gain_edits:
-            self.simulation = None
-        if self.simulation is None:
-            self.integer_mode()
-            return
-        if self.simulation.activations:
-            self.require_scales()
-        self.mode = "simulate"
-        self._tell_sites(self.simulation)
-
-    def integer_mode(self) -> None:
-        """Compute on integers; needs scales from :meth:`finish_calibration` or a checkpoint."""
-        self.hold_unit_scales()
-        for site in self.sites.values():
-            site.require_integers()
-        self.mode = "integer"
-        self._tell_sites(OBSERVED)
-
-    def require_scales(self) -> None:
-        """Raise where a site has no scale yet."""
-        for site in self.sites.values():
-            site.require_calibrated()
-
-    @property
-    def gain_edits(self) -> int:
-        """How often scales were folded into weights (:mod:`hatlite.quantization.gain_edit`): never or once."""
-        return int(any(site.is_edited for site in self.sites.values()))
-
-    def caps(self) -> dict[str, float]:
-        """Return by path what the largest integer of each convolution and linear layer stands for in real numbers.
-
-        After a gain edit it is what it was before.
-        """
-        sites = [site for site in self.sites.values() if isinstance(site, ConvSite) and site.has_scale]
-        return {site.path: float(site.cap) if site.is_edited else site.largest_value() for site in sites}
-
-    def hold_unit_scales(self) -> None:
-        """Let nothing move the scales of a network, just edited or loaded, whose scales are part of its weights."""
-        for site in self.sites.values():
-            site.hold_unit_scale()
-
-    @property
-    def _watched(self) -> Simulation:
-        """What calibration rounds."""
-        return OBSERVED if self.simulation is None else replace(OBSERVED, weights=self.simulation.weights)
-
-    def _tell_sites(self, simulation: Simulation) -> None:
-        """Tell all sites what their float forward rounds, and find the scales of weights where none are known."""
-        for site in self.sites.values():
-            site.simulation = simulation
-            unknown = simulation.weights and isinstance(site, ConvSite) and bool(site.weight_scale.isnan().any())
-            if unknown:
-                site.refresh()
 
     def finish_calibration(self) -> None:
         """Turn what the observers saw into scales, refresh all constants and go to :meth:`quantized_mode`."""
@@ -219,7 +122,7 @@ class FakeQuantGraph(nn.Module):
             site.ask_scale(self.batches_observed)
         self._take_scales()
         for site in self.sites.values():
-            _say_floor(site)
+            site.say_floor()
         self._refresh_sites()
         self.quantized_mode()
 
@@ -327,12 +230,25 @@ class FakeQuantGraph(nn.Module):
             for name, site in self.sites.items():
                 site.observer, site.simulation = own[name]
 
+    @torch.no_grad()
+    def show(self, img: torch.Tensor, to: Callable[[str, torch.Tensor], None]) -> None:
+        """Hand the result of every site to `to`, by its name, as the mode that the graph is in computes it.
+
+        Args:
+            img: (N, C, H, W) float32.
+            to: Called in the order of the sites; a result that it does not keep is dropped. While calibrating, the
+                observers watch too.
+        """
+        self._run(img, keep=set(), to=to)
+
     def record_shapes(self, example: torch.Tensor) -> None:
         """Give every site the shape of its result for `example`."""
         for name, value in self.watch(example, {}, keep=self.sites).items():
             self.sites[name].shape = tuple(value.shape[1:])
 
-    def _run(self, img: torch.Tensor, keep: set[str]) -> dict[str, torch.Tensor]:
+    def _run(
+        self, img: torch.Tensor, keep: set[str], to: Callable[[str, torch.Tensor], None] | None = None
+    ) -> dict[str, torch.Tensor]:
         """Run all sites; a value is dropped behind its last reader unless it is in `keep`."""
         integer = self.mode == "integer"
         values: dict[str, torch.Tensor] = {}
@@ -340,6 +256,8 @@ class FakeQuantGraph(nn.Module):
             for name, site in self.sites.items():
                 inputs = [values[source.name] for source in site.inputs] if site.inputs else [img]
                 values[name] = site.forward_integer(*inputs) if integer else site.forward_float(*inputs)
+                if to is not None:
+                    to(name, values[name])
                 for source in {source.name for source in site.inputs}:
                     if self._last_reader[source] == name and source not in keep:
                         del values[source]

@@ -1,7 +1,7 @@
-"""Outputs whose channels reach differently far: each gets a gain of its own behind the integers, and all share one range.
+"""Outputs whose channels reach differently far: each gets a gain behind the integers, and all share one range.
 
-With 5 bits the steps of an output count. One range for all its channels is that of the largest; scaled rows of the layer
-in front let every channel use all of its steps, and the stub that leaves the integers takes the factors back.
+With 5 bits the steps of an output count. One range for all its channels is that of the largest; scaled rows of the
+layer in front let every channel use all of its steps, and the stub that leaves the integers takes the factors back.
 """
 
 import copy

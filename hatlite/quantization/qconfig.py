@@ -135,8 +135,9 @@ class QConfig:
             move them by a running mean of what the observer says of each step. Scales that the config fixes stay.
         range_freeze_epoch: Epochs of qat after which ``ranges="train"`` freezes; None never does. ``"half"`` is one
             epoch behind half of them, rounded down.
-        output_gains: ``shared``: one range for all channels of an output. ``per_channel``: calibration finds that of each
-            and scales the rows of the layer in front, so that they share one; the DeQuantStub takes the factors back.
+        output_gains: ``shared``: one range for all channels of an output. ``per_channel``: calibration finds that of
+            each and scales the rows of the layer in front, so that they share one; the DeQuantStub takes the factors
+            back.
         march: Whose arithmetic it is; a run gives that of its config.
     """
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hatlite.analysis import parse_inputs, picture_paths, save_picture
+from hatlite.analysis import files_at, output_paths, parse_inputs, picture_paths, save_picture
 from hatlite.data.image import read_image
 from hatlite.errors import ConfigError, DataNotFoundError, OutputError
 
@@ -71,3 +71,41 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(OutputError, match=r"taken\.jpg cannot be written \(Is a directory\); name another place"):
         save_picture(np.zeros((4, 4, 3), np.uint8), tmp_path / "taken.jpg")
     assert [path.name for path in tmp_path.iterdir()] == ["taken.jpg"]
+
+
+def test_files_of_a_folder_and_one_file(tmp_path):
+    for name in ("b.PNG", "a.jpg", "note.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "c.jpg").mkdir()
+    (tmp_path / "c.jpg" / "inside.jpg").touch()
+    assert [path.name for path in files_at(tmp_path, (".jpg", ".png"), "-i")] == ["a.jpg", "b.PNG"]
+    assert files_at(tmp_path / "b.PNG", (".jpg", ".png"), "-i") == [tmp_path / "b.PNG"]
+
+
+def test_files_that_are_not_there(tmp_path):
+    (tmp_path / "note.txt").touch()
+    with pytest.raises(
+        DataNotFoundError, match=r"^-i is the folder .*, which has no file ending in \.jpg, \.png; name an"
+    ):
+        files_at(tmp_path, (".jpg", ".png"), "-i")
+    with pytest.raises(ConfigError, match=r"^-i is .*note\.txt; expected a folder or a file ending in \.jpg\.$"):
+        files_at(tmp_path / "note.txt", (".jpg",), "-i")
+    with pytest.raises(
+        DataNotFoundError, match=r"^-i is .*, which does not exist; name a folder or a file(.|\n)*'note\.txt'"
+    ):
+        files_at(tmp_path / "not.txt", (".jpg",), "-i")
+    with pytest.raises(
+        DataNotFoundError, match=r"^-i is .*, which does not exist; name a folder or a file ending in \.jpg\.$"
+    ):
+        files_at(tmp_path / "no" / "a.jpg", (".jpg",), "-i")
+
+
+def test_outputs_of_other_names_and_formats(tmp_path):
+    inputs = [Path("a.avi"), Path("a.mp4")]
+    named = (lambda path: f"out_{path.name}", (".mp4", ".avi"), "-o")
+    assert output_paths(tmp_path, inputs, *named) == [tmp_path / "out_a.avi", tmp_path / "out_a.mp4"]
+    assert output_paths(tmp_path / "b.avi", inputs[:1], *named) == [tmp_path / "b.avi"]
+    with pytest.raises(
+        DataNotFoundError, match=r"^-o is .*b\.jpg, which is no folder and no name ending in \.mp4, \.avi"
+    ):
+        output_paths(tmp_path / "b.jpg", inputs, *named)

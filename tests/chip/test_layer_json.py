@@ -34,6 +34,7 @@ def test_results_of_inner_layers():
     for kind in ("learning", "last_layer_out"):
         layers = dat_json(program, **{kind: [2, 6]})["layer"]
         assert [layer["major_layer"] for layer in layers if layer[kind]] == [2, 6]
+        assert all(layer[kind] for layer in dat_json(program, **{kind: "all"})["layer"])
     with pytest.raises(MarchError, match="by --learning .* and by --last-layer-out .* the chip does not mix the two"):
         dat_json(program, learning=[1], last_layer_out=[2])
     with pytest.raises(MarchError, match="There is no major layer 7; gnetdet has 1 to 6"):

@@ -1,5 +1,6 @@
 """A detector and a data set small enough to train in milliseconds."""
 
+import copy
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from chain_networks import ChainNetwork
 from torch import nn
 
 from hatlite.engine import Callback
@@ -78,6 +80,37 @@ class TinyDataset:
             "img_id": index,
             "img_name": f"{index}.jpg",
         }
+
+
+@OBJECT_REGISTRY.register
+class ChainDetector(TinyDetector):
+    """Predicts the brightness of an image, 0…1, in its first channel and half of it in the second."""
+
+    def __init__(
+        self,
+        poison: int | None = None,
+        pretrained: str | None = None,
+        quantize: bool = False,
+        *,
+        batch_norm: bool = False,
+        dtype: str = "int8",
+    ) -> None:
+        super().__init__(poison, pretrained, quantize)
+        self.network = ChainNetwork(batch_norm, dtype)
+
+    def compute_losses(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        logits = outputs["cls_logits_s1"].mean(dim=(2, 3))
+        target = batch["img"].mean(dim=(1, 2, 3)) / 31
+        return {"cls": (logits[:, 0] - target).square().mean(), "reg": (logits[:, 1] - target / 2).square().mean()}
+
+
+@OBJECT_REGISTRY.register
+class FiveBitImages(TinyDataset):
+    """Images of 0…31."""
+
+    def get(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        sample = super().get(index, rng)
+        return {**sample, "img": ((sample["img"] + 1) * 16).floor().clamp(0, 31)}
 
 
 @OBJECT_REGISTRY.register
@@ -163,3 +196,43 @@ def tiny_config(tmp_path) -> dict[str, Any]:
             "callbacks": [{"type": "StepDecayLrUpdater", "lr_decay_id": [1]}, *callbacks[2:]],
         },
     }
+
+
+CHAIN_STAGES = {
+    "float": "float",
+    "qat": "qat_weights",
+    "calibration": "calibration_weights",
+    "qat_activations": "qat_activations",
+    "qat_31": "qat",
+    "int_infer": "int_infer",
+}
+"""Name → kind."""
+
+
+@pytest.fixture
+def chain_config(tiny_config) -> dict[str, Any]:
+    """A run of six stages, one behind the other, for a march without scales."""
+    config = copy.deepcopy(tiny_config)
+    _rename(config, {"TinyDataset": "FiveBitImages", "TinyDetector": "ChainDetector"})
+    config |= {"march": "gti5801", "stage_checkpoint": "last"}
+    observer = {"name": "percentile", "percentile": 99.9}
+    rules = {"conv2": {"weight_dtype": "int8"}}
+    config["qconfig"] = {"type": "QConfig", "activation": {"observer": observer}, "rules": rules}
+    names = list(CHAIN_STAGES)
+    config["stages"] = [
+        {"name": name, "kind": kind, **({"starts_from": names[index - 1]} if index else {})}
+        for index, (name, kind) in enumerate(CHAIN_STAGES.items())
+    ]
+    optimizer = {"type": torch.optim.SGD, "lr": 2e-4, "momentum": 0.9}
+    for name in ("float", "qat", "qat_activations", "qat_31"):
+        config[f"{name}_trainer"] = {**config["qat_trainer"], "optimizer": optimizer}
+    return config
+
+
+def _rename(value: Any, names: Mapping[str, str]) -> None:
+    """Rename types in place, so that loaders that are one dict stay one."""
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(part, (dict, list)):
+            _rename(part, names)
+        elif isinstance(part, str):
+            value[key] = names.get(part, part)

@@ -27,10 +27,10 @@ SPOKEN = {"image_format": "BGR", "caps": [3.0, 1.155384], "classes": ["cat", "do
 
 
 def program(**metadata) -> IntProgram:
-    """Return the least that settings ask of a program: how large its image is, and what it says of itself."""
-    value = TensorType((28, 28, 3), "uint8", 1.0)
-    port = Port("img", "img", "uint8", 1.0)
-    return IntProgram("t", "gti5801", (port,), (port,), (), {"img": value}, metadata)
+    """Return the least that settings ask of a program: its image, its output, and what it says of itself."""
+    values = {"img": TensorType((28, 28, 3), "uint8", 1.0), "out": TensorType((14, 14, 12), "uint8", 1.0)}
+    ports = Port("img", "img", "uint8", 1.0), Port("predictions_s2", "out", "uint8", 1.0)
+    return IntProgram("t", "gti5801", ports[:1], ports[1:], (), values, metadata)
 
 
 @pytest.fixture
@@ -83,12 +83,17 @@ def test_the_command_line_counts_before_the_file(read):
         ("FORMAT: 0", "FORMAT: 1", r"INPUT\.FORMAT is 1, but out\.model was trained on BGR; leave the format out"),
         ("1.1554", "1.3", r"OUTPUT\.CAP is 1\.3, but out\.model has the cap 1\.15538; leave CAP out"),
         ("CLASSES: 2", "CLASSES: 20", r"NUM_CLASSES is 20, but out\.model has 2 classes: cat, dog; leave"),
-        ("dog]", "cow]", r"CLASS_NAMES is cat, cow, but out\.model has the classes cat, dog; leave them out"),
+        ("dog]", "cow]", r"CLASS_NAMES is cat, cow, but out\.model has 2 classes: cat, dog; leave them out"),
     ],
 )
 def test_what_the_model_knows_otherwise_is_told(read, old, new, sentence):
     with pytest.raises(ConfigError, match=rf"GNetDet\.yaml: \w+\.{sentence}"):
         read(SHIPPED.replace(old, new)).check(program(**SPOKEN), MODEL)
+
+
+def test_names_that_the_model_lacks_are_as_many_as_its_outputs(read):
+    with pytest.raises(ConfigError, match=r"CLASS_NAMES is cat, but out\.model has 2 classes; leave them out"):
+        read("DATA: {CLASS_NAMES: [cat]}").check(program(), MODEL)
 
 
 def test_several_differences_are_told_together(read):

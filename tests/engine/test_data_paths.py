@@ -27,6 +27,20 @@ def test_one_sentence_wherever_a_path_is_met(tiny_config, way):
         WAYS[way](Run(tiny_config))
 
 
+@pytest.mark.parametrize(
+    ("key", "path", "way"),
+    [
+        ("meta_file", "data/meta/x_train.txt", "make it with tools/voc_to_meta.py"),
+        ("data_path", "data/train_lmdb", "pack it with tools/mscoco_packer.py"),
+        ("img_path", "data/x/JPEGImages", "put the data there"),
+    ],
+)
+def test_it_says_how_the_data_come_about(tiny_config, key, path, way):
+    tiny_config["val_data_loader"]["dataset"] |= {key: f"/nowhere/{path}"}
+    with pytest.raises(DataNotFoundError, match=rf"\['{key}'\] is '/nowhere/{path}', .* here; {way}, or set it"):
+        predict_stage(Run(tiny_config), "float")
+
+
 def test_metrics_name_data_too(tiny_config):
     tiny_config["val_metrics"] = [{"type": "MeanScore", "ann_file": "/nowhere/a.json"}]
     with pytest.raises(

@@ -6,10 +6,10 @@ import torch
 from hatlite import program
 from hatlite.engine import Run, predict_stage, restore, run_stage
 from hatlite.engine.converters import lower_detector
-from hatlite.engine.ir_infer import FCOSIrInfer, HbirModule, RetinaNetIrInfer, SSDIrInfer
+from hatlite.engine.ir_infer import FCOSIrInfer, GNetDetIrInfer, HbirModule, RetinaNetIrInfer, SSDIrInfer
 from hatlite.engine.parts import quantize_random
 from hatlite.errors import BuildError, ProgramError
-from hatlite.models import AnchorGenerator, FCOSDecoder, RetinaDecoder, SSDDecoder
+from hatlite.models import AnchorGenerator, FCOSDecoder, GridDecoder, RetinaDecoder, SSDDecoder
 from hatlite.registry import OBJECT_REGISTRY
 
 FCOS = {
@@ -50,11 +50,17 @@ RETINANET = {
     "post_process": {"type": "RetinaDecoder"},
 }
 del RETINANET["head"]["upscale_bbox_pred"]
+GNETDET = {
+    "type": "GNetDet",
+    "backbone": {"type": "GNet", "input_size": 28, "widths": [[8], [8]]},
+    "head": {"type": "GNetHead", "num_classes": 2, "raise_zeros": False},
+    "post_process": {"type": "GridDecoder", "conf_thresh": 0.0, "prob_thresh": 0.0},
+}
 
 
-def save(folder, config):
+def save(folder, config, side=32):
     """Return the path of a program with random weights, and the detector that it was lowered from."""
-    inputs = {"img": torch.zeros(1, 3, 32, 32)}
+    inputs = {"img": torch.zeros(1, 3, side, side)}
     run = Run({"task_name": "t", "model": config, "num_classes": 2, "deploy_inputs": inputs, "ckpt_dir": str(folder)})
     torch.manual_seed(0)
     model = OBJECT_REGISTRY.build(config)
@@ -111,6 +117,39 @@ def test_classes_and_strides_must_agree_with_the_decoder(saved):
 def test_a_missing_program_says_how_to_export_it(tmp_path):
     with pytest.raises(ProgramError, match=r"no program .*quantized\.bc; export it with tools/export_hbir\.py, which"):
         HbirModule(tmp_path / "quantized.bc")
+
+
+def test_a_program_of_gnetdet_finds_what_its_graph_finds(tmp_path):
+    path, model = save(tmp_path, GNETDET, side=28)
+    decoder = GridDecoder(conf_thresh=0.0, prob_thresh=0.0)
+    detector = GNetDetIrInfer(HbirModule(path), decoder)
+    img = torch.randint(0, 32, (2, 3, 28, 28), generator=torch.Generator().manual_seed(1)).float()
+    batch = {"img": img, "matrix": [torch.eye(3)] * 2, "orig_size": [(28, 28)] * 2}
+    with torch.no_grad():
+        expected = model.detect(model.network(img), batch)
+    assert (detector.num_classes, detector.strides) == (2, (2,))
+    for ours, theirs in zip(detector(batch), expected, strict=True):
+        assert torch.equal(ours.boxes, theirs.boxes) and torch.equal(ours.scores, theirs.scores)
+        assert len(ours.boxes)
+
+
+def test_a_program_of_another_detector_is_told(saved, tmp_path):
+    with pytest.raises(
+        BuildError, match=r"GNetDetIrInfer: the program 't' has the outputs cls_logits_s8.*; expected on"
+    ):
+        GNetDetIrInfer(HbirModule(saved[0]), GridDecoder())
+    path, _ = save(tmp_path, GNETDET, side=28)
+    with pytest.raises(
+        BuildError, match=r"FCOSIrInfer: .* outputs predictions_s2; expected .*, centerness_s8 and so on"
+    ):
+        FCOSIrInfer(HbirModule(path), FCOSDecoder())
+    loaded = program.load(path)
+    two = replace(loaded.outputs[0], name="predictions_s4")
+    program.save(replace(loaded, outputs=(*loaded.outputs, two)), path)
+    with pytest.raises(
+        BuildError, match="predictions_s2 with 12, predictions_s4 with 12 channels; expected one, predict"
+    ):
+        GNetDetIrInfer(HbirModule(path), GridDecoder())
 
 
 @pytest.mark.parametrize(

@@ -55,3 +55,6 @@ def test_equal_means_every_digit():
     rows = {"qat": ROWS["qat"]}
     assert judge_equal(dict(ROWS["qat"]), "qat", rows) == {"gate": "equal to qat", "passed": True}
     assert judge_equal({**ROWS["qat"], "AP75": 0.4001}, "qat", rows)["passed"] is False
+    assert judge_equal({"mAP": ROWS["qat"]["mAP"]}, "qat", rows)["passed"] is False
+    for measured, passed in ((0.5, True), (0.4999, False)):  # by a metric that has no AP50
+        assert judge_equal({"mAP": measured}, "qat", {"qat": {"mAP": 0.5}})["passed"] is passed

@@ -7,7 +7,7 @@ from torch import nn
 
 from hatlite.errors import CaptureError
 from hatlite.graph import capture
-from hatlite.nn import DeQuantStub, DropPath, QuantStub
+from hatlite.nn import DeQuantStub, DropPath, QuantStub, RaisableReLU
 
 
 def test_a_shared_module_has_one_call_per_level() -> None:
@@ -124,4 +124,10 @@ def test_outputs_need_names() -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_a_drop_path_is_one_call_in_either_mode(training: bool) -> None:
     network = Wrapper(DropPath(0.5)).train(training)
+    assert [call.path for call in capture(network).calls] == ["quant", "inner", "dequant"]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_relu_that_learns_otherwise_is_one_call(training: bool) -> None:
+    network = Wrapper(RaisableReLU()).train(training)
     assert [call.path for call in capture(network).calls] == ["quant", "inner", "dequant"]

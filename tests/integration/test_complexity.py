@@ -1,6 +1,6 @@
-"""Work and size of TI's published detectors, to the last multiplication that their tables can tell.
+"""Work and size of published detectors, to the last multiplication that their tables can tell.
 
-By the rule of mmcv (hatlite/analysis/calops.py).
+TI's by the rule of mmcv, GNetDet's by that of convolutions alone (hatlite/analysis/calops.py).
 """
 
 import functools
@@ -17,7 +17,7 @@ from hatlite.analysis.calops import count
 from hatlite.registry import OBJECT_REGISTRY
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / "configs" / "detection" / "ssd"
+CONFIGS = ROOT / "configs" / "detection"
 MOBILENET, REGNET, RESNET, VGG = (
     "ssd_mobilenetv2_fpn_512_voc",
     "ssd_regnetx800mf_fpn_512_voc",
@@ -35,7 +35,7 @@ def at_the_root(monkeypatch):
 @functools.cache
 def shipped(name, *overrides):
     """Return the network of a config, without values."""
-    return network_of(config.load(CONFIGS / f"{name}.py", list(overrides))["model"])
+    return network_of(config.load(next(CONFIGS.rglob(f"{name}.py")), list(overrides))["model"])
 
 
 def retinanet(num_classes):
@@ -143,3 +143,18 @@ def test_every_anchor_has_its_answer(name, anchors):
     sizes = [tuple(x.shape[2:]) for x in maps.values()]
     assert len(network.head.anchor_generator.anchors(sizes)) == anchors
     assert sum(outputs[f"cls_logits_s{stride}"].numel() for stride in maps) == 21 * anchors
+
+
+@pytest.mark.parametrize(("num_classes", "parameters"), [(1, 6481483), (20, 6525278), (80, 6663578)])
+@pytest.mark.parametrize("size", [448, 224])
+def test_gnetdet_has_the_published_parameters(size, num_classes, parameters):
+    network = shipped(f"gnetdet_{size}_voc", f"model.head.num_classes={num_classes}")
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert sum(isinstance(module, nn.Conv2d) for module in network.modules()) == 16
+
+
+@pytest.mark.parametrize(("size", "gmacs"), [(448, 11.57), (224, 11.31)])
+def test_gnetdet_has_the_published_work(size, gmacs):
+    network = shipped(f"gnetdet_{size}_voc")
+    assert round(count(network, (1, 3, size, size)).total() / 1e9, 2) == gmacs
+    assert network(torch.empty(1, 3, size, size, device="meta"))[f"predictions_s{size // 14}"].shape == (1, 30, 14, 14)

@@ -9,6 +9,7 @@ from detections import Truth, annotation, found
 
 from hatlite.errors import BuildError
 from hatlite.metrics.coco_map import COCODetectionMetric
+from hatlite.metrics.group import MetricGroup
 from hatlite.metrics.voc_map import VOCMApMetric, average_precision, table
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -108,6 +109,18 @@ def test_legacy_widths():
     assert evaluate(truth, box, iou_threshold=0.55, legacy_widths=True)["mAP"] == 1.0
     assert evaluate(truth, box, iou_threshold=4 / 7, legacy_widths=True)["mAP"] == 1.0
     assert evaluate(truth, box, iou_threshold=4.01 / 7, legacy_widths=True)["mAP"] == 0.0
+
+
+@pytest.mark.parametrize("kind", ["VOCMApMetric", "VOC07MApMetric"])
+def test_voc_and_coco_are_measured_from_the_same_detections(kind):
+    truth, boxes = Truth(annotation(1, A), annotation(1, B, 2)), found(((0, 0, 100, 75), 0.9, 0), (B, 0.8, 1))
+    group = MetricGroup([COCODetectionMetric(), OBJECT_REGISTRY.build({"type": kind, "prefix": "VOC_"})])
+    group.bind(truth)
+    group.update({"img_id": [1]}, [boxes])
+    values = group.compute()
+    assert values["VOC_mAP"] == values["VOC_AP/cat"] == values["VOC_AP/dog"] == 1.0
+    # An IoU of 0.75 is enough for six of COCO's ten thresholds.
+    assert (values["AP/cat"], values["AP/dog"], values["mAP"]) == pytest.approx((0.6, 1.0, 0.8))
 
 
 def test_average_precision_of_curves():

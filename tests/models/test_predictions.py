@@ -2,7 +2,7 @@
 
 import torch
 
-from hatlite.models.predictions import flatten_anchor_outputs, flatten_outputs
+from hatlite.models.predictions import flatten_anchor_outputs, flatten_outputs, split_grid
 
 
 def outputs_of(sizes, classes=2, dtype=torch.float32):
@@ -47,3 +47,12 @@ def test_anchors_of_a_cell_follow_one_another():
     # The second anchor of row 1, column 2 is the last one of its level.
     assert torch.equal(flat.cls_logits[1, 11], outputs["cls_logits_s8"][1, 3:, 1, 2])
     assert torch.equal(flat.deltas[0, 12], outputs["bbox_regression_s16"][0, :4, 0, 0])
+
+
+def test_the_channels_of_a_cell_are_two_slots_and_the_classes():
+    output = torch.arange(12.0)[None, :, None, None] + 100 * torch.arange(6).reshape(1, 1, 2, 3)
+    said = split_grid(output)
+    assert said.offsets[0, 1, 2].tolist() == [[500, 501], [505, 506]]
+    assert said.sizes[0, 1, 2].tolist() == [[502, 503], [507, 508]]
+    assert said.confidence[0, 1, 2].tolist() == [504, 509]
+    assert said.classes[0, 1, 2].tolist() == [510, 511]

@@ -274,6 +274,18 @@ def test_autocast_and_other_precisions_of_the_caller_cannot_get_inside() -> None
         torch.testing.assert_close(cast[name], value, rtol=0, atol=0)
 
 
+def test_every_result_is_shown_in_the_mode_that_the_graph_is_in() -> None:
+    graph = calibrated()
+    integers, shown = graph.integers(IMG), {}
+    graph.show(IMG, shown.__setitem__)
+    assert list(shown) == list(graph.sites) and all(torch.equal(shown[name], integers[name]) for name in shown)
+    graph.calibrate_mode()
+    observed = graph.batches_observed
+    graph.show(IMG, shown.__setitem__)
+    last = next(iter(graph.outputs.values()))
+    assert graph.batches_observed == observed and not torch.equal(shown[last], integers[last])
+
+
 def test_an_identity_hides_neither_batch_norm_nor_relu() -> None:
     graph = prepared(
         Chain(nn.Conv2d(3, 4, 1), nn.Identity(), nn.BatchNorm2d(4), nn.Identity(), nn.ReLU(), nn.Identity())

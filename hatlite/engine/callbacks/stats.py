@@ -31,14 +31,16 @@ class StatsMonitor(Callback):
 
     Args:
         log_freq: Steps between two lines.
+        parts: Show every loss by its name behind their sum.
     """
 
     first_process_only = True
 
-    def __init__(self, log_freq: int = 50) -> None:
+    def __init__(self, log_freq: int = 50, *, parts: bool = False) -> None:
         if log_freq < 1:
             raise ConfigError(f"StatsMonitor: log_freq is {log_freq}; expected at least 1 step between two lines.")
         self.log_freq = log_freq
+        self.parts = parts
         self.bar: tqdm | None = None
         self.images = 0
         self.steps = 0
@@ -61,9 +63,8 @@ class StatsMonitor(Callback):
             return
         seconds = max(time.perf_counter() - self.started, 1e-9)
         left = loop.total_steps - loop.epoch * loop.steps_per_epoch - loop.step_in_epoch
-        total = sum(float(loss) for loss in loop.losses.values())
         facts = {
-            **({"loss": f"{total:.4f}"} if loop.losses else {}),
+            **self._losses(loop),
             "images/s": f"{self.images / seconds:.1f}",
             "left": _clock(left * seconds / self.steps),
         }
@@ -73,6 +74,11 @@ class StatsMonitor(Callback):
         shown = ", ".join(f"{name} {value}" for name, value in told.items())
         logger.info("%s/%d: %s", where, loop.epoch_length, shown)
         self._restart()
+
+    def _losses(self, loop: Any) -> dict[str, str]:
+        losses = {name: float(loss) for name, loss in loop.losses.items()}
+        shown = {"loss": sum(losses.values())} if losses else {}
+        return {name: f"{value:.4f}" for name, value in {**shown, **(losses if self.parts else {})}.items()}
 
     def on_epoch_end(self, loop: Any) -> None:
         """Close the bar."""

@@ -97,23 +97,30 @@ class GridTarget(nn.Module):
         image = torch.repeat_interleave(torch.arange(len(boxes)), counts).to(device)
         corners = torch.cat([one.reshape(-1, 4) for one in boxes]).float()
         kinds = torch.cat([one.reshape(-1) for one in classes]).to(device)
-        parts = corners / corners.new_tensor([size[1], size[0], size[1], size[0]])
+        sides = corners.new_tensor([size[1], size[0]])
         real = kinds >= 0
-        ignored = self._ignored(image[~real], parts[~real], len(boxes))
-        return self._write(image[real], parts[real], kinds[real], ignored)
+        ignored = self._ignored(image[~real], corners[~real], sides, len(boxes))
+        # A cell of 2^n pixels makes the factor a power of two, so that a centre on a border stays on it.
+        centre = (corners[real, :2] + corners[real, 2:]) * (self.grid_size / 2 / sides)
+        extent = (corners[real, 2:] - corners[real, :2]) / sides
+        return self._write(image[real], centre, extent, kinds[real], ignored)
 
     def _write(
-        self, image: torch.Tensor, parts: torch.Tensor, kinds: torch.Tensor, ignored: torch.Tensor
+        self,
+        image: torch.Tensor,
+        centre: torch.Tensor,
+        extent: torch.Tensor,
+        kinds: torch.Tensor,
+        ignored: torch.Tensor,
     ) -> GridTargets:
-        """Return the targets of the objects `parts` (T, 4), xyxy as parts of the image."""
+        """Return the targets of T objects: `centre` (T, 2) in cells, `extent` (T, 2) as parts of the image."""
         grid, shape = self.grid_size, ignored.shape
-        centre = (parts[:, :2] + parts[:, 2:]) * (grid / 2)
         column_row = (centre.ceil() - 1).clamp(0, grid - 1)
         cell = (image * grid + column_row[:, 1].long()) * grid + column_row[:, 0].long()
-        stays = self._stays(cell, parts, centre - column_row)
-        offsets, sizes, labels = (parts.new_zeros(ignored.numel(), width) for width in (2, 2, self.num_classes))
+        stays = self._stays(cell, extent, centre - column_row)
+        offsets, sizes, labels = (extent.new_zeros(ignored.numel(), width) for width in (2, 2, self.num_classes))
         offsets[cell[stays]] = (centre - column_row)[stays]
-        sizes[cell[stays]] = (parts[:, 2:] - parts[:, :2])[stays]
+        sizes[cell[stays]] = extent[stays]
         taught = slice(None) if self.multi_hot else stays
         labels[cell[taught], kinds[taught]] = 1.0
         positive = torch.zeros_like(ignored).flatten()
@@ -122,10 +129,10 @@ class GridTarget(nn.Module):
         targets = (values.reshape(*shape, -1) for values in (offsets, sizes, labels))
         return GridTargets(positive, ~positive & ~ignored, *targets)
 
-    def _stays(self, cell: torch.Tensor, parts: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    def _stays(self, cell: torch.Tensor, extent: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
         """Return the indices of the objects that stay, one for each cell that has any."""
         if self.several == "largest":
-            rank = -(parts[:, 2:] - parts[:, :2]).prod(dim=1)
+            rank = -extent.prod(dim=1)
         elif self.several == "nearest":
             rank = (offsets - 0.5).abs().sum(dim=1)
         else:
@@ -136,11 +143,11 @@ class GridTarget(nn.Module):
         first[1:] = cell[order][1:] != cell[order][:-1]
         return order[first]
 
-    def _ignored(self, image: torch.Tensor, parts: torch.Tensor, count: int) -> torch.Tensor:
-        """Return (N, G, G) bool: the centre of the cell lies in one of the regions `parts` (R, 4)."""
-        ignored = torch.zeros(count, self.grid_size, self.grid_size, dtype=torch.bool, device=parts.device)
-        middle = (torch.arange(self.grid_size, device=parts.device) + 0.5) / self.grid_size
-        inside = (parts[:, :2, None] <= middle) & (middle < parts[:, 2:, None])  # [R, 2, G]
+    def _ignored(self, image: torch.Tensor, regions: torch.Tensor, sides: torch.Tensor, count: int) -> torch.Tensor:
+        """Return (N, G, G) bool: the centre of the cell lies in one of the `regions` (R, 4), xyxy in pixels."""
+        ignored = torch.zeros(count, self.grid_size, self.grid_size, dtype=torch.bool, device=regions.device)
+        middle = (torch.arange(self.grid_size, device=regions.device) + 0.5) * (sides[:, None] / self.grid_size)
+        inside = (regions[:, :2, None] <= middle) & (middle < regions[:, 2:, None])  # [R, 2, G]
         for index, (x, y) in zip(image.tolist(), inside, strict=True):
             ignored[index] |= y[:, None] & x[None, :]
         return ignored

@@ -78,11 +78,11 @@ class GNetDetLoss(nn.Module):
         super().__init__()
         if len(loss_weights) != 2 or min(loss_weights) < 0:
             raise BuildError(f"GNetDetLoss: loss_weights is {loss_weights!r}; expected two numbers from 0 up.")
-        if not (normaliser > 0 and 0 <= normaliser_momentum <= 1 and least_root > 0):
-            raise BuildError(
-                f"GNetDetLoss: normaliser is {normaliser}, normaliser_momentum {normaliser_momentum} and least_root"
-                f" {least_root}; expected above 0, 0…1 and above 0."
-            )
+        if not 0 <= normaliser_momentum <= 1:
+            raise BuildError(f"GNetDetLoss: normaliser_momentum is {normaliser_momentum}; expected a number in 0…1.")
+        for key, value in (("normaliser", normaliser), ("least_root", least_root)):
+            if not value > 0:
+                raise BuildError(f"GNetDetLoss: {key} is {value}; expected a number above 0.")
         self.loc_weight, self.noobj_weight = loss_weights
         self.momentum, self.detach_iou, self.least_root = normaliser_momentum, detach_iou, least_root
         self.register_buffer("normaliser", torch.tensor(float(normaliser)))
@@ -103,8 +103,8 @@ class GNetDetLoss(nn.Module):
         overlaps = iou(_corners(offsets / grid, sizes), _corners(wanted / grid, extent)[:, None])  # [K, 2]
         best = (overlaps[:, 1] > overlaps[:, 0]).long()[:, None]
         aim = overlaps.gather(1, best)
-        loc = _smooth_l1(_slot(offsets, best), wanted)
-        loc = loc + _smooth_l1(_TamedRoot.apply(_slot(sizes, best), self.least_root), extent.sqrt())
+        roots = _TamedRoot.apply(_slot(sizes, best), self.least_root)
+        loc = _smooth_l1(_slot(offsets, best), wanted) + _smooth_l1(roots, extent.sqrt())
         terms = {
             "loc": self.loc_weight * loc,
             "cls": _smooth_l1(predictions.classes[positive] + _SHIFT, targets.classes[positive]),

@@ -14,7 +14,7 @@ from hatlite.quantization.observer import Observer
 from hatlite.quantization.scale_grid import on_grid
 from hatlite.quantization.simulation import OBSERVED, Simulation
 from hatlite.quantization.sites.running_range import RunningRange
-from hatlite.quantization.straight_through import Watch, learn_scale, round_between
+from hatlite.quantization.sites.watched import Watched
 from hatlite.quantization.weight_scales import WeightRule
 
 __all__ = ["Site"]
@@ -23,7 +23,7 @@ LARGEST_LOG = 32.0
 """A scale that has learned its way to e^32 of what it was, or from it, has diverged."""
 
 
-class Site(nn.Module):
+class Site(Watched):
     """Base of all sites.
 
     A site computes in two worlds: :meth:`forward_float` on real values, while observers watch, and
@@ -55,14 +55,11 @@ class Site(nn.Module):
         shape: (C, H, W) of the result for the example input, without the batch.
         group: The sites that share the scale (:mod:`hatlite.quantization.scale_groups`), the first one keeping what is
             learned; empty for a site alone.
-        cap: float64 scalar buffer: what the largest integer stood for before the gain edit, NaN until then; None where
-            scales are free.
         simulation: What :meth:`forward_float` rounds, and whether the observer watches it.
     """
 
     scale: torch.Tensor
     asked_scale: torch.Tensor
-    cap: torch.Tensor | None
     running_range: RunningRange | None
 
     def __init__(
@@ -100,8 +97,7 @@ class Site(nn.Module):
         self.simulation: Simulation = OBSERVED
         for buffer, persistent in (("scale", True), ("asked_scale", False)):
             self.register_buffer(buffer, torch.tensor(float("nan"), dtype=torch.float64), persistent=persistent)
-        keeps_cap = self.arithmetic.unit_scales and observer is not None
-        self.register_buffer("cap", torch.full((), float("nan"), dtype=torch.float64) if keeps_cap else None)
+        self.keep_cap()
         self.register_parameter("log_scale", None)
         self.register_module("running_range", None)
 
@@ -130,25 +126,6 @@ class Site(nn.Module):
     def source(self) -> "Site":
         """The site whose scale and type the result has: this one, unless it only selects among integers."""
         return self
-
-    def observe(self, y: torch.Tensor) -> torch.Tensor:
-        """Hand a float result to the observer and return it, rounded to steps of the scale where that is simulated.
-
-        Raises:
-            QuantizationError: A value is NaN or infinite; the message says where.
-        """
-        if self.observer is not None and self.simulation.observed:
-            try:
-                self.observer.observe(y)
-            except QuantizationError as problem:
-                raise QuantizationError(f"{self.path} ({self.line}): {problem}") from None
-        return self._rounded(y) if self.simulation.activations else y
-
-    def _rounded(self, y: torch.Tensor) -> torch.Tensor:
-        scale = self.scale.float()
-        unrounded = y / scale
-        steps = round_between(self.quant_min, self.quant_max, unrounded)
-        return (steps if self.watch is None else self.watch(steps, unrounded)) * scale
 
     @property
     def tied(self) -> bool:
@@ -180,27 +157,6 @@ class Site(nn.Module):
         """From now on move the range with the batches that are trained on, if the site has one that nothing fixes."""
         if self.free:
             self.running_range = RunningRange()
-
-    @property
-    def watch(self) -> Watch | None:
-        """What is shown every result before it is rounded; None where nothing learns or moves by it."""
-        return self._watch if self._moves or self.learned is not None else None
-
-    @property
-    def _moves(self) -> bool:
-        running = self.running_range is not None and not self.is_fixed
-        return running and self.training and not self.running_range.frozen  # type: ignore[union-attr]
-
-    def _watch(self, y: torch.Tensor, unrounded: torch.Tensor) -> torch.Tensor:
-        if self.running_range is not None and self._moves and self.observer is not None:
-            try:
-                self.running_range.show(unrounded, self.observer, self.relu)
-            except QuantizationError:
-                raise QuantizationError(
-                    f"{self.path} ({self.line}): qat met a value that is NaN, infinite or beyond all ranges; weights"
-                    " have diverged: lower the learning rate, or start from others."
-                ) from None
-        return y if self.learned is None else learn_scale(self.quant_min, self.quant_max, self.learned, y, unrounded)
 
     def follow_step(self, seen: Observer) -> None:
         """Move the running range by what was seen in one step, in steps of the scale in force."""
@@ -278,49 +234,6 @@ class Site(nn.Module):
     def output_scale(self) -> torch.Tensor:
         """Return what one step of the result is worth, float64, a scalar or (C,)."""
         return self.scale
-
-    @property
-    def is_unit(self) -> bool:
-        """Whether the scale is the one that the march has for such values, if it has no other."""
-        unit = self.arithmetic.unit_scale(self.dtype)
-        return unit is None or float(self.scale) == unit
-
-    def largest_value(self) -> float:
-        """Return what the largest integer stands for."""
-        return self.quant_max * float(self.scale)
-
-    @property
-    def is_edited(self) -> bool:
-        """Whether the real range of the result is part of the weights."""
-        return self.cap is not None and not bool(torch.isnan(self.cap))
-
-    def take_unit_scale(self) -> None:
-        """Keep the cap and take the scale that the march has, the weights having taken the one there was."""
-        if self.cap is None:
-            self.take_scale()
-            return
-        self.cap.fill_(self.largest_value())
-        self._ask(self.arithmetic.unit_scale(self.dtype) or 1.0)
-        self.scale.copy_(self.asked_scale)
-
-    def hold_unit_scale(self) -> None:
-        """Let nothing move the scale of a result whose range is part of the weights."""
-        if not self.is_edited:
-            return
-        unit = float(self.scale)
-        self.fixed = lambda steps: unit
-        if self.log_scale is not None:
-            nn.init.zeros_(self.log_scale).requires_grad_(False)
-
-    def require_integers(self) -> None:
-        """Raise when the scale is none that integers of the march can have."""
-        self.require_calibrated()
-        if not self.is_unit:
-            raise QuantizationError(
-                f"{self.path} ({self.line}) has the scale {float(self.scale):g}, where the march computes with"
-                f" {self.arithmetic.unit_scale(self.dtype):g} only: fold real ranges into the weights by the gain edit,"
-                " the first thing that the stage behind training with rounded activations does."
-            )
 
     @property
     def has_scale(self) -> bool:

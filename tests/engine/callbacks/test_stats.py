@@ -49,6 +49,12 @@ def test_a_line_has_loss_speed_time_left_and_rate(loop, caplog, monkeypatch):
     assert monitor.bar.disable or monitor.bar.n == 3
 
 
+def test_every_loss_is_shown_where_it_is_asked_for(loop, caplog):
+    with caplog.at_level(logging.INFO, logger="hatlite"):
+        walk(StatsMonitor(log_freq=1, parts=True), loop, 1)
+    assert ": loss 0.7500, cls 0.5000, reg 0.2500, images/s " in caplog.text
+
+
 def test_images_of_all_processes_count(loop, caplog, monkeypatch):
     clock = iter([100.0, 101.0, 101.0])
     monkeypatch.setattr(stats_module.time, "perf_counter", lambda: next(clock))

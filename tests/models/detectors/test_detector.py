@@ -82,6 +82,21 @@ def test_losses_are_one_number_each_and_have_names_of_their_own():
         Own(targets=nn.Identity(), **losses(loss_b=CrossEntropyLossV2(loss_name="first")))
 
 
+class Terms(nn.Module):
+    reduction, loss_names = "mean", ("first", "third")
+
+
+def test_a_loss_may_have_several_terms():
+    class Split(Own):
+        def losses_of(self, outputs, batch):
+            return {"loss_a": {"first": outputs["x_s4"].mean(), "third": outputs["x_s4"].max()}, "loss_b": 2.0}
+
+    detector = Split(targets=nn.Identity(), **losses(loss_a=Terms()))
+    assert list(detector(BATCH)) == ["first", "third", "second"]
+    with pytest.raises(BuildError, match="the loss_name of loss_a, loss_b are first, third, third; they must differ"):
+        Split(targets=nn.Identity(), **losses(loss_a=Terms(), loss_b=CrossEntropyLossV2(loss_name="third")))
+
+
 def test_sides_fit_the_neck():
     with pytest.raises(DataError, match=r"Own: img is 8×12 .*multiples of 8, .* resizes; set Pad's divisor to 8"):
         Own(**losses())({"img": torch.ones(1, 3, 8, 12)})

@@ -93,6 +93,21 @@ def test_channels_flow_from_part_to_part(small_model):
     assert network(torch.randn(1, 3, 32, 64))["centerness_s32"].shape == (1, 1, 1, 2)
 
 
+def test_features_may_go_to_the_head_without_a_neck(small_gnetdet):
+    cfg = small_gnetdet()
+    network = Network(OBJECT_REGISTRY.build(cfg["backbone"]), None, OBJECT_REGISTRY.build(cfg["head"]))
+    assert [name for name, _ in network.named_children()] == ["quant", "backbone", "head"]
+    assert network(torch.zeros(1, 3, 56, 56))["predictions_s4"].shape == (1, 13, 14, 14)
+    assert network.size_divisor == 1
+
+
+def test_a_backbone_may_say_what_its_input_is(small_gnetdet, small_model):
+    network = OBJECT_REGISTRY.build(small_gnetdet()).network
+    assert (network.quant.scale, network.quant.levels) == (1.0, (0, 31))
+    network = OBJECT_REGISTRY.build(small_model()).network
+    assert (network.quant.scale, network.quant.levels) == (1 / 128, (-128, 127))
+
+
 def test_a_classifier_is_no_backbone(small_model):
     cfg = small_model()
     cfg["backbone"]["include_top"] = True

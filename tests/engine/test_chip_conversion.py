@@ -1,0 +1,91 @@
+"""What is written beside a run whose program is at hand; the way from a checkpoint is a matter of export_stage."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from gnetdet_programs import gnetdet_program
+
+from hatlite.chip import read_chip_model
+from hatlite.engine import Run, chip_conversion, convert_to_chip
+from hatlite.errors import MarchError, OutputError, ProgramError
+from hatlite.program import dumps, load, save
+
+STAGES = [{"name": "qat_31", "kind": "qat"}, {"name": "int_infer", "kind": "int_infer", "starts_from": "qat_31"}]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run with a program of 224."""
+    config = {"task_name": "tiny", "ckpt_dir": str(tmp_path / "run"), "march": "gti5801", "stages": STAGES}
+    run = Run({**config, "num_classes": 1, "classes": ["head"]})
+    save(gnetdet_program(224), run.program())
+    return run
+
+
+def test_four_files_in_a_folder_of_the_run(run):
+    files = convert_to_chip(run, run.program())
+    folder = run.folder / "model"
+    names = ["5801_gnetdet_dat.json", "5801_gnetdet_model.json", "out.model", "relu_cap.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert files.model == folder / "out.model"
+    assert dumps(read_chip_model(files.model)) == run.program().read_bytes()
+    caps = [float(line) for line in files.caps.read_text().splitlines()]
+    assert caps == load(run.program()).metadata["caps"] and len(caps) == 16
+    assert len(json.loads(files.layers.read_text())["layer"]) == 6
+    assert json.loads(files.network.read_text())["version"] == 100
+
+
+def test_names_of_448(run):
+    save(gnetdet_program(448), run.program())
+    files = convert_to_chip(run, run.program())
+    assert (files.layers.name, files.network.name) == ("5801_gnetdet_dat_448.json", "5801_gnetdet_model_448.json")
+
+
+@pytest.mark.parametrize(("out", "written"), [("mine.model", "mine.model"), ("there", "there/out.model")])
+def test_another_place(run, tmp_path, out, written):
+    files = convert_to_chip(run, run.program(), tmp_path / out)
+    assert files.model == tmp_path / written and files.model.is_file()
+    assert files.caps.parent == files.model.parent and files.caps.is_file()
+
+
+def test_without_a_program_it_is_lowered(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        chip_conversion, "export_stage", lambda run, checkpoint: asked.append(checkpoint) or run.program()
+    )
+    assert convert_to_chip(run).model.is_file()
+    assert convert_to_chip(run, "qat_31-checkpoint-last.pth.tar").model.is_file()
+    assert asked == [None, "qat_31-checkpoint-last.pth.tar"]
+
+
+def test_what_the_host_has_to_know_travels_along(run):
+    run.config["conf_thresh"] = 0.48
+    copy = read_chip_model(convert_to_chip(run, run.program()).model)
+    assert copy.metadata == {**load(run.program()).metadata, "thresholds": {"conf_thresh": 0.48}}
+    assert dumps(replace(copy, metadata={})) == dumps(replace(load(run.program()), metadata={}))
+
+
+def test_results_of_inner_layers(run):
+    def asked(**kinds):
+        layers = json.loads(convert_to_chip(run, run.program(), **kinds).layers.read_text())["layer"]
+        return [[layer["major_layer"] for layer in layers if layer[kind]] for kind in ("learning", "last_layer_out")]
+
+    assert asked() == [[], []]
+    assert asked(learning="all") == [[1, 2, 3, 4, 5, 6], []]
+    assert asked(last_layer_out=[2]) == [[], [2]]
+
+
+def test_nothing_is_written_where_something_is_wrong(run, tmp_path):
+    with pytest.raises(MarchError, match="the chip does not mix the two"):
+        convert_to_chip(run, run.program(), learning="all", last_layer_out=[1])
+    broken = gnetdet_program(224)
+    save(replace(broken, metadata={**broken.metadata, "caps": []}), tmp_path / "other.hbir")
+    with pytest.raises(MarchError, match="its caps are \\[\\]; expected 16 numbers"):
+        convert_to_chip(run, tmp_path / "other.hbir")
+    save(gnetdet_program(224, ["a", "b"], num_classes=2), tmp_path / "other.hbir")
+    with pytest.raises(ProgramError, match=r"other.hbir belongs to another config: its num_classes is 2 and not 1"):
+        convert_to_chip(run, tmp_path / "other.hbir")
+    assert not (run.folder / "model").exists()
+    with pytest.raises(OutputError, match="/dev/null/out.model cannot be written"):
+        convert_to_chip(run, run.program(), "/dev/null")

@@ -1,0 +1,56 @@
+"""Write a trained GNetDet as a chip model: out.model, relu_cap.txt and two JSON files, in model/ of the run's folder.
+
+Examples:
+    python tools/convert_to_chip.py
+    python tools/convert_to_chip.py --config configs/detection/gnetdet/gnetdet_224_voc.py -o model/out.model
+    python tools/convert_to_chip.py --ckpt tmp_models/gnetdet_448_voc/gnetdet_448_voc.hbir
+
+It is lowered anew from the checkpoint of step 4. Every limit of the GTI 5801 is checked before a file is written, and
+the model is read back: it holds the integers of the program, to the last bit. out.model is hatlite's own container
+(docs/chip_model.md) for tools/GNetDet.py; it is not the vendor's binary, and no SDK loads it.
+"""
+
+import argparse
+
+from hatlite.command import ToolParser, count, start
+
+DEFAULT_CONFIG = "configs/detection/gnetdet/gnetdet_448_voc.py"
+
+
+def parser() -> ToolParser:
+    """Return the parser of this tool."""
+    parser = ToolParser(__doc__)
+    parser.add_config(required=False)
+    parser.set_defaults(config=None)
+    parser.add_argument("--ckpt", help="checkpoint of step 4 or .hbir to take instead of the run's")
+    parser.add_argument("-o", "--out", metavar="OUT", help="file NAME.model, or folder; default: RUN/model/out.model")
+    for flag, what in (("--learning", "all sublayers"), ("--last-layer-out", "the last sublayer")):
+        parser.add_argument(
+            flag,
+            nargs="*",
+            type=count(1),
+            metavar="MAJOR",
+            help=f"let the layers' JSON ask the chip for the results of {what} of these major layers; without a number"
+            " of all. The two kinds do not mix",
+        )
+    parser.add_device()
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    """Convert, show the major layers and say where the files are."""
+    from hatlite import chip, engine, log
+
+    log.setup()
+    run = engine.Run.load(args.config or DEFAULT_CONFIG, args.opts, args.device)
+    asked = {"learning": args.learning, "last_layer_out": args.last_layer_out}
+    asked = {kind: numbers or "all" for kind, numbers in asked.items() if numbers is not None}
+    files = engine.convert_to_chip(run, args.ckpt, args.out, **asked)
+    print(chip.chip_summary(files.program))
+    for path in (files.model, files.caps, files.layers, files.network):
+        print(f"Written: {path}")
+    print(f"{files.model} is hatlite's own container and not the vendor's binary: run it by tools/GNetDet.py.")
+
+
+if __name__ == "__main__":
+    start(main, parser())
