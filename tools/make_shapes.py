@@ -1,4 +1,4 @@
-"""Draw a data set of shapes in COCO's layout, the same for the same seed.
+"""Draw a data set of shapes in COCO's or Pascal VOC's layout, the same for the same seed.
 
 Example: python tools/make_shapes.py --out tmp_data/demo/shapes --split train --num-images 2000 --image-size 128x128
 """
@@ -26,6 +26,7 @@ def parser() -> ToolParser:
     parser.add_argument("--num-images", type=count(1), default=1000, help="default: 1000")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same images; default: 0")
     parser.add_argument("--image-size", type=image_size, default=(192, 192), metavar="HxW", help="default: 192x192")
+    parser.add_argument("--layout", choices=("coco", "voc"), default="coco", help="default: coco")
     parser.add_argument("--num-workers", type=count(0), default=2, help="default: 2")
     parser.add_argument("--force", action="store_true", help="replace a split that exists")
     return parser
@@ -43,6 +44,7 @@ def main(args: argparse.Namespace) -> None:
             seed=args.seed,
             size=args.image_size,
             num_workers=args.num_workers,
+            layout=args.layout,
             force=args.force,
         )
     )

@@ -1,4 +1,4 @@
-"""Writes drawn shapes as a data set in COCO's layout."""
+"""Writes drawn shapes as a data set in COCO's layout, or in Pascal VOC's."""
 
 import functools
 import zlib
@@ -13,9 +13,13 @@ from hatlite.data.coco_layout import write_coco_split
 from hatlite.data.datasets.synthetic import CLASSES, DrawnShape, draw_picture
 from hatlite.data.image import encode_jpeg
 from hatlite.data.parallel import ordered_map
+from hatlite.data.voc_layout import write_voc_split
 from hatlite.errors import DataError
 
-__all__ = ["write_shapes"]
+__all__ = ["LAYOUTS", "write_shapes"]
+
+LAYOUTS = {"coco": write_coco_split, "voc": write_voc_split}
+"""How a data set lies in its folder, by name."""
 
 JPEG_QUALITY = 92
 MIN_IMAGE_SIDE = 64  # pixels; below, the smallest shapes have no form
@@ -75,14 +79,17 @@ def write_shapes(
     seed: int,
     size: tuple[int, int],
     num_workers: int = 0,
+    layout: str = "coco",
     force: bool = False,
 ) -> str:
     """Draw `num_images` pictures into ``<out>/<split>2017`` and ``<out>/annotations/instances_<split>2017.json``.
 
-    Both appear when all is drawn. Picture i depends on `seed`, `split` and i alone; two splits never share a picture.
+    In the layout ``voc`` it is ``JPEGImages``, ``Annotations`` and ``ImageSets/Main/<split>.txt``, with names that
+    begin with the split. A split appears when all is drawn. Picture i depends on `seed`, `split` and i alone; two splits never share a picture.
 
     Args:
         size: Height and width, pixels.
+        layout: A key of :data:`LAYOUTS`.
         force: Replace a split that exists.
 
     Returns:
@@ -103,4 +110,4 @@ def write_shapes(
         progress = tqdm(drawn, total=num_images, desc=f"drawing {split}", unit="image", mininterval=1)
         return _content([annotation for annotations in progress for annotation in annotations], num_images, size)
 
-    return _summary(write_coco_split(out, split, fill, force=force))
+    return _summary(LAYOUTS[layout](out, split, fill, force=force))
