@@ -34,14 +34,7 @@ qat_31_epochs = 6
 qat_lr = 4e-4
 qat_activations_lr = 2e-4
 qat_31_lr = 2e-4
-stages = [  # steps 1, 2, 2 with --cal, 3 and 4 of the toolkit
-    dict(name="float", kind="float"),
-    dict(name="qat", kind="qat_weights", starts_from=("float",)),
-    dict(name="calibration", kind="calibration_weights", starts_from=("qat",)),
-    dict(name="qat_activations", kind="qat_activations", starts_from=("calibration",)),
-    dict(name="qat_31", kind="qat", starts_from=("qat_activations",), gate=0.90),
-    dict(name="int_infer", kind="int_infer", starts_from=("qat_31",)),
-]
+stages = base.stages
 
 model = dict(
     base.model,
@@ -70,24 +63,30 @@ val_data_loader = base.loader(photos(val_split), [], **options)
 val_data_loader["num_workers"] = num_workers
 
 
-def trainer(num_epochs, lr, *, warmup_epochs=0, ema_ramp=50.0):
-    """Return the trainer of one stage; convolutions that claim no integers run in half precision."""
-    one = fcos.trainer(
-        model, data_loader, val_data_loader, lr=lr, num_epochs=num_epochs, warmup_epochs=warmup_epochs, ema_ramp=ema_ramp
-    )
+def trainer(model, data_loader, val_data_loader, *, num_epochs, lr, warmup_epochs=0, ema_ramp=50.0):
+    """Return the trainer of one step; what need not be exact runs in half precision."""
+    data = dict(data_loader=data_loader, val_data_loader=val_data_loader)
+    one = fcos.trainer(model, **data, lr=lr, num_epochs=num_epochs, warmup_epochs=warmup_epochs, ema_ramp=ema_ramp)
     one["batch_processor"].update(enable_amp=True, amp_dtype="bfloat16")
     return one
 
 
-float_trainer = trainer(num_epochs, lr, warmup_epochs=1, ema_ramp=100.0)
-qat_trainer = trainer(qat_epochs, qat_lr)
-calibration_trainer = fcos.calibrator(model, val_data_loader, num_steps=20)
-qat_activations_trainer = trainer(qat_activations_epochs, qat_activations_lr)
-qat_31_trainer = trainer(qat_31_epochs, qat_31_lr)
+def calibrator(model, data_loader, val_data_loader):
+    """Return the calibration over images of training as validation sees them."""
+    return fcos.calibrator(model, val_data_loader, num_steps=20)
+
+
+parts = (model, data_loader, val_data_loader)
+float_trainer = trainer(*parts, num_epochs=num_epochs, lr=lr, warmup_epochs=1, ema_ramp=100.0)
+qat_trainer = trainer(*parts, num_epochs=qat_epochs, lr=qat_lr)
+calibration_trainer = calibrator(*parts)
+qat_activations_trainer = trainer(*parts, num_epochs=qat_activations_epochs, lr=qat_activations_lr)
+qat_31_trainer = trainer(*parts, num_epochs=qat_31_epochs, lr=qat_31_lr)
 qconfig = dict(
     type="QConfig",
     weight=dict(step="mse"),
     activation=dict(observer=dict(name="percentile", percentile=99.9)),
-    rules={f"*conv{index}": dict(weight_dtype="int8") for index in (13, 14, 15)},
+    rules=base.qconfig["rules"],
+    output_gains="per_channel",
 )
 deploy_inputs = dict(img=torch.zeros(1, 3, image_size, image_size))

@@ -1,0 +1,66 @@
+"""GNetDet on drawn shapes, a quarter as wide, through all steps down to the chip model in minutes.
+
+make demo-gnetdet
+"""
+
+import gnetdet_448_voc as base
+import gnetdet_bccd as bccd
+import torch
+
+task_name = "gnetdet_shapes"
+ckpt_dir = f"./tmp_models/{task_name}"
+data_path = "./tmp_data/gnetdet"
+ds_name = "shapes"
+march = bccd.march
+stages = bccd.stages
+
+classes = ["circle", "square", "triangle", "star", "cross"]
+num_classes = len(classes)
+image_size = 224
+image_format = "BGR"
+batch_size = 8
+num_workers = 2
+num_epochs = 8
+qat_epochs = 1
+qat_activations_epochs = 1
+qat_31_epochs = 2
+lr = 4e-3
+qat_lr = 1e-3
+qat_activations_lr = 5e-4
+qat_31_lr = 5e-4
+seed = 0
+widths = [[16, 16], [32, 32], [64] * 3, [64] * 3, [64] * 5]
+
+model = dict(
+    bccd.model,
+    backbone=dict(bccd.model["backbone"], widths=widths),
+    head=dict(bccd.model["head"], num_classes=num_classes),
+)
+
+
+def shapes(part):
+    """Return the data set of ``train`` or ``valid``, from the metadata that tools/voc_to_meta.py writes."""
+    return dict(
+        type="GNetMeta",
+        meta_file=f"{data_path}/meta/{ds_name}_{part}.txt",
+        img_path=f"{data_path}/{ds_name}/JPEGImages",
+        classes=classes,
+    )
+
+
+options = dict(size=image_size, batch_size=batch_size)
+data_loader = base.loader(
+    shapes("train"), [dict(type="RandomFlip", px=0.5, py=0.0)], **options, shuffle=True, drop_last=True
+)
+val_data_loader = base.loader(shapes("valid"), [], **options)
+for one in (data_loader, val_data_loader):
+    one["num_workers"] = num_workers
+
+parts = (model, data_loader, val_data_loader)
+float_trainer = bccd.trainer(*parts, num_epochs=num_epochs, lr=lr, warmup_epochs=1, ema_ramp=100.0)
+qat_trainer = bccd.trainer(*parts, num_epochs=qat_epochs, lr=qat_lr)
+calibration_trainer = bccd.calibrator(*parts)
+qat_activations_trainer = bccd.trainer(*parts, num_epochs=qat_activations_epochs, lr=qat_activations_lr)
+qat_31_trainer = bccd.trainer(*parts, num_epochs=qat_31_epochs, lr=qat_31_lr)
+qconfig = bccd.qconfig
+deploy_inputs = dict(img=torch.zeros(1, 3, image_size, image_size))
