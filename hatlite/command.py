@@ -29,9 +29,10 @@ class ToolParser(argparse.ArgumentParser):
 
     Args:
         description: The tool's docstring: a sentence, then examples.
+        mixed: Flags may stand between the words that are no flags.
     """
 
-    def __init__(self, description: str | None) -> None:
+    def __init__(self, description: str | None, *, mixed: bool = False) -> None:
         super().__init__(
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
         )
@@ -40,6 +41,7 @@ class ToolParser(argparse.ArgumentParser):
             "--debug", action="store_true", help="show the traceback of an error, such as for a bug report"
         )
         self.needs_config = False
+        self.mixed = mixed
 
     def add_config(self, *, positional: bool = True, required: bool = True) -> None:
         """Declare the config, which may stand alone or behind ``--config``, and ``--opts``.
@@ -92,7 +94,8 @@ class ToolParser(argparse.ArgumentParser):
     # argparse overloads this one over the kind of namespace, which no tool chooses
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Return the arguments; a wrong command line ends the tool."""
-        found, unknown = self.parse_known_args(args, namespace)
+        parse = self.parse_known_intermixed_args if self.mixed else self.parse_known_args
+        found, unknown = parse(args, namespace)
         if unknown:
             self.error(f"{unknown[0]!r} is no argument of this tool.{self._near(unknown[0])}")
         if hasattr(found, "second"):

@@ -29,7 +29,7 @@ from hatlite.engine.loop import Callback, Loop, RunInfo
 from hatlite.engine.loss_collectors import collect_loss_by_regex
 from hatlite.engine.model_check import check_model_of
 from hatlite.engine.model_zoo import find_configs, kept_results, zoo_rows, zoo_table
-from hatlite.engine.nodes import Nodes, device_ids, meeting
+from hatlite.engine.nodes import Nodes, placement
 from hatlite.engine.onnx_files import export_float, export_program, run_program, verify_detections, verify_export
 from hatlite.engine.perf import estimate_run, perf_settings
 from hatlite.engine.predictor import Predictor
@@ -38,6 +38,15 @@ from hatlite.engine.run import Run, Stage
 from hatlite.engine.short_run import cut_short
 from hatlite.engine.stages import export_stage, last_stage, predict_stage, run_stage
 from hatlite.engine.step_converters import EditGain, Float2ActivationQAT, Float2WeightQAT, FuseBatchNorm
+from hatlite.engine.steps import (
+    key_table,
+    note_on_fusing,
+    read_given,
+    read_words,
+    stage_of_step,
+    step_run,
+    step_to_evaluate,
+)
 from hatlite.engine.trainer import Trainer
 from hatlite.engine.validate import load_run
 
@@ -89,7 +98,6 @@ __all__ = [
     "complexity_of",
     "convert_to_chip",
     "cut_short",
-    "device_ids",
     "estimate_run",
     "export_float",
     "export_program",
@@ -99,14 +107,18 @@ __all__ = [
     "float_stage",
     "infer_images",
     "kept_results",
+    "key_table",
     "last_stage",
     "launch",
     "load_run",
     "lower_from_config",
-    "meeting",
+    "note_on_fusing",
     "perf_settings",
+    "placement",
     "predict_stage",
+    "read_given",
     "read_settings",
+    "read_words",
     "restore",
     "run_program",
     "run_stage",
@@ -115,6 +127,9 @@ __all__ = [
     "stage_file",
     "stage_kind",
     "stage_of",
+    "stage_of_step",
+    "step_run",
+    "step_to_evaluate",
     "verify_detections",
     "verify_export",
     "visualizer",

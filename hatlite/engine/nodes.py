@@ -1,6 +1,7 @@
 """Several machines at one stage: how many there are, which one this is, and where they meet."""
 
 import os
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import torch
 
 from hatlite.errors import LaunchError
 
-__all__ = ["Nodes", "device_ids", "meeting", "split_url"]
+__all__ = ["Nodes", "device_ids", "meeting", "placement", "split_url"]
 
 FROM_ENVIRONMENT = "env://"
 ENVIRONMENT = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -112,3 +113,20 @@ def device_ids(gpus: int | None, device: str | None) -> str | None:
             " processes."
         )
     return ",".join(map(str, range(count)))
+
+
+def placement(args: Namespace, environ: Mapping[str, str] = os.environ) -> tuple[Namespace, Nodes | None]:
+    """Return what :func:`hatlite.engine.launch` takes of a command line that counts ``--gpus`` and nodes.
+
+    Args:
+        args: ``gpus``, ``device``, ``world_size``, ``rank``, ``dist_url`` and ``debug``.
+        environ: Variables of the environment; processes that torchrun has started need no flags.
+
+    Raises:
+        LaunchError: As :func:`meeting` and :func:`device_ids`.
+    """
+    alone = args.world_size == 1 and args.rank == 0 and args.dist_url is None
+    nodes = None if alone else meeting(args.world_size, args.rank, args.dist_url, environ)
+    outside = alone and args.gpus is None and "LOCAL_RANK" in environ
+    ids = None if outside else device_ids(args.gpus, args.device)
+    return Namespace(device=args.device, device_ids=ids, launcher=None, dist_url=None, debug=args.debug), nodes

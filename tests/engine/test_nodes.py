@@ -1,11 +1,12 @@
 """What --world-size, --rank, --dist-url and --gpus mean, and what is told where they contradict each other."""
 
 import re
+from argparse import Namespace
 
 import pytest
 import torch
 
-from hatlite.engine.nodes import Nodes, device_ids, meeting, split_url
+from hatlite.engine.nodes import Nodes, device_ids, meeting, placement, split_url
 from hatlite.errors import LaunchError
 
 ENVIRONMENT = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "8888"}
@@ -75,3 +76,19 @@ def test_gpus_that_are_not_there_are_told(monkeypatch, gpus, device, found, said
     monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
     with pytest.raises(LaunchError, match=re.escape(said)):
         device_ids(gpus, device)
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "ids", "nodes"),
+    [
+        ({}, {}, "0", None),
+        ({"gpus": 2}, {}, "0,1", None),
+        ({}, {"LOCAL_RANK": "1"}, None, None),
+        ({"gpus": 2, "world_size": 2, "rank": 1, "dist_url": "a:1"}, {"LOCAL_RANK": "1"}, "0,1", Nodes(2, 1, "a:1")),
+        ({"dist_url": "env://"}, ENVIRONMENT, "0", Nodes(2, 1, "10.0.0.1:8888")),
+    ],
+)
+def test_a_command_line_becomes_one_of_the_launcher(given, environ, ids, nodes):
+    flags = {"gpus": None, "world_size": 1, "rank": 0, "dist_url": None, "device": None, "debug": False, **given}
+    args, found = placement(Namespace(**flags), environ)
+    assert (args.device_ids, args.dist_url, args.launcher, found) == (ids, None, None, nodes)

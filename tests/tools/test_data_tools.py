@@ -96,6 +96,17 @@ def test_metadata_are_written_for_a_folder_and_for_a_config(run, write_voc, tmp_
     assert "is 'hound'; expected OLD=NEW, such as motorcycle=motorbike" in error
 
 
+def test_without_arguments_the_metadata_of_the_default_config_are_written(run, write_voc, tmp_path, monkeypatch):
+    write_voc({f"{number}": [("dog", (3, 4, 12, 9))] for number in range(8)}).rename(tmp_path / "VOC0712")
+    monkeypatch.setenv("HATLITE_GNETDET", str(tmp_path))
+    monkeypatch.chdir(ROOT)
+    code, output, error = run(TOOLS[5])
+    assert code == 0, error
+    train, valid = (tmp_path / f"meta/VOC0712_{split}.txt" for split in ("train", "valid"))
+    assert output.startswith(f"6 images to {train} and 2 images to {valid}\n8 objects: 0 aeroplane, ")
+    assert all(line.endswith(".jpg 3 4 12 9 11") for line in train.read_text().splitlines())  # the place of the dog
+
+
 def test_a_user_error_is_a_sentence_unless_debugging(run, tmp_path, monkeypatch):
     arguments = ("--voc-dir", tmp_path / "nowhere", "--split", "train", "--out", tmp_path / "out")
     code, _, error = run(TOOLS[3], *arguments)

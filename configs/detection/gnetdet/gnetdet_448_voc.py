@@ -1,7 +1,8 @@
 """GNetDet for the GTI 5801, 448×448, on data in Pascal VOC's layout, by the four steps of the GNetDet toolkit.
 
+export HATLITE_GNETDET=/path/to/data  # holds VOC0712/Annotations and VOC0712/JPEGImages; default: ./data
 config=configs/detection/gnetdet/gnetdet_448_voc.py
-python tools/voc_to_meta.py --config $config  # data/VOC0712/{Annotations,JPEGImages} become data/meta/VOC0712_*.txt
+python tools/voc_to_meta.py --config $config  # writes meta/VOC0712_{train,valid}.txt there
 for stage in float qat calibration qat_activations qat_31 int_infer; do
     python tools/train.py --stage $stage --config $config
 done
@@ -15,11 +16,13 @@ steps are those of the toolkit's examples. It is meant for fine-tuning a float c
 random weights --opts batch_norm=True trains far better; step 2 folds the batch norms into the convolutions.
 """
 
+import os
+
 import torch
 
 task_name = "gnetdet_448_voc"
 ckpt_dir = f"./tmp_models/{task_name}"
-data_path = "./data"
+data_path = os.environ.get("HATLITE_GNETDET", "./data")
 ds_name = "VOC0712"  # folder of pictures and annotations below data_path, beginning of the names of the metadata
 pretrained = None
 
@@ -48,6 +51,7 @@ classes = [
 num_classes = len(classes)
 image_size = 448  # or 224
 image_format = "BGR"  # or RGB, YUV
+letterbox = False  # or True: keep the shape of a picture and fill what is left at the right or below
 batch_norm = False
 batch_size = 16  # of one process
 num_workers = 4
@@ -127,7 +131,8 @@ def augmentations():
 def loader(dataset, transforms, *, size, **options):
     """Return a loader of `dataset` whose images end as `size` × `size` pixels of 5 bits, 0…31."""
     to_network = [
-        dict(type="Resize", img_scale=(size, size), keep_ratio=False),
+        dict(type="Resize", img_scale=(size, size), keep_ratio=letterbox),
+        dict(type="Pad", size=(size, size)),
         dict(type="ToTensor", image_format=image_format),
         dict(type="QuantizePixels", bits=5),
     ]
@@ -144,7 +149,7 @@ data_loader = loader(
     metadata("train"), augmentations(), size=image_size, batch_size=batch_size, shuffle=True, drop_last=True
 )
 val_data_loader = loader(metadata("valid"), [], size=image_size, batch_size=batch_size)
-metric = dict(type="VOCMApMetric", mode="area", iou_threshold=0.5)
+metric = [dict(type="COCODetectionMetric"), dict(type="VOCMApMetric", mode="area", prefix="VOC_")]
 
 
 def trainer(model, data_loader, val_data_loader, lr):

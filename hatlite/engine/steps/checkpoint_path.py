@@ -1,0 +1,107 @@
+"""``checkpoint-path``: a file, or the place where the toolkit leaves that of a step, which is the run's own here."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hatlite.engine.kinds import STAGE_KINDS, pipeline_of, start_file
+from hatlite.engine.run import Run, Stage
+from hatlite.engine.steps.stages import CALIBRATION, stage_of_step
+from hatlite.errors import CheckpointError, StageError
+from hatlite.log import get_logger
+
+__all__ = ["checkpoint_override", "find_checkpoint"]
+
+logger = get_logger(__name__)
+
+TOOLKITS = re.compile(r"(?:.*/)?step(\d)/(cal-)?(best|last|fused)\.pth$")
+"""Where the toolkit leaves the checkpoints of a step; the one with folded batch norms is not needed here, for step 2
+folds them itself."""
+
+
+def find_checkpoint(run: Run, text: str) -> Path | None:
+    """Return the file that `text` stands for; None for that of step 0, which is where nothing has been trained yet.
+
+    Args:
+        run: Has the folder of the steps' checkpoints.
+        text: A file; or ``checkpoint/step2/best.pth``, ``checkpoint/step2/cal-best.pth`` and their like.
+
+    Raises:
+        CheckpointError: There is no such file.
+        StageError: The step has left none; the message holds the command that makes it.
+    """
+    if Path(text).is_file():
+        return Path(text)
+    match = TOOLKITS.match(text.replace("\\", "/"))
+    if match is None:
+        raise CheckpointError(
+            f"checkpoint-path {text}: there is no such file; checkpoint/step1/best.pth and its like stand for what step"
+            f" 1 … left in {run.folder}."
+        )
+    number, calibrated, which = int(match[1]), bool(match[2]), match[3].replace("fused", "best")
+    if number == 0:
+        return None
+    stage = stage_of_step(run, CALIBRATION if calibrated else number)
+    path = run.checkpoint(stage.name, which)
+    if not path.is_file():
+        raise StageError(
+            f"checkpoint-path {text} stands for {path}, which does not exist.\n  Run this first:"
+            f" {run.command(stage.name)}"
+        )
+    return path
+
+
+def checkpoint_override(run: Run, stage: Stage, text: str) -> str | None:
+    """Return the override that lets `stage` start from what `text` stands for; None if it does so anyway.
+
+    Raises:
+        CheckpointError, StageError: There is nothing to start from, or `stage` has no place for a file.
+    """
+    path = find_checkpoint(run, text)
+    if path is None:
+        _start_from_nothing(run, stage, text)
+        return None
+    if _is_own_start(run, stage, path):
+        return None
+    key = f"{stage.name}_trainer.model_convert_pipeline"
+    given = run.config.get(f"{stage.name}_trainer", {}).get("model_convert_pipeline")
+    if given is not None:
+        return f"{key}.converters.{_loader(stage, given['converters'])}.checkpoint_path={str(path)!r}"
+    converters: list[dict[str, Any]] = [_as_dict(one) for one in STAGE_KINDS[stage.kind].start]
+    converters[_loader(stage, converters)]["checkpoint_path"] = str(path)
+    return f"{key}={ {'type': 'ModelConvertPipeline', 'converters': converters}!r}"
+
+
+def _start_from_nothing(run: Run, stage: Stage, text: str) -> None:
+    if not STAGE_KINDS[stage.kind].from_nothing:
+        raise StageError(
+            f"checkpoint-path {text} does not exist, and stage {stage.name!r} cannot start from nothing; name the"
+            " checkpoint of the step before it, or leave checkpoint-path out to take the run's own."
+        )
+    pretrained = run.config.get("model", {}).get("pretrained")
+    logger.info("%s does not exist: stage %r starts from %s.", text, stage.name, pretrained or "random weights")
+
+
+def _is_own_start(run: Run, stage: Stage, path: Path) -> bool:
+    """Return whether `stage` starts from `path` without being told."""
+    try:
+        own = start_file(run, stage, pipeline_of(run, stage, "trainer"))
+    except StageError:  # nothing is there yet
+        return False
+    return own is not None and own.resolve() == path.resolve()
+
+
+def _as_dict(converter: str | Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": converter} if isinstance(converter, str) else dict(converter)
+
+
+def _loader(stage: Stage, converters: Any) -> int:
+    """Return which of `converters` loads weights; of several the last, which has the last word."""
+    found = [index for index, one in enumerate(converters) if one.get("type") == "LoadCheckpoint"]
+    if not found:
+        raise StageError(
+            f"The model_convert_pipeline of stage {stage.name!r} has no LoadCheckpoint, so checkpoint-path has no place"
+            " in it; add dict(type='LoadCheckpoint')."
+        )
+    return found[-1]

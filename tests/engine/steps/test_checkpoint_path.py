@@ -1,0 +1,94 @@
+import logging
+import re
+
+import pytest
+
+from hatlite.engine.conversion import ModelConvertPipeline
+from hatlite.engine.run import Run
+from hatlite.engine.steps.checkpoint_path import checkpoint_override, find_checkpoint
+from hatlite.errors import CheckpointError, StageError
+from hatlite.overrides import Override
+from hatlite.registry import OBJECT_REGISTRY
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("checkpoint/step1/best.pth", "float-checkpoint-best"),
+        ("checkpoint/step1/fused.pth", "float-checkpoint-best"),
+        ("step2/last.pth", "qat-checkpoint-last"),
+        ("./checkpoint/step2/cal-best.pth", "calibration-checkpoint-best"),
+        ("checkpoint/step3/best.pth", "qat_activations-checkpoint-best"),
+        ("checkpoint/step4/last.pth", "qat_31-checkpoint-last"),
+    ],
+)
+def test_paths_of_the_toolkit_stand_for_the_runs_own_files(step_run, leave, text, name):
+    with pytest.raises(StageError, match=re.escape(f"checkpoint-path {text} stands for {step_run.folder / name}")):
+        find_checkpoint(step_run, text)
+    file = leave(name)
+    assert find_checkpoint(step_run, text) == file
+
+
+def test_a_file_that_exists_is_taken_whatever_it_is_called(step_run, tmp_path, leave):
+    leave("float-checkpoint-best")
+    file = tmp_path / "step1" / "best.pth"
+    file.parent.mkdir()
+    file.touch()
+    assert find_checkpoint(step_run, str(file)) == file
+
+
+def test_a_step_that_has_left_nothing_names_the_command_that_does(step_run):
+    with pytest.raises(StageError) as told:
+        find_checkpoint(step_run, "checkpoint/step2/best.pth")
+    assert str(told.value).splitlines()[1] == (
+        f"  Run this first: python tools/train.py --stage qat --config {step_run.source}"
+    )
+
+
+@pytest.mark.parametrize("text", ["best.pth", "checkpoint/step1/epoch9.pth", "checkpoint"])
+def test_other_files_have_to_exist(step_run, text):
+    with pytest.raises(CheckpointError, match=f"checkpoint-path {text}: there is no such file; checkpoint/step1/best"):
+        find_checkpoint(step_run, text)
+
+
+def test_step_0_is_where_nothing_has_been_trained(step_run, stage_of, caplog):
+    with caplog.at_level(logging.INFO, "hatlite"):
+        assert checkpoint_override(step_run, stage_of("float"), "checkpoint/step0/best.pth") is None
+    assert caplog.messages == ["checkpoint/step0/best.pth does not exist: stage 'float' starts from random weights."]
+    with pytest.raises(StageError, match="checkpoint/step0/best.pth does not exist, and stage 'qat_31' cannot start"):
+        checkpoint_override(step_run, stage_of("qat_31"), "checkpoint/step0/best.pth")
+
+
+def test_what_a_stage_starts_from_anyway_is_no_override(step_run, stage_of, leave):
+    leave("qat_activations-checkpoint-best")
+    assert checkpoint_override(step_run, stage_of("qat_31"), "checkpoint/step3/best.pth") is None
+
+
+@pytest.mark.parametrize("stage", ["float", "qat_31"])
+def test_another_file_is_a_pipeline_that_loads_it(step_run, stage_of, leave, stage):
+    path = leave("other")
+    override = Override.parse(checkpoint_override(step_run, stage_of(stage), str(path)))
+    assert override.keys == (f"{stage}_trainer", "model_convert_pipeline")
+    pipeline = OBJECT_REGISTRY.build(override.value)
+    assert isinstance(pipeline, ModelConvertPipeline)
+    assert pipeline.leaves() == {"float": "float", "qat_31": "qat"}[stage]
+    assert [one.checkpoint_path for one in pipeline.converters if hasattr(one, "checkpoint_path")] == [str(path)]
+
+
+def test_a_pipeline_of_the_config_keeps_the_rest(step_config, leave):
+    converters = "[dict(type='LoadCheckpoint'), dict(type='LoadCheckpoint', allow_miss=True)]"
+    given = f"dict(type='ModelConvertPipeline', converters={converters})"
+    step_config.write_text(f"{step_config.read_text()}\nfloat_trainer['model_convert_pipeline'] = {given}\n")
+    run, path = Run.load(str(step_config)), leave("other")
+    override = checkpoint_override(run, run.stage("float"), str(path))
+    assert override == f"float_trainer.model_convert_pipeline.converters.1.checkpoint_path={str(path)!r}"
+    changed = Run.load(str(step_config), [override]).config["float_trainer"]["model_convert_pipeline"]["converters"]
+    assert changed[1] == {"type": "LoadCheckpoint", "allow_miss": True, "checkpoint_path": str(path)}
+
+
+def test_a_pipeline_that_loads_nothing_has_no_place_for_a_file(step_config, leave):
+    given = "dict(type='ModelConvertPipeline', converters=[])"
+    step_config.write_text(f"{step_config.read_text()}\nfloat_trainer['model_convert_pipeline'] = {given}\n")
+    run = Run.load(str(step_config))
+    with pytest.raises(StageError, match="of stage 'float' has no LoadCheckpoint, so checkpoint-path has no place in"):
+        checkpoint_override(run, run.stage("float"), str(leave("other")))
