@@ -3,10 +3,13 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo demo-gnetdet test test-slow lint bench clean
 
 demo: .venv/plain.stamp  ## draw data, train, quantise, lower, compile
 	$(BIN)/python tools/demo.py
+
+demo-gnetdet: .venv/plain.stamp  ## GNetDet on drawn shapes, all its steps down to the chip model and its pictures
+	$(BIN)/python tools/demo.py gnetdet
 
 test: .venv/dev.stamp  ## all tests but the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)

@@ -1,6 +1,6 @@
 """GNetDet on drawn shapes, a quarter as wide, through all steps down to the chip model in minutes.
 
-make demo-gnetdet
+make demo-gnetdet  # draws the data, trains, converts and draws what is found
 """
 
 import gnetdet_448_voc as base
@@ -8,13 +8,13 @@ import gnetdet_bccd as bccd
 import torch
 
 task_name = "gnetdet_shapes"
-ckpt_dir = f"./tmp_models/{task_name}"
+ckpt_dir = "./tmp_data/gnetdet/run"
 data_path = "./tmp_data/gnetdet"
 ds_name = "shapes"
 march = bccd.march
 stages = bccd.stages
 
-classes = ["circle", "square", "triangle", "star", "cross"]
+classes = ["circle", "cross", "square", "star", "triangle"]
 num_classes = len(classes)
 image_size = 224
 image_format = "BGR"
