@@ -29,8 +29,8 @@ LEFT = {
     "fcos": """  stages.md, stages.json  the table above       pictures/     float and int_infer side by side
   perf.json               the latency estimate  tensorboard/  tensorboard --logdir {out}/tensorboard
   curves.png              losses, rate and mAP""",
-    "gnetdet": """  run/stages.md, .json    the table above       model/        out.model, relu_cap.txt, JSON of the layers
-  run/curves.png          losses, rate and mAP  pictures/     what the chip model finds in the pictures of valid""",
+    "gnetdet": """  run/stages.md    the table above          run/model/  out.model, relu_cap.txt, JSON of the layers
+  run/curves.png   losses, rate and mAP     pictures/   what the chip model finds in 20 pictures""",
 }
 
 
