@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hatlite import class_names, program
+from hatlite import class_names
 from hatlite.engine.checkpoint import (
     check_resumable,
     has_sites,
@@ -20,6 +20,7 @@ from hatlite.engine.executor_network import ExecutorNetwork
 from hatlite.engine.host_facts import host_facts
 from hatlite.engine.parts import quantize
 from hatlite.engine.pretrained import load_pretrained
+from hatlite.engine.program_files import is_program, load_program
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.weights_hash import with_ranges
 from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
@@ -40,7 +41,6 @@ __all__ = [
     "QAT2Quantize",
     "ResumeState",
     "how_to_get",
-    "is_program",
     "lower_detector",
     "require_program",
     "take_origin",
@@ -51,8 +51,6 @@ logger = get_logger(__name__)
 
 CONVERT_MODES = ("eager", "fx", "jit", "jit-strip")
 """Ways to capture a network that configs name. hatlite has one (:mod:`hatlite.graph`), which all of them mean."""
-
-PROGRAM_SUFFIXES = (".hbir", ".bc")
 
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.pth(\.tar)?$")
 
@@ -260,14 +258,9 @@ class LoadHbir(Converter):
         run = conversion.run
         path = Path(self.model_path) if self.model_path is not None else run.program()
         require_program(run, path)
-        loaded = program.load(path)
+        loaded = load_program(path)
         require_own(run, loaded, path)
         model.network = ExecutorNetwork(loaded, device=run.device)
-
-
-def is_program(path: Path) -> bool:
-    """Tell by its name whether `path` is the file of an integer program."""
-    return path.suffix in PROGRAM_SUFFIXES
 
 
 def lower_detector(run: Run, model: Any) -> IntProgram:

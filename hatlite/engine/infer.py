@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from hatlite import program
 from hatlite.data import Collate2D
 from hatlite.data.image import read_image
 from hatlite.engine.agreement import check_size
 from hatlite.engine.checkpoint import load_checkpoint
-from hatlite.engine.converters import how_to_get, is_program, take_own
+from hatlite.engine.converters import how_to_get, take_own
 from hatlite.engine.device import place, resolve_device, to_device
 from hatlite.engine.evaluation import evaluating
 from hatlite.engine.infer_settings import infer_model, infer_transforms
 from hatlite.engine.kinds import program_stage, restore, stage_file
+from hatlite.engine.program_files import is_program, load_program
 from hatlite.engine.run import Run
 from hatlite.structures import Detections
 
@@ -69,7 +69,7 @@ def class_names(run: Run, name: str, checkpoint: str | Path | None = None) -> tu
     stage = run.stage(name)
     path = Path(checkpoint) if checkpoint else stage_file(run, stage)
     if is_program(path):
-        return tuple(program.load(path).metadata.get("classes", ()))
+        return tuple(load_program(path).metadata.get("classes", ()))
     return tuple(load_checkpoint(path, hint=how_to_get(run, take_own(stage_file(run, stage)), path))["classes"])
 
 

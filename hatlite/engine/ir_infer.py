@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from hatlite import program
 from hatlite.engine.executor_network import ExecutorNetwork
+from hatlite.engine.program_files import load_program
 from hatlite.errors import BuildError, ProgramError
 from hatlite.models import SSD, DeltaXYWHCoder, RetinaNet
 from hatlite.models.agreement import agree
@@ -25,10 +25,10 @@ __all__ = ["FCOSIrInfer", "GNetDetIrInfer", "HbirModule", "RetinaNetIrInfer", "S
 
 @OBJECT_REGISTRY.register
 class HbirModule(ExecutorNetwork):
-    """The network of a ``.hbir`` file, run by the executor on integers.
+    """The network of a ``.hbir`` file or a chip model, run by the executor on integers.
 
     Args:
-        model_path: The file, or a ``.bc`` as others call it.
+        model_path: The file, or a ``.bc`` as others call it, or an ``out.model``.
         engine: Of the executor.
         device: Of the executor.
 
@@ -42,7 +42,7 @@ class HbirModule(ExecutorNetwork):
                 f"There is no program {model_path}; export it with tools/export_hbir.py, which writes <task_name>.hbir"
                 " into ckpt_dir, and name that file in model_path."
             )
-        super().__init__(program.load(model_path), engine, device)
+        super().__init__(load_program(Path(model_path)), engine, device)
 
 
 class IrInfer(nn.Module):

@@ -10,9 +10,10 @@ from typing import Any
 
 from hatlite.engine.checkpoint import is_checkpoint, load_checkpoint, read_tensors
 from hatlite.engine.conversion import Conversion, ModelConvertPipeline, form_of
-from hatlite.engine.converters import LoadHbir, ResumeState, is_program, take_origin, take_own
+from hatlite.engine.converters import LoadHbir, ResumeState, take_origin, take_own
 from hatlite.engine.loop import Loop
 from hatlite.engine.parts import build_model, model_config
+from hatlite.engine.program_files import is_program
 from hatlite.engine.run import Run, Stage
 from hatlite.errors import ConfigError, StageError
 from hatlite.log import get_logger

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hatlite.compiler import CompilerOptions, PerfReport, estimate
-from hatlite.engine.converters import is_program, require_own
+from hatlite.engine.converters import require_own
 from hatlite.engine.inspection import lower_from_config
+from hatlite.engine.program_files import is_program, load_program
 from hatlite.engine.run import Run
 from hatlite.engine.sections import section
 from hatlite.errors import ConfigError
 from hatlite.march import get_march
-from hatlite.program import IntProgram, load
+from hatlite.program import IntProgram
 
 __all__ = ["COMPILE_KEYS", "PerfSettings", "estimate_run", "perf_settings"]
 
@@ -110,7 +111,7 @@ def _program(run: Run, checkpoint: str | Path | None, random_params: bool) -> tu
         reason = "as asked for" if random_params else f"no checkpoint is named and there is no {made} yet"
         return lower_from_config(run.config), f"Random weights: {reason}."
     if is_program(Path(checkpoint)):
-        loaded = load(checkpoint)
+        loaded = load_program(Path(checkpoint))
         require_own(run, loaded, Path(checkpoint))
         return loaded, f"Program: {checkpoint}"
     return lower_from_config(run.config, checkpoint), f"Checkpoint: {checkpoint}"

@@ -38,7 +38,6 @@ from hatlite.engine.callbacks import QuantRefresh, ScalarLog
 from hatlite.engine.certificate import write_certificate
 from hatlite.engine.checkpoint import load_checkpoint
 from hatlite.engine.conversion import Conversion
-from hatlite.engine.converters import is_program
 from hatlite.engine.kinds import (
     STAGE_KINDS,
     begin,
@@ -53,6 +52,7 @@ from hatlite.engine.kinds import (
 from hatlite.engine.loop import Loop
 from hatlite.engine.parts import build_loop, build_model, build_predictor
 from hatlite.engine.processes import first_says, join_processes, process, wait_for_all
+from hatlite.engine.program_files import is_program
 from hatlite.engine.report import judge, judge_equal, read_report, table, write_report
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.run_lock import alone_in

@@ -21,8 +21,8 @@ def saved(tmp_path):
     """Return ``saved(**metadata) -> path`` of a model."""
 
     def call(**metadata) -> Path:
-        program.save(spot_program(**metadata), tmp_path / "out.model")
-        return tmp_path / "out.model"
+        program.save(spot_program(**metadata), tmp_path / "spots.hbir")
+        return tmp_path / "spots.hbir"
 
     return call
 
@@ -63,7 +63,7 @@ def test_thresholds_come_from_the_command_then_the_model_then_the_usual(saved):
 
 
 def test_what_is_said_must_agree_with_the_model(saved):
-    with pytest.raises(ConfigError, match=r"^--x is 448, but .*out\.model takes images of 28×28"):
+    with pytest.raises(ConfigError, match=r"^--x is 448, but .*spots\.hbir takes images of 28×28"):
         ChipDetector(saved(), ChipSettings({"MODEL.INPUT.SIZE": 448}, {"MODEL.INPUT.SIZE": "--x"}))
 
 
@@ -72,7 +72,7 @@ def test_files_that_are_no_model(saved, tmp_path):
         ChipDetector(Path("none.model"), ChipSettings())
     path = saved()
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(ProgramError, match=r"out\.model"):
+    with pytest.raises(ProgramError, match=r"spots\.hbir.*truncated|spots\.hbir.*damaged"):
         ChipDetector(path, ChipSettings())
 
 

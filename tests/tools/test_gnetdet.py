@@ -5,13 +5,15 @@ from pathlib import Path
 
 import cv2
 import pytest
+from gnetdet_programs import gnetdet_program
 from grid_spots import CLASSES, spot_picture, spot_program
 
-from hatlite import program
-from hatlite.analysis import Window
+from hatlite import chip, program
+from hatlite.analysis import DetViz, Window
 from hatlite.command import run_tool
 from hatlite.data.image import read_image
 from hatlite.data.video import VideoReader, video_file
+from hatlite.engine import ChipDetector, ChipSettings
 
 ROOT = Path(__file__).parents[2]
 TOOL = runpy.run_path(str(ROOT / "tools" / "GNetDet.py"))
@@ -22,7 +24,7 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 def place(tmp_path, monkeypatch):
     """Return the working folder with a model and two pictures, one of them empty."""
     monkeypatch.chdir(tmp_path)
-    program.save(spot_program(), tmp_path / "out.model")
+    program.save(spot_program(), tmp_path / "spots.hbir")
     (tmp_path / "imgs").mkdir()
     for name, img in (("a.png", spot_picture((3, 5, RED), (10, 10, BLUE))), ("b.jpg", spot_picture())):
         cv2.imwrite(str(tmp_path / "imgs" / name), img[..., ::-1])
@@ -38,13 +40,14 @@ def road(place):
     return place / "road.mp4"
 
 
-def call(*words) -> int:
-    arguments = TOOL["parser"]().parse_args(list(map(str, words)))
+def call(source, *words) -> int:
+    """Call the tool, with the model of `place` where `words` names none."""
+    arguments = TOOL["parser"]().parse_args(list(map(str, (source, "-m", "spots.hbir", *words))))
     return run_tool(lambda: TOOL["main"](arguments))
 
 
 def test_pictures_of_a_folder(place, capsys):
-    assert call("image", "-m", "out.model", "-i", "imgs", "-o", "drawn/new") == 0
+    assert call("image", "-i", "imgs", "-o", "drawn/new") == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "imgs/a.png -> drawn/new/out_a.png"
     assert [line.split() for line in printed[1:3]] == [
@@ -61,9 +64,27 @@ def test_pictures_of_a_folder(place, capsys):
 
 def test_without_an_output_nothing_is_written(place, capsys):
     before = sorted(place.rglob("*"))
-    assert call("image", "-i", "imgs/a.png") == 0  # ./out.model is the default
+    assert call("image", "-i", "imgs/a.png") == 0
     assert capsys.readouterr().out.splitlines()[0] == "imgs/a.png"
     assert sorted(place.rglob("*")) == before
+
+
+def test_a_chip_model_is_what_is_read_by_default(place, capsys):
+    """The seed README's line, with the settings that its yaml holds."""
+    told = gnetdet_program(224, CLASSES)
+    chip.write_chip_model(told, "out.model")
+    Path("GNetDet.yaml").write_text(
+        "CHIP: 5801\nMODEL: {NAME: GNetDet, INPUT: {SIZE: 224, FORMAT: 0}, OUTPUT: {CAP: 1.0}}\n"
+        "OPTS: {CONF_THRESH: 0.53, PROB_THRESH: 0.5, NMS_THRESH: 0.4}\n"
+        f"DATA: {{NUM_CLASSES: 2, CLASS_NAMES: [{', '.join(CLASSES)}]}}\n"
+    )
+    words = ["image", "-m", "out.model", "-i", "imgs", "-o", "drawn"]
+    assert call(*words) == 0
+    assert TOOL["parser"]().parse_args(["image"]).model == Path("out.model")
+    printed = capsys.readouterr().out.splitlines()
+    found = ChipDetector(Path("out.model"), ChipSettings())(read_image("imgs/a.png"))
+    assert printed[0] == "settings: GNetDet.yaml" and len(found)
+    assert printed[2 : 2 + len(found)] == [f"  {line}" for line in DetViz(0.0).lines(found, CLASSES)]
 
 
 def test_thresholds_of_the_file_and_of_the_command_line(place, capsys):
@@ -76,7 +97,7 @@ def test_thresholds_of_the_file_and_of_the_command_line(place, capsys):
     other = place / "other.yaml"
     other.write_text("MODEL: {OUTPUT: {CAP: 1.1554}}\n")
     assert call("image", "-i", "imgs/a.png", "--yaml", other) == 2
-    assert "other.yaml: MODEL.OUTPUT.CAP is 1.1554, but out.model has the cap 0.96875" in capsys.readouterr().err
+    assert "other.yaml: MODEL.OUTPUT.CAP is 1.1554, but spots.hbir has the cap 0.96875" in capsys.readouterr().err
 
 
 def test_fancy_boxes_are_open(place):
@@ -165,14 +186,14 @@ def test_a_window_shows_what_is_written_and_ends_the_tool(place, monkeypatch, ca
         (("camera", "--camera", "97"), "camera 97 cannot be opened; name a camera that is there"),
         (("camera", "-i", "bad.mp4"), "-i is bad.mp4, but a camera has a number and no file: --camera 0."),
         (("image", "-i", "imgs", "-m", "no.model"), "There is no model no.model; tools/convert_to_chip.py writes"),
-        (("image", "-i", "imgs", "-m", "bad.jpg"), "bad.jpg"),
-        (("image", "-i", "imgs", "--input-size", "448"), "--input-size is 448, but out.model takes images of 28×28"),
-        (("image", "-i", "imgs", "--input-format", "1"), "--input-format is 1, but out.model was trained on BGR"),
+        (("image", "-i", "imgs", "-m", "bad.model"), "bad.model: is not a chip model"),
+        (("image", "-i", "imgs", "--input-size", "448"), "--input-size is 448, but spots.hbir takes images of 28×28"),
+        (("image", "-i", "imgs", "--input-format", "1"), "--input-format is 1, but spots.hbir was trained on BGR"),
         (("image", "-i", "imgs", "--yaml", "no.yaml"), "no.yaml cannot be read: No such file or directory"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence_and_nothing_is_written(place, words, sentence, capfd):
-    for name in ("bad.jpg", "bad.mp4"):
+    for name in ("bad.jpg", "bad.mp4", "bad.model"):
         (place / name).write_bytes(b"no image")
     (place / "mixed").mkdir()
     cv2.imwrite("mixed/a.png", spot_picture())
@@ -184,8 +205,8 @@ def test_what_cannot_be_used_is_one_sentence_and_nothing_is_written(place, words
 
 
 def test_an_output_that_cannot_be_written(place, capsys):
-    assert call("image", "-i", "imgs", "-o", "out.model") == 2
-    assert "-o is out.model, which is no folder and no name ending in .jpg" in capsys.readouterr().err
+    assert call("image", "-i", "imgs", "-o", "a.txt") == 2
+    assert "-o is a.txt, which is no folder and no name ending in .jpg" in capsys.readouterr().err
     assert call("image", "-i", "imgs", "-o", "one.png") == 2
     assert "-o is the file one.png, but there are 2 inputs; name a folder." in capsys.readouterr().err
     Path("file").touch()
@@ -194,7 +215,7 @@ def test_an_output_that_cannot_be_written(place, capsys):
 
 
 def test_names_of_a_model_that_has_none(place, capsys):
-    program.save(spot_program(classes=[]), place / "out.model")
+    program.save(spot_program(classes=[]), place / "spots.hbir")
     assert call("image", "-i", "imgs/a.png") == 0
     assert "class 0" in capsys.readouterr().out
     Path("GNetDet.yaml").write_text(f"DATA: {{NUM_CLASSES: 2, CLASS_NAMES: [{', '.join(CLASSES)}]}}\n")
@@ -205,6 +226,8 @@ def test_names_of_a_model_that_has_none(place, capsys):
 def test_another_program(place, capsys):
     stranger = spot_program()
     ports = (*stranger.outputs[1:], stranger.outputs[0].__class__("cls_logits_s2", "out", "uint8", 1 / 32, stride=2))
-    program.save(stranger.__class__("fcos", "tidl", stranger.inputs, ports, stranger.ops, stranger.values), "out.model")
+    program.save(
+        stranger.__class__("fcos", "tidl", stranger.inputs, ports, stranger.ops, stranger.values), "spots.hbir"
+    )
     assert call("image", "-i", "imgs") == 2
     assert "the program 'fcos' has the outputs cls_logits_s2; expected one, predictions_s32" in capsys.readouterr().err
