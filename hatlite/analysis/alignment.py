@@ -145,7 +145,7 @@ def _inputs(program: IntProgram, img: torch.Tensor) -> dict[str, NDArray[Any]]:
     """Quantise the image as a caller of the program does, without the graph."""
     port = program.inputs[0]
     pixels_NHWC = np.ascontiguousarray(img.cpu().permute(0, 2, 3, 1).numpy())
-    return {port.name: quantize(pixels_NHWC, float(port.scale), port.dtype)}
+    return {port.name: quantize(pixels_NHWC, float(port.scale), port.dtype, program.values[port.value].limits)}
 
 
 def _replay(program: Path, recording: Path) -> dict[str, dict[str, int]]:

@@ -155,7 +155,7 @@ def _thresholds(op: Operator, conv: Convolution, x: TensorType, y: TensorType, a
     rule = conv.requantize
     assert rule is not None
     multiplier, shift = conv.rounding()
-    low, high = (bound[:, None] for bound in conv.reach(x.dtype))
+    low, high = (bound[:, None] for bound in conv.reach(x))
     levels = thresholds(multiplier, shift, (rule.quant_min, rule.quant_max))
     asked = np.concatenate([levels, levels - 1, np.clip(0, low, high)], axis=1)  # a dead channel reaches no level
     limit = 2 ** (rule.bias_bits - 1)

@@ -6,7 +6,6 @@ from torch import nn
 from hatlite.errors import ProgramError, QuantizationError
 from hatlite.executor import Executor, dequantize_outputs
 from hatlite.program import IntProgram, Port
-from hatlite.qparams import int_range
 
 __all__ = ["ExecutorNetwork"]
 
@@ -49,15 +48,17 @@ class ExecutorNetwork(nn.Module):
                 " again for this size (deploy_inputs)."
             )
         pixels_NHWC = img.detach().cpu().permute(0, 2, 3, 1).contiguous()
-        integers = self.executor.run({port.name: _quantized(pixels_NHWC, port).numpy()})
+        integers = self.executor.run(
+            {port.name: _quantized(pixels_NHWC, port, program.values[port.value].limits).numpy()}
+        )
         real = dequantize_outputs(program, integers)
         return {name: torch.from_numpy(array).to(img.device) for name, array in real.items()}
 
 
-def _quantized(values: torch.Tensor, port: Port) -> torch.Tensor:
+def _quantized(values: torch.Tensor, port: Port, limits: tuple[int, int]) -> torch.Tensor:
     """Return what :func:`hatlite.ops.integer.fixed_point.quantize` does, block by block: `values` is contiguous."""
     integers = torch.empty(values.shape, dtype=getattr(torch, port.dtype))
-    scale, (low, high) = float(port.scale), int_range(port.dtype)
+    scale, (low, high) = float(port.scale), limits
     for block, result in zip(values.view(-1).split(BLOCK), integers.view(-1).split(BLOCK), strict=True):
         real = block.double().div_(scale)
         if real.isnan().any():

@@ -168,7 +168,8 @@ def verify_export(run: Run, out: Path, program: IntProgram, num_images: int) -> 
     """
     port = program.inputs[0]
     images = validation_images(run, num_images) if num_images else ()
-    batches = ({port.name: quantize(img.permute(0, 2, 3, 1).numpy(), float(port.scale), port.dtype)} for img in images)
+    form = float(port.scale), port.dtype, program.values[port.value].limits
+    batches = ({port.name: quantize(img.permute(0, 2, 3, 1).numpy(), *form)} for img in images)
     return import_extra("hatlite.analysis.onnx_check", "onnx").verify_onnx(out, program, batches)
 
 

@@ -102,9 +102,17 @@ class Executor:
                 raise ProgramError(
                     f"{self.program.name}: input {name!r} has shape {array.shape}; expected (N, {wanted}), NHWC, N ≥ 1."
                 )
+            self._check_clamp(name, array, self.program.values[port.value].clamp)
         if len({len(array) for array in inputs.values()}) != 1:
             sizes = ", ".join(f"{name} {len(array)}" for name, array in inputs.items())
             raise ProgramError(f"{self.program.name}: the inputs differ in batch size: {sizes}.")
+
+    def _check_clamp(self, name: str, array: Ints, clamp: tuple[int, int] | None) -> None:
+        if clamp is not None and (array.min() < clamp[0] or array.max() > clamp[1]):
+            raise ProgramError(
+                f"{self.program.name}: input {name!r} has integers from {array.min()} to {array.max()}; expected"
+                f" {clamp[0]}…{clamp[1]}."
+            )
 
 
 def dequantize_outputs(program: IntProgram, outputs: Mapping[str, Ints]) -> dict[str, NDArray[np.float32]]:

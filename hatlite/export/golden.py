@@ -51,7 +51,7 @@ def _weighted(graph: OnnxGraph, op: Operator, program: IntProgram, x: str) -> st
         return _clip(graph, y, conv.requantize, y_type.dtype)
     acc, width = convolve(graph, conv, x, x_type.dtype)
     if conv.requantize is not None:
-        peak = np.max(np.abs(conv.reach(x_type.dtype)), axis=0)
+        peak = np.max(np.abs(conv.reach(x_type)), axis=0)
         return requantize(graph, [Term(acc, conv.requantize.multiplier, 0, peak)], conv.requantize, y_type.dtype)
     acc = acc if width is np.int32 else graph.cast(acc, np.int32)
     return acc if conv.activation_min is None else graph.node("Max", acc, np.int32(conv.activation_min))

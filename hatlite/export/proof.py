@@ -76,9 +76,9 @@ class Convolution:
         shape = (len(self.bias),)
         return np.broadcast_to(self.requantize.multiplier, shape), np.broadcast_to(self.requantize.shift, shape)
 
-    def reach(self, dtype: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the smallest and the largest accumulator for inputs of `dtype`, (O,) each."""
-        return accumulator_range(self.weight, self.bias, dtype)
+    def reach(self, x: TensorType) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the smallest and the largest accumulator for inputs of type `x`, (O,) each."""
+        return accumulator_range(self.weight, self.bias, x.limits)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def certified(conv: Convolution, x: TensorType, y: TensorType) -> bool:
     if conv.requantize is None or any(dtype not in BYTES for dtype in (x.dtype, str(conv.weight.dtype), y.dtype)):
         return False
     clamp = (conv.requantize.quant_min, conv.requantize.quant_max)
-    multiplier, shift, low, high = (*conv.rounding(), *conv.reach(x.dtype))
+    multiplier, shift, low, high = (*conv.rounding(), *conv.reach(x))
     several = low < high
     ranges = {"low": low[several], "high": high[several]}
     if not agrees(QLINEAR_CONV, multiplier[several], shift[several], clamp, **ranges).all():

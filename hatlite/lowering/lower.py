@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
+import torch
 
 from hatlite.errors import QuantizationError
 from hatlite.lowering.rules import LOWERING_RULES
@@ -11,7 +11,7 @@ from hatlite.lowering.strides import value_strides
 from hatlite.march import March
 from hatlite.program import IntProgram, Operator, Port, TensorType, verify
 from hatlite.quantization import FakeQuantGraph
-from hatlite.quantization.sites import ConvSite, InputSite, Site, StandInSite
+from hatlite.quantization.sites import InputSite, Site, StandInSite
 
 __all__ = ["assemble", "lower"]
 
@@ -67,7 +67,9 @@ def assemble(
         name=name,
         march=march.name,
         inputs=tuple(_port("img" if site is entry else site.name, site, values, 1) for site in entering),
-        outputs=tuple(_port(key, sites[site], values, strides[site]) for key, site in graph.outputs.items()),
+        outputs=tuple(
+            _port(key, sites[site], values, strides[site], graph.stubs[key].gain) for key, site in graph.outputs.items()
+        ),
         ops=ops,
         values=values,
         metadata=dict(metadata or {}),
@@ -93,15 +95,13 @@ def _lower_site(site: Site, march: March) -> Operator:
 
 def _tensor_type(site: Site) -> TensorType:
     channels, height, width = site.shape if len(site.shape) == 3 else (site.shape[0], 1, 1)
-    return TensorType((height, width, channels), site.dtype, _scale(site))
+    clamp = None if site.bits is None else (site.quant_min, site.quant_max)
+    return TensorType((height, width, channels), site.dtype, site.output_scale().cpu().numpy(), clamp)
 
 
-def _scale(site: Site) -> float | np.ndarray:
-    if isinstance(site, ConvSite) and site.raw:
-        return (site.weight_scale * site.inputs[0].scale).cpu().numpy()
-    return float(site.scale)
-
-
-def _port(name: str, site: Site, values: Mapping[str, TensorType], stride: int) -> Port:
+def _port(
+    name: str, site: Site, values: Mapping[str, TensorType], stride: int, gain: torch.Tensor | None = None
+) -> Port:
     kind = values[site.name]
-    return Port(name=name, value=site.name, dtype=kind.dtype, scale=kind.scale, stride=stride)
+    scale = kind.scale if gain is None else gain.cpu().numpy() * kind.scale
+    return Port(name=name, value=site.name, dtype=kind.dtype, scale=scale, stride=stride)

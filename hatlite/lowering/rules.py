@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hatlite.march import March
+from hatlite.march import WEIGHT_KINDS, March
 from hatlite.program import (
     Add,
     Concat,
@@ -86,7 +86,9 @@ def _conv(site: ConvSite, march: March) -> Operator:
 
 
 def _weight(site: ConvSite, values_ohwi: np.ndarray) -> Weight:
-    return Weight(values=values_ohwi.astype(site.weight_dtype), scale=_numpy(site.weight_scale))
+    kind = WEIGHT_KINDS[site.weight_dtype]
+    held = {"encoding": "codebook", "granularity": "per_kernel"} if kind.levels else {}
+    return Weight(values=values_ohwi.astype(kind.dtype), scale=_numpy(site.weight_scale), **held)
 
 
 def _add(site: AddSite, march: March) -> Operator:

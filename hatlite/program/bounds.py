@@ -7,42 +7,43 @@ from numpy.typing import NDArray
 
 from hatlite.march import Arithmetic
 from hatlite.program.ops import Add, Conv2d, Linear
-from hatlite.qparams import int_range, int_type
 
 __all__ = ["accumulator_peak", "accumulator_range", "add_peak", "register_bits"]
 
+Pair = tuple[int, int]
 
-def accumulator_peak(op: Conv2d | Linear, input_dtype: str) -> NDArray[Any]:
+
+def accumulator_peak(op: Conv2d | Linear, limits: Pair) -> NDArray[Any]:
     """Return ``Σ|w| · max|x| + |b|`` per output channel, (O,) int64: no partial sum in any order exceeds it.
 
     Args:
         op: Its weights and bias are used as they are.
-        input_dtype: Integer type of the input; the bound takes its largest magnitude.
+        limits: Smallest and largest integer of the input; the bound takes its largest magnitude.
     """
     weights = np.abs(op.weight.values.astype(np.int64)).sum(axis=(1, 2, 3))
-    return weights * int_type(input_dtype).magnitude + np.abs(op.bias.astype(np.int64))
+    return weights * max(map(abs, limits)) + np.abs(op.bias.astype(np.int64))
 
 
 def accumulator_range(
-    weight_OhwI: NDArray[Any], bias_O: NDArray[Any], input_dtype: str
+    weight_OhwI: NDArray[Any], bias_O: NDArray[Any], limits: Pair
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the smallest and the largest accumulator that some input reaches, (O,) int64 each.
 
     Args:
         weight_OhwI: Integers.
         bias_O: Integers.
-        input_dtype: Integer type of the input; padding is the integer 0, which lies in every type.
+        limits: Smallest and largest integer of the input; padding is the integer 0, which lies between.
     """
-    low, high = int_range(input_dtype)
+    low, high = limits
     rows = weight_OhwI.astype(np.int64).reshape(len(weight_OhwI), -1)
     up, down = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
     bias = bias_O.astype(np.int64)
     return up * low + down * high + bias, up * high + down * low + bias
 
 
-def add_peak(op: Add, dtype_a: str, dtype_b: str) -> int:
-    """Return the largest absolute value of ``a · Ma + b · Mb``."""
-    magnitudes = (int_type(dtype_a).magnitude, int_type(dtype_b).magnitude)
+def add_peak(op: Add, *limits: Pair) -> int:
+    """Return the largest absolute value of ``a · Ma + b · Mb``; `limits` are those of a and b."""
+    magnitudes = (max(map(abs, ends)) for ends in limits)
     return sum(abs(m) * peak for m, peak in zip(op.multipliers, magnitudes, strict=True))
 
 

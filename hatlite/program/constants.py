@@ -10,8 +10,10 @@ from hatlite.errors import ProgramError
 
 __all__ = ["ENCODINGS", "GRANULARITIES", "UNKNOWN_SOURCE", "Requantize", "Source", "Weight", "constant"]
 
-ENCODINGS = ("dense", "codebook")  # of kernels: each has few levels of a step of its own; values stay as they are
-GRANULARITIES = ("per_axis", "per_kernel")  # one scale per output channel, and a step of each of its kernels
+ENCODINGS = ("dense", "codebook")
+GRANULARITIES = ("per_axis", "per_kernel")
+KINDS = {("dense", "per_axis"): None, ("codebook", "per_kernel"): "kernel3"}
+"""Which of both go together, and the kind of weights that they make; None is that of the values' type."""
 ROUNDINGS = ("half_up",)
 
 
@@ -56,8 +58,10 @@ class Weight:
     Attributes:
         values: (O, kh, kw, I / groups) int16 where they were given as that, else int8.
         scale: (O,) float64, real value of one step per output channel; for reports and export, no kernel reads it.
-        encoding: How the values are stored, one of :data:`ENCODINGS`.
-        granularity: What shares one scale, one of :data:`GRANULARITIES`.
+        encoding: How the hardware holds the values, one of :data:`ENCODINGS`: as they are, ``dense``, or as codes of a
+            step, ``codebook``. Here they are dense in both cases.
+        granularity: What shares one step of the hardware, one of :data:`GRANULARITIES`: an output channel, or a kernel
+            of it.
 
     Raises:
         ProgramError: A shape or value is wrong, or the encoding is one that this version does not know.
@@ -72,6 +76,10 @@ class Weight:
         for name, known in (("encoding", ENCODINGS), ("granularity", GRANULARITIES)):
             if getattr(self, name) not in known:
                 raise ProgramError(f"weight {name} is {getattr(self, name)!r}; this version knows {', '.join(known)}.")
+        if (self.encoding, self.granularity) not in KINDS:
+            raise ProgramError(
+                f"weight is {self.encoding} {self.granularity}; expected {' or '.join(map(' '.join, KINDS))}."
+            )
         wide = getattr(self.values, "dtype", None) == np.int16
         values = constant(self.values, "int16" if wide else "int8", "weight")
         if values.ndim != 4 or 0 in values.shape:
@@ -84,6 +92,11 @@ class Weight:
     def dtype(self) -> str:
         """Type of the values, ``int8`` or ``int16``."""
         return self.values.dtype.name
+
+    @property
+    def kind(self) -> str:
+        """What the weights are, a key of :data:`hatlite.march.WEIGHT_KINDS`."""
+        return KINDS[self.encoding, self.granularity] or self.dtype
 
 
 def _scales(scale: Any, channels: int) -> NDArray[np.float64]:

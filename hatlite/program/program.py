@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hatlite.errors import ProgramError
 from hatlite.program.constants import constant
 from hatlite.program.ops import Operator
-from hatlite.qparams import INT_TYPES
+from hatlite.qparams import INT_TYPES, int_range
 
 __all__ = ["IntProgram", "Port", "Scale", "TensorType"]
 
@@ -43,17 +43,34 @@ class TensorType:
         shape: (H, W, C); the batch is free.
         dtype: ``int8``, ``uint8``, ``int16`` or ``int32`` (a raw accumulator).
         scale: One number, or (C,) float64 for a raw accumulator.
+        clamp: Smallest and largest integer that it can be; None, as what all of the type has becomes, is no limit.
     """
 
     shape: tuple[int, int, int]
     dtype: str
     scale: Scale
+    clamp: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if len(self.shape) != 3 or any(not isinstance(n, int) or n < 1 for n in self.shape):
             raise ProgramError(f"shape is {self.shape}; expected (height, width, channels) of 1 or more.")
         _check_dtype(self.dtype, "value")
         object.__setattr__(self, "scale", _scale(self.scale, "value"))
+        whole = int_range(self.dtype)
+        if self.clamp == whole:
+            object.__setattr__(self, "clamp", None)
+        if self.clamp is not None and not whole[0] <= self.clamp[0] < self.clamp[1] <= whole[1]:
+            raise ProgramError(f"value: clamp is {self.clamp}; expected two rising integers of {self.dtype}.")
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest integer that it can be."""
+        return self.clamp or int_range(self.dtype)
+
+    @property
+    def magnitude(self) -> int:
+        """Largest absolute integer that it can be."""
+        return max(map(abs, self.limits))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +81,7 @@ class Port:
         name: Name that the caller uses, such as ``img`` or ``cls_logits_s8``.
         value: Name of the value inside the program.
         dtype: Integer type of the value.
-        scale: Real value of one step, as in :class:`TensorType`.
+        scale: Real value of one step, as in :class:`TensorType`; (C,) also for an output whose channels have gains.
         layout: ``NHWC``.
         stride: Pixels of the input image per pixel of this port.
     """

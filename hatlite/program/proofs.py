@@ -131,15 +131,15 @@ def accumulator_of(op: Operator, inputs: Types) -> Accumulator | None:
 
 
 def _weighted_range(op: Conv2d | Linear, inputs: Types) -> tuple[Any, Any, Any]:
-    low, high = accumulator_range(op.weight.values, op.bias, inputs[0].dtype)
-    return low, high, accumulator_peak(op, inputs[0].dtype)
+    low, high = accumulator_range(op.weight.values, op.bias, inputs[0].limits)
+    return low, high, accumulator_peak(op, inputs[0].limits)
 
 
 def _sum_range(op: Add, inputs: Types) -> tuple[Any, Any, Any]:
     corners = _corners(inputs)
     first, second = op.signed_multipliers
     sums = [a * first + b * second for a, b in corners]
-    return min(sums), max(sums), add_peak(op, inputs[0].dtype, inputs[1].dtype)
+    return min(sums), max(sums), add_peak(op, inputs[0].limits, inputs[1].limits)
 
 
 def _product_range(op: Mul, inputs: Types) -> tuple[Any, Any, Any]:
@@ -148,13 +148,13 @@ def _product_range(op: Mul, inputs: Types) -> tuple[Any, Any, Any]:
 
 
 def _corners(inputs: Types) -> list[tuple[int, int]]:
-    ends, others = (int_range(value.dtype) for value in inputs)
+    ends, others = (value.limits for value in inputs)
     return [(a, b) for a in ends for b in others]
 
 
 def _scaled_range(gain: int) -> Callable[[Operator, Types], tuple[Any, Any, Any]]:
     def reach(op: Operator, inputs: Types) -> tuple[Any, Any, Any]:
-        low, high = int_range(inputs[0].dtype)
+        low, high = inputs[0].limits
         return gain * low, gain * high, gain * max(-low, high)
 
     return reach
@@ -301,7 +301,7 @@ def _on_pairs(op: Add, rule: AddRule, inputs: Types, output: TensorType) -> Proo
     refusal = _obstacle(rule, op, inputs, output)
     if refusal:
         return _proof(rule.name, "65,536 pairs", False, channels, refusal)
-    first, second = (int_range(value.dtype) for value in inputs)
+    first, second = (value.limits for value in inputs)
     clamp = (rounding.quant_min, rounding.quant_max)
     proven = agrees_on_pairs(rule, op.signed_multipliers, int(rounding.shift[0]), (first, second), clamp)
     return _proof(rule.name, "65,536 pairs", proven, channels, STEPS)

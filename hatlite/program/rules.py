@@ -13,7 +13,7 @@ from hatlite.errors import QuantizationError
 from hatlite.march import Arithmetic
 from hatlite.ops.integer.fixed_point import check_headroom
 from hatlite.ops.integer.reference import BILINEAR_KERNEL
-from hatlite.program.arithmetic_rules import requantize_fits, scales_on_grid, weights_in_range
+from hatlite.program.arithmetic_rules import requantize_fits, scales_on_grid, values_in_bits, weights_in_range
 from hatlite.program.bounds import accumulator_peak, add_peak, register_bits
 from hatlite.program.ops import (
     OPERATORS,
@@ -146,17 +146,31 @@ def output_dtype(op: Operator, inputs: Types, output: TensorType, arithmetic: Ar
         for name, value in zip(op.inputs, inputs, strict=True):
             if (value.dtype, value.scale) != (output.dtype, output.scale):
                 yield f"must keep dtype and scale of {name!r}, but {op.output!r} differs"
+            elif not _lies_in(value.limits, output.limits):
+                yield f"moves {name!r} of {_ends(value)} to {op.output!r}, which has {_ends(output)} only"
     elif isinstance(op, Lut):
         yield from _table(op, inputs[0], output, arithmetic)
     elif (rule := getattr(op, "requantize", None)) is None:
         if output.dtype != "int32":
             yield f"leaves its accumulator, so {op.output!r} must be int32, not {output.dtype}"
-    elif output.dtype not in arithmetic.activation_dtypes:
-        yield f"requantises to {output.dtype}; the march has {', '.join(arithmetic.activation_dtypes)}"
-    else:
-        facts = int_type(output.dtype)
-        if rule.quant_min < facts.quant_min or rule.quant_max > facts.quant_max:
-            yield f"clamps to {rule.quant_min}…{rule.quant_max}, beyond {output.dtype}"
+    elif output.dtype not in (known := _result_dtypes(arithmetic)):
+        yield f"requantises to {output.dtype}; the march has {', '.join(known)}"
+    elif not _lies_in((rule.quant_min, rule.quant_max), output.limits):
+        yield f"clamps to {rule.quant_min}…{rule.quant_max}, beyond {output.dtype} of {_ends(output)}"
+
+
+def _result_dtypes(arithmetic: Arithmetic) -> tuple[str, ...]:
+    """Return the types that a rounded result can have; some of them can only leave."""
+    leaving = (dtype for dtype in arithmetic.output_dtypes if dtype not in (*arithmetic.activation_dtypes, "int32"))
+    return (*arithmetic.activation_dtypes, *leaving)
+
+
+def _lies_in(inner: tuple[int, int], outer: tuple[int, int]) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1]
+
+
+def _ends(value: TensorType) -> str:
+    return "{}…{}".format(*value.limits)
 
 
 def _table(op: Lut, x: TensorType, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
@@ -164,11 +178,10 @@ def _table(op: Lut, x: TensorType, output: TensorType, arithmetic: Arithmetic) -
         yield f"looks up {x.dtype}; a table of {TABLE_ENTRIES} entries takes int8 or uint8"
     if op.table.shape != (TABLE_ENTRIES,):
         yield f"table has shape {op.table.shape}; expected ({TABLE_ENTRIES},)"
-    facts = int_type(output.dtype)
     if output.dtype not in arithmetic.activation_dtypes:
         yield f"gives {output.dtype}; the march has {', '.join(arithmetic.activation_dtypes)}"
-    elif op.table.min() < facts.quant_min or op.table.max() > facts.quant_max:
-        yield f"table reaches from {op.table.min()} to {op.table.max()}, beyond {output.dtype}"
+    elif not _lies_in((int(op.table.min()), int(op.table.max())), output.limits):
+        yield f"table reaches from {op.table.min()} to {op.table.max()}, beyond {output.dtype} of {_ends(output)}"
 
 
 def scale_length(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithmetic) -> Iterator[str]:
@@ -184,7 +197,7 @@ def accumulators_fit(op: Operator, inputs: Types, output: TensorType, arithmetic
     if not isinstance(op, (Conv2d, Linear)):
         return
     bits = register_bits(op, inputs[0].dtype, arithmetic)
-    peaks = accumulator_peak(op, inputs[0].dtype)
+    peaks = accumulator_peak(op, inputs[0].limits)
     if int(peaks.max()) >= 2 ** (bits - 1):
         yield (
             f"channel {peaks.argmax()}: the accumulator can reach {peaks.max()}, beyond int{bits}; give the layer fewer"
@@ -210,13 +223,13 @@ def headroom(op: Operator, inputs: Types, output: TensorType, arithmetic: Arithm
 
 def _peak(op: Operator, inputs: Types) -> Any:
     if isinstance(op, (Conv2d, Linear)):
-        return accumulator_peak(op, inputs[0].dtype)
+        return accumulator_peak(op, inputs[0].limits)
     if isinstance(op, Add):
-        return add_peak(op, inputs[0].dtype, inputs[1].dtype)
+        return add_peak(op, inputs[0].limits, inputs[1].limits)
     if isinstance(op, Mul):
-        return int_type(inputs[0].dtype).magnitude * int_type(inputs[1].dtype).magnitude
+        return inputs[0].magnitude * inputs[1].magnitude
     gain = int(BILINEAR_KERNEL.sum()) if isinstance(op, ResizeBilinear2x) else 1
-    return int_type(inputs[0].dtype).magnitude * gain
+    return inputs[0].magnitude * gain
 
 
 OPERATOR_RULES: tuple[Rule, ...] = (
@@ -229,6 +242,7 @@ OPERATOR_RULES: tuple[Rule, ...] = (
     scale_length,
     scales_on_grid,
     output_dtype,
+    values_in_bits,
     weights_in_range,
     requantize_fits,
     accumulators_fit,

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hatlite.march import Arithmetic, get_march
+from hatlite.march import WEIGHT_KINDS, Arithmetic, get_march
 from hatlite.ops.integer.families import family_of
+from hatlite.ops.integer.kernel_codes import join_kernel_codes
 from hatlite.program.bounds import accumulator_peak
 from hatlite.program.constants import Requantize, Source, Weight
 from hatlite.program.ops import (
@@ -45,7 +46,9 @@ CHANNELS = 6  # divisible by 2 and 3, so that groups can be drawn
 def random_program(
     seed: int, *, length: int = 8, side: int = 13, kinds: Sequence[str] = (), march: str = "bayes-sim"
 ) -> IntProgram:
-    """Return a valid program of about `length` operators with the outputs ``features`` and ``raw`` (int32).
+    """Return a valid program of about `length` operators with the outputs ``features`` and ``raw``, which is int32.
+
+    Where the march has no raw accumulators, the latter is int16 of the bits that it has.
 
     Args:
         seed: The same seed gives the same program.
@@ -70,7 +73,7 @@ def random_inputs(program: IntProgram, seed: int, batch: int = 1) -> dict[str, N
     rng = np.random.default_rng(seed)
     inputs = {}
     for port in program.inputs:
-        low, high = int_range(port.dtype)
+        low, high = program.values[port.value].limits
         shape = (batch, *program.values[port.value].shape)
         values, ends = rng.integers(low, high + 1, shape), rng.choice([low, high], shape)
         inputs[port.name] = np.where(rng.random(shape) < 1 / 3, ends, values).astype(port.dtype)
@@ -83,7 +86,9 @@ class _Drawing:
     def __init__(self, rng: np.random.Generator, side: int, arithmetic: Arithmetic) -> None:
         self.rng, self.arithmetic, self.family = rng, arithmetic, family_of(arithmetic)
         height, width = (int(n) for n in rng.integers(3, side + 1, 2))
-        self.values = {"img": TensorType((height, width, CHANNELS), str(rng.choice(["int8", "uint8"])), SCALE)}
+        self.values: dict[str, TensorType] = {}
+        dtypes = [dtype for dtype in ("int8", "uint8") if dtype in arithmetic.activation_dtypes]
+        self.declare("img", (height, width, CHANNELS), str(rng.choice(dtypes)))
         self.ops: list[Operator] = []
         self.last = "img"
 
@@ -99,10 +104,17 @@ class _Drawing:
 
     def append(self, op: Operator, dtype: str, scale: Any = SCALE) -> str:
         shapes = [self.values[name].shape for name in op.inputs]
-        self.values[op.output] = TensorType(output_shape(op, *shapes), dtype, scale)
+        self.declare(op.output, output_shape(op, *shapes), dtype, scale)
         self.ops.append(op)
         self.last = op.output
         return op.output
+
+    def declare(self, name: str, shape: tuple[int, int, int], dtype: str, scale: Any = SCALE) -> None:
+        self.values[name] = TensorType(shape, dtype, self.arithmetic.unit_scale(dtype) or scale, self.limits(dtype))
+
+    def limits(self, dtype: str) -> tuple[int, int]:
+        bits = self.arithmetic.value_bits(dtype)
+        return int_range(dtype) if bits is None else (0, 2**bits - 1)
 
     def common(self, kind: str, *inputs: str) -> dict[str, Any]:
         name = self.name(kind)
@@ -117,9 +129,12 @@ class _Drawing:
             weights: Type of the weights, for a layer that has any.
             each: Channel by channel.
         """
-        low, high = int_range(dtype)
+        low, high = self.limits(dtype)
         gain = self.rng.uniform(0.5, 8, np.shape(peak)) * high / np.maximum(peak, 1000)  # a dead channel has no peak
-        if not each and "channel" not in self.arithmetic.weight_scales:
+        if self.arithmetic.weight_shifts is not None:  # what the weights are worth in steps of the result
+            gain = np.maximum(gain, 2.0 ** -self.arithmetic.weight_shifts[1] / (self.arithmetic.unit_scale(dtype) or 1))
+        sharing = self.arithmetic.weight_scales
+        if "channel" not in sharing and not (each and "depthwise" in sharing):
             gain = gain[:1]
         constants = self.family.quantize_multiplier(gain)
         quant_min = 0 if self.rng.random() < 1 / 4 else low
@@ -127,7 +142,8 @@ class _Drawing:
         return Requantize(*constants, quant_min, high, bias_bits=bias_bits)
 
     def dtype(self) -> str:
-        return str(self.rng.choice(["int8", "uint8", "uint8", "int16"]))
+        drawn = ("int8", "uint8", "uint8", "int16")
+        return str(self.rng.choice([dtype for dtype in drawn if dtype in self.arithmetic.activation_dtypes]))
 
     def weights(self, *shape: int, raw: bool) -> dict[str, Any]:
         """Of any type that the march has; the int32 of a raw accumulator holds no products of 16 by 16 bits."""
@@ -137,11 +153,17 @@ class _Drawing:
         else:
             dtype = str(self.rng.choice(dtypes))
         low, high = self.arithmetic.weight_range(dtype)
-        values = self.rng.integers(low, high + 1, shape)
-        bias = self.rng.integers(-5000, 5001, shape[0]) * 256 ** (int_type(dtype).bytes - 1)
+        kind, held = WEIGHT_KINDS[dtype], {}
+        if kind.levels:
+            codes = self.rng.choice(kind.levels, shape) * self.rng.choice([-1, 1], shape)
+            values = join_kernel_codes(self.rng.integers(high // kind.levels[-1] + 1, size=(shape[0], shape[3])), codes)
+            held = {"encoding": "codebook", "granularity": "per_kernel"}
+        else:
+            values = self.rng.integers(low, high + 1, shape)
+        bias = self.rng.integers(-5000, 5001, shape[0]) * 256 ** (int_type(kind.dtype).bytes - 1)
         dead = self.rng.integers(shape[0])
         values[dead] = bias[dead] = 0
-        return {"weight": Weight(values.astype(dtype)), "bias": bias}
+        return {"weight": Weight(values.astype(kind.dtype), **held), "bias": bias}
 
     def convolution(
         self, kind: str = "conv2d", *, raw: bool = False, linear: bool = False, channels_out: int = CHANNELS
@@ -161,10 +183,10 @@ class _Drawing:
             **self.weights(channels_out, kernel, kernel, channels // groups, raw=raw),
         }
         cls = Linear if linear else Conv2d
-        if raw:
+        if raw and "int32" in self.arithmetic.output_dtypes:
             return self.append(cls(**fields, requantize=None, activation_min=0), "int32", np.full(CHANNELS, SCALE))
-        dtype = self.dtype()
-        peak = accumulator_peak(cls(**fields, requantize=None), self.type.dtype)
+        dtype = "int16" if raw else self.dtype()
+        peak = accumulator_peak(cls(**fields, requantize=None), self.type.limits)
         rule = self.requantize(peak, dtype, fields["weight"].dtype, each=groups == channels > 1)
         return self.append(cls(**fields, requantize=rule), dtype)
 
@@ -173,7 +195,7 @@ class _Drawing:
         height, width, channels = self.type.shape
         weight = Weight(np.ones((channels, height, width, 1), np.int8))
         fields = {**self.common("conv2d"), "weight": weight, "bias": np.zeros(channels), "groups": channels}
-        peak = accumulator_peak(Conv2d(**fields, requantize=None), self.type.dtype)
+        peak = accumulator_peak(Conv2d(**fields, requantize=None), self.type.limits)
         dtype = self.dtype()
         return self.append(Conv2d(**fields, requantize=self.requantize(peak[:1], dtype)), dtype)
 
@@ -184,7 +206,7 @@ class _Drawing:
         multiplier_a, multiplier_b, shift = self.family.quantize_add_multipliers(*self.rng.uniform(0.01, 3, 2))
         dtype = self.dtype()
         bias_bits = self.arithmetic.bias_bits_behind(self.type.dtype)
-        rule = Requantize(np.array([1]), np.array([shift]), *int_range(dtype), bias_bits=bias_bits)
+        rule = Requantize(np.array([1]), np.array([shift]), *self.limits(dtype), bias_bits=bias_bits)
         fields = self.common(name, self.last, partner)
         return self.append(kind(**fields, multipliers=(multiplier_a, multiplier_b), requantize=rule), dtype)
 
@@ -194,7 +216,7 @@ class _Drawing:
         partners = [n for n, value in self.values.items() if value.shape in (self.type.shape, (1, 1, channels))]
         partner = str(self.rng.choice(partners))
         dtype = self.dtype()
-        peak = int_type(self.type.dtype).magnitude * int_type(self.values[partner].dtype).magnitude
+        peak = self.type.magnitude * self.values[partner].magnitude
         fields = self.common("mul", self.last, partner)
         return self.append(Mul(**fields, requantize=self.requantize(np.array([peak]), dtype)), dtype)
 
@@ -210,12 +232,12 @@ class _Drawing:
         if max(self.type.shape[:2]) > 16:
             return self.max_pool()
         dtype = self.dtype()
-        rule = self.requantize(np.array([16 * int_type(self.type.dtype).magnitude]), dtype)
+        rule = self.requantize(np.array([16 * self.type.magnitude]), dtype)
         return self.append(ResizeBilinear2x(**self.common("resize_bilinear2x"), requantize=rule), dtype)
 
     def rescale(self) -> str:
         dtype = self.dtype()
-        rule = self.requantize(np.full(self.type.shape[2], int_type(self.type.dtype).magnitude), dtype)
+        rule = self.requantize(np.full(self.type.shape[2], self.type.magnitude), dtype)
         return self.append(Rescale(**self.common("rescale"), requantize=rule), dtype)
 
     def table(self) -> str:
@@ -223,7 +245,7 @@ class _Drawing:
         if int_type(self.type.dtype).bytes > 1:
             return self.rescale()
         dtype = self.dtype()
-        low, high = int_range(dtype)
+        low, high = self.limits(dtype)
         table = self.rng.integers(low, high + 1, 256).astype(np.int32)
         return self.append(Lut(**self.common("lut"), table=table), dtype)
 

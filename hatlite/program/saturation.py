@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from hatlite.program.ops import Lut
 from hatlite.program.program import IntProgram
-from hatlite.qparams import int_range
 
 __all__ = ["Limits", "count_saturated", "limits_of"]
 
@@ -20,13 +19,13 @@ def limits_of(program: IntProgram) -> dict[str, Limits]:
 
     Left out is what cannot saturate: raw accumulators, and operators that only select among the integers of others.
     """
-    ranges = {port.value: int_range(port.dtype) for port in program.inputs}
+    ranges = {port.value: program.values[port.value].limits for port in program.inputs}
     for op in program.ops:
         rule = getattr(op, "requantize", None)
         if rule is not None:
             ranges[op.output] = (rule.quant_min, rule.quant_max)
         elif isinstance(op, Lut):
-            ranges[op.output] = int_range(program.values[op.output].dtype)
+            ranges[op.output] = program.values[op.output].limits
     return {name: (low if low < 0 else None, high) for name, (low, high) in ranges.items()}
 
 

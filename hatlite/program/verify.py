@@ -117,15 +117,17 @@ def _ports_agree(program: IntProgram) -> Iterator[str]:
         for port in ports:
             if port.value not in program.values:
                 yield f"{what} {port.name!r} is {port.value!r}, which nothing defines"
-            elif not _agrees(port, program):
+            elif not _agrees(port, program, gains=what == "output"):
                 yield f"{what} {port.name!r} and its value {port.value!r} differ in dtype or scale"
             if not isinstance(port.stride, int) or port.stride < 1:
                 yield f"{what} {port.name!r} has stride {port.stride}; expected a whole number of 1 or more"
 
 
-def _agrees(port: Port, program: IntProgram) -> bool:
+def _agrees(port: Port, program: IntProgram, *, gains: bool) -> bool:
+    """An output may have a gain for each channel in its scale."""
     value = program.values[port.value]
-    return port.dtype == value.dtype and np.array_equal(port.scale, value.scale)
+    scaled = np.array_equal(port.scale, value.scale) or (gains and np.shape(port.scale) == value.shape[2:])
+    return port.dtype == value.dtype and scaled
 
 
 def _port_dtypes(program: IntProgram) -> Iterator[str]:
@@ -137,7 +139,7 @@ def _port_dtypes(program: IntProgram) -> Iterator[str]:
         for port in ports:
             if port.dtype not in allowed:
                 yield f"{what} {port.name!r} is {port.dtype}; march {program.march} has {', '.join(allowed)}"
-            elif np.ndim(port.scale) and port.dtype != "int32":
+            elif np.ndim(program.values[port.value].scale) and port.dtype != "int32":
                 yield f"{port.value!r} is {port.dtype} with a scale per channel; only int32 may have that"
 
 

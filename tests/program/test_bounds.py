@@ -17,14 +17,14 @@ def conv(weights, bias):
 
 def test_accumulator_peak_by_hand():
     op = conv(np.array([[1, -2], [0, 0]]).reshape(2, 1, 1, 2), [-10, 0])
-    assert accumulator_peak(op, "int8").tolist() == [3 * 128 + 10, 0]
-    assert accumulator_peak(op, "uint8").tolist() == [3 * 255 + 10, 0]
+    assert accumulator_peak(op, int_range("int8")).tolist() == [3 * 128 + 10, 0]
+    assert accumulator_peak(op, int_range("uint8")).tolist() == [3 * 255 + 10, 0]
 
 
 def test_16_bit_weights_need_wide_registers():
     op = conv(np.array([[2**15 - 1, -(2**15)]], np.int16).reshape(1, 1, 1, 2), [7])
-    assert accumulator_peak(op, "uint8").tolist() == [(2**16 - 1) * 255 + 7]
-    low, high = accumulator_range(op.weight.values, op.bias, "uint8")
+    assert accumulator_peak(op, int_range("uint8")).tolist() == [(2**16 - 1) * 255 + 7]
+    low, high = accumulator_range(op.weight.values, op.bias, int_range("uint8"))
     assert (low.tolist(), high.tolist()) == ([-(2**15) * 255 + 7], [(2**15 - 1) * 255 + 7])
     tidl = get_march("tidl").arithmetic
     rounded = dataclasses.replace(op, requantize=Requantize([1], [9], -128, 127))
@@ -35,7 +35,7 @@ def test_16_bit_weights_need_wide_registers():
 def test_the_peak_is_reached_by_the_worst_input_and_never_passed(seed):
     rng = np.random.default_rng(seed)
     op = conv(rng.integers(-127, 128, (1, 1, 1, 5)), rng.integers(0, 1000, 1))
-    peak = accumulator_peak(op, "int16")[0]
+    peak = accumulator_peak(op, int_range("int16"))[0]
     worst = np.where(op.weight.values > 0, 32767, -32768)
     below = op.weight.values.clip(min=0).sum()  # +32767 misses the magnitude 32768 by one
     assert reference.conv2d(worst, op.weight.values, op.bias).item() == peak - below
@@ -45,14 +45,14 @@ def test_the_peak_is_reached_by_the_worst_input_and_never_passed(seed):
 
 def test_add_peak_by_hand():
     op = Add(name="a", inputs=("x", "y"), output="z", multipliers=(3, 5), requantize=Requantize([1], [1], 0, 1))
-    assert add_peak(op, "int8", "uint8") == 3 * 128 + 5 * 255
+    assert add_peak(op, int_range("int8"), int_range("uint8")) == 3 * 128 + 5 * 255
 
 
 @given(st.integers(0, 2**32), st.sampled_from(["int8", "uint8", "int16"]))
 def test_the_range_is_reached_at_both_ends_and_never_left(seed, dtype):
     rng = np.random.default_rng(seed)
     weight, bias = rng.integers(-127, 128, (1, 1, 1, 5)), rng.integers(-1000, 1000, 1)
-    low, high = accumulator_range(weight, bias, dtype)
+    low, high = accumulator_range(weight, bias, int_range(dtype))
     ends = int_range(dtype)
     for bound, one, other in ((low, *ends), (high, *ends[::-1])):
         assert reference.conv2d(np.where(weight > 0, one, other), weight, bias).item() == bound[0]

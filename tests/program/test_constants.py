@@ -23,6 +23,12 @@ def test_weights_given_as_16_bits_stay_that():
         Weight(given.astype(np.int64))
 
 
+def test_codes_are_a_kind_of_weights():
+    values = np.ones((1, 1, 1, 2))
+    assert (Weight(values).kind, Weight(values.astype(np.int16)).kind) == ("int8", "int16")
+    assert Weight(values, encoding="codebook", granularity="per_kernel").kind == "kernel3"
+
+
 @pytest.mark.parametrize("values", [[0.5], [128], [-129], [np.nan], ["x"], [np.inf]])
 def test_constants_are_never_changed_silently(values):
     with pytest.raises(ProgramError, match="bias holds values that int8 cannot represent"):
@@ -35,7 +41,9 @@ def test_constants_are_never_changed_silently(values):
         ({"values": np.ones((2, 3))}, r"weight has shape \(2, 3\); expected \(O, kh, kw, I / groups\)"),
         ({"values": np.ones((2, 0, 1, 1))}, r"weight has shape \(2, 0, 1, 1\)"),
         ({"encoding": "sparse"}, "weight encoding is 'sparse'; this version knows dense, codebook"),
-        ({"granularity": "per_tap"}, "weight granularity is 'per_tap'; this version knows per_axis, per_kernel"),
+        ({"granularity": "per_row"}, "weight granularity is 'per_row'; this version knows per_axis, per_kernel"),
+        ({"encoding": "codebook"}, "weight is codebook per_axis; expected dense per_axis or codebook per_kernel"),
+        ({"granularity": "per_kernel"}, "weight is dense per_kernel; expected dense per_axis or codebook per_kernel"),
         ({"scale": [1.0]}, r"weight scale has shape \(1,\); expected 2 finite numbers above 0"),
         ({"scale": [1.0, 0.0]}, r"weight scale has shape \(2,\); expected 2 finite numbers above 0"),
     ],

@@ -129,13 +129,13 @@ def _tail(op: Any, program: IntProgram, peak: int) -> Kernel:
 
 
 def _convolution(op: Conv2d | Linear, program: IntProgram, **window: Any) -> Kernel:
-    x_dtype = program.values[op.inputs[0]].dtype
-    peak = int(accumulator_peak(op, x_dtype).max())
+    x = program.values[op.inputs[0]]
+    peak = int(accumulator_peak(op, x.limits).max())
     dtype = _exact_dtype(peak)
     finish = finisher(None, op.activation_min, peak) if op.requantize is None else _tail(op, program, peak)
-    parts = None if dtype == torch.float32 else parts_of(op, x_dtype, pointwise_from=math.inf)
+    parts = None if dtype == torch.float32 else parts_of(op, x.dtype, pointwise_from=math.inf)
     if parts is not None:
-        sums = _partial_sums(parts, x_dtype, window)
+        sums = _partial_sums(parts, x.dtype, window)
         return lambda x: finish(sums(x))
     convolve = _prepared(op.weight.values, op.bias, dtype, window)
     return lambda x: finish(convolve(x))
@@ -171,7 +171,7 @@ def _linear(op: Linear, program: IntProgram) -> Kernel:
 
 
 def _add(op: Add, program: IntProgram) -> Kernel:
-    peak = add_peak(op, *(program.values[name].dtype for name in op.inputs))
+    peak = add_peak(op, *(program.values[name].limits for name in op.inputs))
     multiplier_a, multiplier_b = op.signed_multipliers
     if is_proven(op, *_types(op, program), ("float32", "float32_fused")):
         rule = op.requantize
@@ -182,7 +182,7 @@ def _add(op: Add, program: IntProgram) -> Kernel:
 
 
 def _mul(op: Mul, program: IntProgram) -> Kernel:
-    peak = math.prod(int_type(program.values[name].dtype).magnitude for name in op.inputs)
+    peak = math.prod(program.values[name].magnitude for name in op.inputs)
     dtype, finish = _exact_dtype(peak), _tail(op, program, peak)
     return lambda a, b: finish(a.to(dtype) * b.to(dtype))
 
@@ -198,7 +198,7 @@ def _resize_nearest(op: ResizeNearest, program: IntProgram) -> Kernel:
 
 def _resize_bilinear2x(op: ResizeBilinear2x, program: IntProgram) -> Kernel:
     x = program.values[op.inputs[0]]
-    peak = int_type(x.dtype).magnitude * int(BILINEAR_KERNEL.sum())
+    peak = x.magnitude * int(BILINEAR_KERNEL.sum())
     weight = torch.as_tensor(BILINEAR_KERNEL).to(_exact_dtype(peak)).expand(x.shape[2], 1, 3, 3)
     convolve = Convolution(weight, None, groups=len(weight))
     finish = _tail(op, program, peak)
@@ -211,7 +211,7 @@ def _resize_bilinear2x(op: ResizeBilinear2x, program: IntProgram) -> Kernel:
 
 
 def _rescale(op: Rescale, program: IntProgram) -> Kernel:
-    finish = _requantizer(op.requantize, int_type(program.values[op.inputs[0]].dtype).magnitude)
+    finish = _requantizer(op.requantize, program.values[op.inputs[0]].magnitude)
     return lambda x: finish(x.to(torch.float64, copy=True))
 
 

@@ -95,10 +95,10 @@ def _factor(rule: Requantize) -> NDArray[np.float64]:
     return np.ldexp(rule.multiplier.astype(np.float64), -rule.shift)
 
 
-def _is_proven(op: Any, x_dtype: str, bias: NDArray[np.int64]) -> bool:
+def _is_proven(op: Any, limits: tuple[int, int], bias: NDArray[np.int64]) -> bool:
     """Return whether the fused rule gives the defined result for every input of every channel."""
     rule = op.requantize
-    low, high = accumulator_range(op.weight.values, op.bias, x_dtype)
+    low, high = accumulator_range(op.weight.values, op.bias, limits)
     clamp = (rule.quant_min, rule.quant_max)
     multiplier, shift = (np.broadcast_to(values, low.shape) for values in (rule.multiplier, rule.shift))
     return bool(agrees(RULE, multiplier, shift, clamp, low=low, high=high, bias=bias).all())
@@ -120,12 +120,11 @@ def _convolution(op: Conv2d | Linear, program: IntProgram) -> tuple[str, Kernel]
     window = {name: getattr(op, name, pair) for name, pair in POINTWISE.items()}
     shape = (x, window, getattr(op, "groups", 1))
     rule = op.requantize
-    if out in BYTES and rule is not None and _fills_its_type(rule, out) and _is_proven(op, x.dtype, bias):
+    if out in BYTES and rule is not None and _fills_its_type(rule, out) and _is_proven(op, x.limits, bias):
         m = np.broadcast_to(_factor(rule), bias.shape)
         return "fused", _Convolution(values, m, bias * m, shape[0], out, *shape[1:])
-    low, high = accumulator_range(
-        op.weight.values, op.bias, x.dtype
-    )  # sums are taken in int32; only their last value becomes a float
+    # sums are taken in int32; only their last value becomes a float
+    low, high = accumulator_range(op.weight.values, op.bias, x.limits)
     peak = int(max(-low.min(), high.max(), (high - bias).max(), (bias - low).max()))
     if peak >= FLOAT32_EXACT:
         return _partial_products(op, program)
@@ -142,7 +141,7 @@ def _partial_products(op: Conv2d | Linear, program: IntProgram) -> tuple[str, Ke
         return None
     window = {name: getattr(op, name, pair) for name, pair in POINTWISE.items()}
     products = [_part(part, x, window, getattr(op, "groups", 1)) for part in parts]
-    finish = float32.finisher(op.requantize, op.activation_min, int(accumulator_peak(op, x.dtype).max()))
+    finish = float32.finisher(op.requantize, op.activation_min, int(accumulator_peak(op, x.limits).max()))
 
     def apply(q: torch.Tensor) -> torch.Tensor:
         read = _bytes_of(q) if x.dtype in BYTES_OF else {x.dtype: q}

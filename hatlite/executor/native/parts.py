@@ -113,7 +113,7 @@ def _place_window(step: Step, op: Operator, x: TensorType) -> None:
 def _weighted(op: Conv2d | Linear, program: IntProgram) -> Part | None:
     x, y = (program.values[name] for name in (op.inputs[0], op.output))
     groups, channels = getattr(op, "groups", 1), len(op.weight.values)
-    low, high = accumulator_range(op.weight.values, op.bias, x.dtype)
+    low, high = accumulator_range(op.weight.values, op.bias, x.limits)
     if x.dtype not in BYTES or op.weight.dtype not in BYTES or max(-low.min(), high.max()) >= INT32:
         return None
     step = Step(stores=STORES[y.dtype], low=-INT32 if op.activation_min is None else op.activation_min)
@@ -177,7 +177,7 @@ def _all_bytes(op: Operator, program: IntProgram) -> bool:
 
 def _add(op: Add, program: IntProgram) -> Part | None:
     shift = int(op.requantize.shift[0])
-    peak = add_peak(op, *(program.values[name].dtype for name in op.inputs)) + int(half_of(shift))
+    peak = add_peak(op, *(program.values[name].limits for name in op.inputs)) + int(half_of(shift))
     if not _all_bytes(op, program) or peak >= INT32:
         return None
     step = Step(kind=Kind.ADDITION)
@@ -200,7 +200,7 @@ def _resize_bilinear(op: ResizeBilinear2x, program: IntProgram) -> Part | None:
     if not _all_bytes(op, program):
         return None
     x = program.values[op.inputs[0]]
-    low, high = (np.full(x.shape[2], limit * int(BILINEAR_KERNEL.sum())) for limit in int_range(x.dtype))
+    low, high = (np.full(x.shape[2], limit * int(BILINEAR_KERNEL.sum())) for limit in x.limits)
     part = Part([Step(kind=Kind.BILINEAR)])
     _rounding(part, op.requantize, (low, high), lambda values: _padded(values, BLOCK))
     return part

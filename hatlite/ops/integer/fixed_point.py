@@ -209,7 +209,7 @@ def _refuse_large(real: NDArray[np.float64], shift: NDArray[np.int64]) -> None:
         )
 
 
-def quantize(values: ArrayLike, scale: float, dtype: str) -> NDArray[Any]:
+def quantize(values: ArrayLike, scale: float, dtype: str, limits: tuple[int, int] | None = None) -> NDArray[Any]:
     """Return ``clamp(floor(values / scale + 0.5))`` as an array of `dtype`, computed in float64; halves go up.
 
     Pixels that were centred and divided by 128 are exact at the scale 1/128.
@@ -218,6 +218,7 @@ def quantize(values: ArrayLike, scale: float, dtype: str) -> NDArray[Any]:
         values: Float numbers of any shape; infinite ones saturate.
         scale: Real value of one step, above 0.
         dtype: Integer type, such as ``int8``.
+        limits: Smallest and largest integer, where they are not those of the type.
 
     Raises:
         QuantizationError: A value is NaN.
@@ -225,7 +226,7 @@ def quantize(values: ArrayLike, scale: float, dtype: str) -> NDArray[Any]:
     real = np.asarray(values, dtype=np.float64)
     if np.isnan(real).any():
         raise QuantizationError("a value to quantise is NaN; integers cannot hold it.")
-    return np.clip(np.floor(real / scale + 0.5), *int_range(dtype)).astype(dtype)
+    return np.clip(np.floor(real / scale + 0.5), *(limits or int_range(dtype))).astype(dtype)
 
 
 def dequantize(values: NDArray[Any], scale: ArrayLike) -> NDArray[np.float32]:

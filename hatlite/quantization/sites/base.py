@@ -192,7 +192,7 @@ class Site(Watched):
     def take_scale(self) -> None:
         """Turn what was asked for and what has been learned into the scale; members of a group wait for the group."""
         if self.observer is not None and not self.tied:
-            self.scale.fill_(self.ideal_scale(self.finest_scale()))
+            self.scale.fill_(self.ideal_scale(0.0 if self.is_fixed else self.finest_scale()))
 
     def finest_scale(self) -> float:
         """Return the smallest scale that the site can have."""
