@@ -32,7 +32,7 @@ class Key:
     @property
     def trains(self) -> bool:
         """Whether it changes how weights are trained, which calibration does not."""
-        return any(path.startswith("{stage}") for path in self.paths)
+        return self.paths[:1] != () and self.paths[0].startswith("{stage}")
 
 
 def _schedule(takes: str, of: str, field: str) -> Key:
@@ -80,9 +80,9 @@ KEYS: dict[str, Key] = {
     "ds_name": Key(("ds_name",), note="data/meta/<ds_name>_train.txt and _valid.txt"),
     "batch_norm": Key(("batch_norm", "model.backbone.batch_norm"), "yes or no", "--step 2 folds them into the weights"),
     "loss_weights": Key(("loss_weights", "model.loss.loss_weights"), "numbers", "of loc and noobj"),
-    "loss_normalizer": Key(("model.loss.normaliser",), "number"),
-    "loss_normalizer_momentum": Key(("model.loss.normaliser_momentum",), "number"),
-    "log_freq": Key(("{stage}_trainer.callbacks.StatsMonitor.log_freq",), "whole number"),
+    "loss_normalizer": Key(("loss_normaliser", "model.loss.normaliser"), "number"),
+    "loss_normalizer_momentum": Key(("loss_normaliser_momentum", "model.loss.normaliser_momentum"), "number"),
+    "log_freq": Key(("log_freq", "{stage}_trainer.callbacks.StatsMonitor.log_freq"), "whole number"),
     "conf_thresh": Key(("conf_thresh", "model.post_process.conf_thresh"), "number"),
     "prob_thresh": Key(("prob_thresh", "model.post_process.prob_thresh"), "number"),
     "nms_thresh": Key(("nms_thresh", "model.post_process.nms_thresh"), "number"),

@@ -2,16 +2,20 @@
 
 import logging
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
+from hatlite.engine import STAGE_KINDS
 from hatlite.engine.run import Run
 from hatlite.engine.steps import command as command_module
 from hatlite.engine.steps.command import read_given, step_overrides, step_run, step_to_evaluate
 from hatlite.engine.steps.words import read_words
+from hatlite.engine.validate import find_problems
 from hatlite.errors import ConfigError, LaunchError, StageError
 
+GNETDET = Path(__file__).parents[3] / "configs" / "detection" / "gnetdet" / "gnetdet_448_voc.py"
 SCHEDULE = {"type": "StepDecayLrUpdater", "lr_decay_factor": 0.1, "warmup_by": "epoch"}
 
 
@@ -162,3 +166,22 @@ def test_a_step_to_evaluate(step_config, leave, monkeypatch):
         StageError, match=re.escape("-p checkpoint/step0/best.pth: step 0 is where nothing has been tr")
     ):
         step_to_evaluate(str(step_config), 1, "checkpoint/step0/best.pth")
+
+
+EVERYTHING = """
+image-size 224 image-format YUV VOC-CLASSES [head] DS-NAME HT21 batch-norm true loss-weights [4,0.5] loss-normalizer 50
+loss-normalizer-momentum 0.5 lr-momentum 0.8 weight-decay 1e-4 batch-size 8 num-workers 0 log-freq 5 conf-thresh 0.1
+prob-thresh 0.2 nms-thresh 0.3 learning-rate 0.1 num-epochs 9 lr-scheduler StepLR step-size 4 gamma 0.5 warmup-epochs 1
+"""
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_the_shipped_config_takes_every_key_in_every_step(step):
+    run, stage = run_of(GNETDET, step, EVERYTHING, finetune=2)
+    assert [str(problem) for problem in find_problems(run, STAGE_KINDS)] == []
+    trainer, model = run.config[f"{stage}_trainer"], run.config["model"]
+    assert trainer["optimizer"] == {"type": torch.optim.SGD, "lr": 0.1, "momentum": 0.8, "weight_decay": 2e-4}
+    assert (model["backbone"]["input_size"], model["head"]["num_classes"]) == (224, 1)
+    assert run.config["deploy_inputs"]["img"].shape[-2:] == (224, 224)
+    assert run.config["data_loader"]["dataset"]["meta_file"] == "./data/meta/HT21_train.txt"
+    assert (run.config["conf_thresh"], run.config["prob_thresh"], run.config["nms_thresh"]) == (0.1, 0.2, 0.3)
