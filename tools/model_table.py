@@ -18,7 +18,8 @@ Written by `python tools/model_table.py --configs {configs} --out {out}`, from t
 these, not this file.
 
 - *stride* is of the backbone's last feature, *resolution* height × width of the image.
-- *march*: a row is the config with `--opts march=…`; one without a march makes no integers.
+- *march*: a row is the config with `--opts march=…`, for its own march and others that run it; one without a march
+  makes no integers.
 - *float* to *int_infer*: mAP / AP50 on the data that the config's header names, where commands, date and machine stand
   too. Empty: not measured here.
 - *GMACs*: by mmcv's rule, as `tools/calops.py` counts.

@@ -100,10 +100,10 @@ def kept_results(table: Path, *, afresh: bool = False) -> Iterator[Kept]:
 
 
 def zoo_rows(configs: Sequence[Path], kept: Kept, tell: Callable[[str], None] = lambda said: None) -> list[ZooRow]:
-    """Return the rows of `configs`: one for each march, or one alone where the stages make no integers.
+    """Return the rows of `configs`: one for each march that runs them, or one alone where stages make no integers.
 
-    A march other than the config's own is what ``--opts march=…`` makes of the config; one that assigns no ``march``
-    has its own alone.
+    A march other than the config's own is what ``--opts march=…`` makes of the config; it has no row if it cannot run
+    the network and nothing was measured on it. A config that assigns no ``march`` has its own alone.
 
     Args:
         configs: Files.
@@ -144,7 +144,8 @@ def _rows(file: Path, kept: dict[str, Worked], tell: Callable[[str], None]) -> l
         runs, measured = {"": run}, {"": measured.get(own, {})}
     for name in set(kept) - set(runs):
         del kept[name]
-    return [_row(file, one, name, measured.get(name, {}), kept, tell) for name, one in runs.items()]
+    rows = [_row(file, one, name, measured.get(name, {}), kept, tell) for name, one in runs.items()]
+    return [row for row in rows if row.march in ("", own) or row.worked["ms"] is not None or row.accuracy.keys() - {"float"}]
 
 
 def _row(

@@ -8,6 +8,7 @@ import pytest
 
 from hatlite.engine import find_configs, kept_results, model_zoo, zoo_rows, zoo_table
 from hatlite.errors import ConfigError
+from hatlite.march import MARCHES
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,13 +57,23 @@ def write(folder: Path, text: str) -> Path:
 
 def test_a_row_for_each_march(tmp_path: Path, worked_out: list[str]) -> None:
     rows = zoo_rows([write(tmp_path, HEADER + RUN)], {})
-    assert worked_out == ["bayes-sim", "tidl"]
+    assert worked_out == list(MARCHES)
     assert zoo_table(rows, tmp_path / "docs").splitlines()[2:] == [
         "| SSD, FPN | ResNet 50 | 32     | 192×256    | bayes-sim | 0.5000 / 0.7500 |             | 0.4800 / 0.7400 |"
         "           | 1.23  | 2.500 | [small](../configs/small.py) |",
         "| SSD, FPN | ResNet 50 | 32     | 192×256    | tidl      | 0.5000 / 0.7500 |             | 0.4000 / 0.7000 |"
         "           | 1.23  |       | [small](../configs/small.py) |",
     ]
+
+
+def test_a_march_that_cannot_run_it_has_no_row_unless_it_is_the_configs_own(
+    tmp_path: Path, worked_out: list[str]
+) -> None:
+    rows = zoo_rows([write(tmp_path, RUN)], {})
+    assert [row.march for row in rows] == ["bayes-sim"]
+    rows = zoo_rows([write(tmp_path, RUN.replace('march = "bayes-sim"', 'march = "tidl"'))], {})
+    assert [row.march for row in rows] == ["bayes-sim", "tidl"]
+    assert worked_out == 2 * list(MARCHES)
 
 
 def test_a_config_that_assigns_no_march_has_its_own_alone(tmp_path: Path, worked_out: list[str]) -> None:
@@ -88,11 +99,11 @@ def test_what_has_not_changed_is_not_worked_out_again(tmp_path: Path, worked_out
     with kept_results(table) as kept:
         assert list(kept) == [file.as_posix()]
         zoo_rows([write(tmp_path, HEADER + RUN)], kept)  # a header is no part of the network
-    assert worked_out == ["bayes-sim", "tidl"]
+    assert worked_out == list(MARCHES)
     said: list[str] = []
     with kept_results(table) as kept:
         zoo_rows([write(tmp_path, RUN.replace("depth=50", "depth=18"))], kept, said.append)
-    assert said == [f"{file} on {march} is counted and estimated." for march in ("bayes-sim", "tidl")]
+    assert said == [f"{file} on {march} is counted and estimated." for march in MARCHES]
     with kept_results(table, afresh=True) as kept:
         assert kept == {}
 
@@ -104,7 +115,7 @@ def test_what_was_worked_out_is_kept_when_the_work_breaks_off(tmp_path: Path, wo
         with kept_results(tmp_path / "zoo.md") as kept:
             zoo_rows(find_configs(tmp_path / "configs"), kept)
     with kept_results(tmp_path / "zoo.md") as kept:
-        assert sorted(kept[str(tmp_path / "configs/small.py")]) == ["bayes-sim", "tidl"]
+        assert sorted(kept[str(tmp_path / "configs/small.py")]) == sorted(MARCHES)
 
 
 def test_mistakes_are_told(tmp_path: Path) -> None:
