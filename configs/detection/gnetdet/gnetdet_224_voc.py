@@ -1,7 +1,8 @@
 """GNetDet for the GTI 5801, 224×224: as gnetdet_448_voc.py, but that the first pool comes one convolution later.
 
+export HATLITE_GNETDET=/path/to/data  # holds VOC0712/Annotations and VOC0712/JPEGImages; default: ./data
 config=configs/detection/gnetdet/gnetdet_224_voc.py
-python tools/voc_to_meta.py --config $config  # data/VOC0712/{Annotations,JPEGImages} become data/meta/VOC0712_*.txt
+python tools/voc_to_meta.py --config $config  # writes meta/VOC0712_{train,valid}.txt there
 for stage in float qat calibration qat_activations qat_31 int_infer; do
     python tools/train.py --stage $stage --config $config
 done
