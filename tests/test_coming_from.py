@@ -16,7 +16,7 @@ from hatlite.registry import OBJECT_REGISTRY
 
 ROOT = Path(__file__).parents[1]
 DOC = (ROOT / "docs" / "coming_from.md").read_text(encoding="utf-8")
-FILE = re.compile(r"(configs|tools|docs)/[\w/]+\.\w+")
+FILE = re.compile(r"(configs|tools|docs)/[\w/-]+\.\w+")
 OVERRIDE = re.compile(r"[a-z]\w*(\.\w+)*=[^=]")
 
 
@@ -56,7 +56,7 @@ def test_every_line_is_of_a_kind_that_is_tested() -> None:
 def test_a_command(command: str) -> None:
     words = shlex.split(command)
     arguments = runpy.run_path(words[1])["parser"]().parse_args(words[2:])
-    stages = ("float", "calibration", "qat", "int_infer", "align_bpu", None)
+    stages = ("float", "calibration", "qat", "qat_activations", "qat_31", "int_infer", "align_bpu", None)
     named = getattr(arguments, "stage", None)
     assert set(named if isinstance(named, list) else [named]) <= set(stages)
     for file in re.findall(r"configs/\S+\.py", command):
