@@ -65,7 +65,7 @@ class Layer:
         A 10-bit result has five digits behind its point, which the shift of the accumulator leaves there.
         """
         rule = self.conv.requantize
-        if rule is None or rule.shift.size != 1:
+        if rule is None or len({*zip(rule.multiplier.tolist(), rule.shift.tolist(), strict=True)}) != 1:
             return None
         return int(rule.shift[0]) - int(rule.multiplier[0]).bit_length() + 1 + self.output_bits - 5
 
