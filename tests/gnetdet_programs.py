@@ -29,11 +29,11 @@ def gnetdet_program(
     """
     rng = np.random.default_rng(seed)
     widths = (3, *widths, 10 + len(classes))
-    values, ops, last = {"img": TensorType((size, size, 3), "uint8", 1.0)}, [], "img"
+    values, ops, last = {"img": TensorType((size, size, 3), "uint8", 1.0, (0, 31))}, [], "img"
 
-    def append(op, dtype="uint8", scale=1.0):
+    def append(op, dtype="uint8", scale=1.0, clamp=(0, 31)):
         nonlocal last
-        values[op.output] = TensorType(output_shape(op, values[last].shape), dtype, scale)
+        values[op.output] = TensorType(output_shape(op, values[last].shape), dtype, scale, clamp)
         ops.append(op)
         last = op.output
 
@@ -41,7 +41,8 @@ def gnetdet_program(
         ten = ten_bits and index == len(widths) - 2
         name = f"backbone.conv{index}" if index < len(widths) - 2 else "head.conv15"
         append(
-            convolution(rng, name, last, (out, into), coded=index < coded, ten=ten), *[["int16", 1 / 32], []][not ten]
+            convolution(rng, name, last, (out, into), coded=index < coded, ten=ten),
+            *[["int16", 1 / 32, (0, 1023)], []][not ten],
         )
         if index in (POOLED[size] if pooled is None else pooled):
             pool = f"backbone.pool{index}"

@@ -45,8 +45,8 @@ __all__ = ["FORMAT_VERSION", "chip_model_bytes", "chip_program", "read_chip_mode
 
 FORMAT_VERSION = 1
 VALUE_BITS = 5
-VALUE_TYPES = {5: ("uint8", 1.0), 10: ("int16", 2.0**-5)}
-"""dtype and scale of a value, by its bits."""
+VALUE_TYPES = {5: ("uint8", 1.0, (0, 31)), 10: ("int16", 2.0**-5, (0, 1023))}
+"""dtype, scale and clamp of a value, by its bits."""
 WEIGHTS = {3: (unpack_kernels, "codebook", "per_kernel"), 8: (unpack_bytes, "dense", "per_axis")}
 """How weights are read, and what a program calls them, by their bits."""
 
@@ -250,7 +250,7 @@ def _program(model: Any) -> IntProgram:
         raise ProgramError("holds no layers; convert the program again.")
     ops: list[Operator] = []
     value, shape = model.image.value, (model.majors[0].map_size, model.majors[0].map_size, 3)
-    values = {value: TensorType(shape, "uint8", 1.0)}
+    values = {value: TensorType(shape, *VALUE_TYPES[VALUE_BITS])}
     sublayers = [(major, sublayer) for major in model.majors for sublayer in major.sublayers]
     for index, (major, sublayer) in enumerate(sublayers, 1):
         if shape[:2] != (major.map_size, major.map_size):

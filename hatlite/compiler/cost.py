@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hatlite.errors import ProgramError
-from hatlite.march import March
+from hatlite.march import WEIGHT_KINDS, March
 from hatlite.program import (
     Add,
     Concat,
@@ -129,14 +129,20 @@ def _constant_bytes(op: Operator, value: TensorType, output: TensorType, march: 
     total = 0
     arithmetic = march.arithmetic
     if isinstance(op, (Conv2d, Linear)):
-        bias_bits = arithmetic.bias_bits_behind(value.dtype, op.weight.dtype)
-        total += op.weight.values.nbytes + len(op.bias) * bias_bits // 8
+        bias_bits = arithmetic.bias_bits_behind(value.dtype, op.weight.kind)
+        total += (_weight_bits(op) + len(op.bias) * bias_bits) // 8
     if isinstance(op, Lut):
         total += len(op.table) * int_type(output.dtype).bytes
     requantize: Requantize | None = getattr(op, "requantize", None)
     if requantize is not None:
         total += len(requantize.multiplier) * (MULTIPLIER_BYTES[arithmetic.family] + SHIFT_BYTES)
     return total
+
+
+def _weight_bits(op: Conv2d | Linear) -> int:
+    """Return the bits of all weights, with the steps of those kernels that have one."""
+    kind, (channels_out, *_, channels_in) = WEIGHT_KINDS[op.weight.kind], op.weight.values.shape
+    return op.weight.values.size * kind.bits + channels_out * channels_in * kind.step_bits
 
 
 def _macs(op: Operator, output: TensorType) -> int:

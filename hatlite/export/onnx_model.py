@@ -61,7 +61,7 @@ def to_onnx(program: IntProgram, form: str = "golden", *, real: bool = False) ->
     tensors: dict[str, str] = {}
     for port in program.inputs:
         graph.enter(f"input/{port.name}", "input")
-        tensors[port.value] = ends.enter(graph, port, storage[port.dtype], real)
+        tensors[port.value] = ends.enter(graph, port, storage[port.dtype], program.values[port.value].limits, real)
     for op in program.ops:
         if type(op) not in rules:
             known = ", ".join(kind.__name__ for kind in rules)
@@ -70,7 +70,7 @@ def to_onnx(program: IntProgram, form: str = "golden", *, real: bool = False) ->
         tensors[op.output] = rules[type(op)](graph, op, program, *(tensors[name] for name in op.inputs))
     for port in program.outputs:
         graph.enter(f"output/{port.name}", "output")
-        ends.leave(graph, port, tensors[port.value], real)
+        ends.leave(graph, port, tensors[port.value], program.values[port.value].limits, real)
     ports = ([_described(port, program, real) for port in side] for side in (program.inputs, program.outputs))
     return _model(graph.finish(program.name, *ports), FORMS[form].OPSET, _metadata(program, form))
 

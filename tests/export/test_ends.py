@@ -10,6 +10,7 @@ from hatlite.export.onnx_graph import OnnxGraph
 from hatlite.ops.integer.fixed_point import dequantize, quantize
 from hatlite.program import Port
 from hatlite.qparams import int_range
+from hatlite.qparams import int_range
 
 
 @pytest.mark.parametrize("ends", [INTEGER_ENDS, REAL_ENDS])
@@ -19,7 +20,8 @@ def test_what_enters_leaves(ends, dtype, real):
     entry, end = Port("x", "x", dtype, 0.25), Port("y", "y", dtype, 0.25)
     graph = OnnxGraph(["x", "y"])
     storage = {"int8": np.uint8, "uint8": np.uint8, "int16": np.int32}[dtype] if ends is INTEGER_ENDS else np.float32
-    ends.leave(graph, end, ends.enter(graph, entry, storage, real), real)
+    limits = int_range(dtype)
+    ends.leave(graph, end, ends.enter(graph, entry, storage, limits, real), limits, real)
     kind = TensorProto.FLOAT if real else helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     ports = [[helper.make_tensor_value_info(name, kind, ["N", 1, 1, "W"])] for name in ("x", "y")]
     model = helper.make_model(graph.finish("ends", *ports), opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
