@@ -31,6 +31,10 @@ _NARROWER = "give the layer fewer channels, or make them in parts that are read 
 
 REMEDIES: dict[str, str] = {
     "kernel": "stack smaller kernels, which see as far",
+    "kernel side": "stack kernels of a size that there is",
+    "pool window": "pool by a window and a step that there are, once or several times",
+    "pool step": "pool by a window and a step that there are, once or several times",
+    "groups": "let the convolution read all channels at once",
     "stride": "take the step in two layers",
     "dilation": "stack layers with smaller dilations",
     "resize factor": "resize in two steps",
@@ -42,8 +46,9 @@ REMEDIES: dict[str, str] = {
 }
 """What is limited → what to change in the network."""
 
-Measure = tuple[str, int, int]
-"""What is limited, how large it is, how large it may be."""
+Allowed = int | tuple[int, ...]
+Measure = tuple[str, int, Allowed]
+"""What is limited, how large it is, how large it may be, or what else it may be."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Finding:
         line: Source line of the call.
         limit: What is limited, such as ``kernel``.
         value: What the program has.
-        allowed: The most that the march has; 0 when it has no such operator at all.
+        allowed: The most that the march has, or all that it has; 0 when it has no such operator at all.
     """
 
     op: str
@@ -66,13 +71,15 @@ class Finding:
     line: str
     limit: str
     value: int
-    allowed: int
+    allowed: Allowed
 
     @property
     def reason(self) -> str:
         """What exceeds what, without the place."""
         if not self.allowed:
             return "the march has no such operator"
+        if isinstance(self.allowed, tuple):
+            return f"{self.limit} is {self.value}, the march has {' and '.join(map(str, self.allowed))} only"
         return f"{self.limit} is {self.value}, the march allows at most {self.allowed}"
 
     @property
@@ -85,18 +92,24 @@ class Finding:
         return f"{where}: {self.reason}."
 
 
-def _window(op: Conv2d | MaxPool2d, kernel: tuple[int, ...], limits: OpLimits) -> Iterator[Measure]:
-    yield "kernel", max(kernel), limits.kernel
-    yield "stride", max(op.stride), limits.stride
+def _largest(limit: str, sides: tuple[int, ...], most: int, only: tuple[int, ...] = (), one: str = "") -> Measure:
+    """Return what is measured of a window: the worst side where there are some sizes only, else the largest."""
+    if not only:
+        return limit, max(sides), most
+    return one, next((side for side in sides if side not in only), only[0]), only
 
 
 def _conv(op: Conv2d, limits: OpLimits) -> Iterator[Measure]:
-    yield from _window(op, op.weight.values.shape[1:3], limits)
+    kernel = op.weight.values.shape[1:3]
+    yield _largest("kernel", kernel, limits.kernel, limits.kernels, "kernel side")
+    yield "stride", max(op.stride), limits.stride
     yield "dilation", max(op.dilation), limits.dilation
+    yield "groups", op.groups, limits.groups
 
 
 def _max_pool(op: MaxPool2d, limits: OpLimits) -> Iterator[Measure]:
-    return _window(op, op.kernel, limits)
+    yield _largest("kernel", op.kernel, limits.kernel, limits.pools, "pool window")
+    yield _largest("stride", op.stride, limits.stride, limits.pools, "pool step")
 
 
 def _resize(op: ResizeNearest, limits: OpLimits) -> Iterator[Measure]:
@@ -130,10 +143,11 @@ def legalize(program: IntProgram, march: March) -> list[Finding]:
     """Return everything in `program` that exceeds `march`, in the order of its operators; empty when it may run."""
     findings = []
     for op in program.ops:
-        measures = [("operator", 1, 0)] if type(op) not in LIMITS else [*LIMITS[type(op)](op, march.limits)]
+        known = type(op) in LIMITS and op.kind in (march.limits.operators or (op.kind,))
+        measures: list[Measure] = [*LIMITS[type(op)](op, march.limits)] if known else [("operator", 1, 0)]
         measures += _sizes(op, program, march.limits)
         for limit, value, allowed in measures:
-            if value > allowed:
+            if value not in allowed if isinstance(allowed, tuple) else value > allowed:
                 findings.append(Finding(op.name, op.kind, op.source.module, op.source.line, limit, value, allowed))
     return findings
 

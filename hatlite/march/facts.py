@@ -170,9 +170,13 @@ def _are_bytes(dtypes: tuple[str, ...]) -> bool:
 
 @dataclass(frozen=True)
 class OpLimits:
-    """Largest sizes that one operator may have; ours, for a virtual machine.
+    """What one operator may be, and its largest sizes; ours where the machine is a virtual one.
 
     Attributes:
+        operators: Kinds that there are, such as ``conv2d``; empty: all.
+        kernels: Sides that kernels of convolutions have; empty: all up to `kernel`.
+        pools: Sides, and steps, that windows of max pools have; empty: all up to `kernel` and `stride`.
+        groups: Groups of channels of a convolution.
         kernel: Height and width of a kernel, in pixels.
         stride: Step of a window, in pixels.
         dilation: Distance of two kernel taps, in pixels.
@@ -181,6 +185,10 @@ class OpLimits:
         resize_factor: Whole factor of a nearest resize.
     """
 
+    operators: tuple[str, ...] = ()
+    kernels: tuple[int, ...] = ()
+    pools: tuple[int, ...] = ()
+    groups: int = 8192
     kernel: int = 31
     stride: int = 8
     dilation: int = 16

@@ -68,7 +68,16 @@ GTI5801 = March(
         bias_bits=20,
         large_biases=("reduce_weight_scale",),
     ),
-    limits=OpLimits(kernel=3, stride=2, dilation=1, channels=1024, side=896),
+    limits=OpLimits(
+        operators=("conv2d", "max_pool2d"),
+        kernels=(1, 3),
+        pools=(2,),
+        groups=1,
+        stride=2,
+        dilation=1,
+        channels=1024,
+        side=896,
+    ),
 )
 
 MARCHES: dict[str, March] = {march.name: march for march in (BAYES_SIM, TIDL, GTI5801)}
