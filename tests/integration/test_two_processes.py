@@ -14,7 +14,7 @@ from hatlite.data.packing import pack_coco
 from hatlite.data.shapes_file import write_shapes
 
 ROOT = Path(__file__).parents[2]
-ENV = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+ENV = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "OMP_NUM_THREADS": "1"}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 SHAPES = "configs/detection/fcos/fcos_efficientnetb0_shapes.py"
 SMALL = [

@@ -93,7 +93,8 @@ def config(tmp_path):
 
 def tool(name, *args):
     command = [sys.executable, "-W", "error", ROOT / "tools" / name, *map(str, args)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])  # the networks of the fakes lie there
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 
 
