@@ -70,6 +70,7 @@ loss_weights = [5.0, 0.005]  # of boxes, and of confidence where there is no obj
 loss_normaliser = 100.0
 loss_normaliser_momentum = 0.9
 log_freq = 10
+histograms = False  # in TensorBoard, of weights, gradients and activations, with the network as a graph
 conf_thresh = 0.48  # this and the next are of what is drawn; a metric wants to see nearly everything
 prob_thresh = 0.4
 nms_thresh = 0.4
@@ -164,7 +165,7 @@ def trainer(model, data_loader, val_data_loader, lr):
         batch_processor=dict(type="MultiBatchProcessor", need_grad_update=True, clip_grad_norm=35.0),
         num_epochs=num_epochs,
         callbacks=[
-            dict(type="StatsMonitor", log_freq=log_freq),
+            dict(type="StatsMonitor", log_freq=log_freq, parts=True),
             dict(type="StepDecayLrUpdater", lr_decay_every=step_size, lr_decay_factor=gamma, warmup_len=warmup_epochs),
             *after_epoch(val_data_loader),
         ],
@@ -178,7 +179,7 @@ def after_epoch(val_data_loader):
     return [
         dict(type="Validation", data_loader=val_data_loader),
         dict(type="Checkpoint", monitor_metric_key="mAP"),
-        dict(type="TensorBoard"),
+        dict(type="TensorBoard", histograms=histograms, graph=histograms),
     ]
 
 

@@ -38,6 +38,11 @@ def test_frozen_modules_stay_as_they_are_in_their_epochs_and_learn_in_the_others
     assert [changed(a, b) for a, b in itertools.pairwise(kept)] == [CONV_BN | HEAD, HEAD, CONV_BN | HEAD]
 
 
+def test_what_is_frozen_from_the_start_learns_as_soon_as_it_may(tiny_config):
+    kept = states(tiny_config, FreezeModule(["conv", "bn"], stop_epoch=1))
+    assert [changed(a, b) for a, b in itertools.pairwise(kept)] == [HEAD, CONV_BN | HEAD, CONV_BN | HEAD]
+
+
 def test_without_an_end_they_stay_frozen(tiny_config):
     kept = states(tiny_config, FreezeModule("bn"))
     assert changed(kept[0], kept[-1]) == {"conv.weight"} | HEAD
