@@ -9,6 +9,8 @@ from hatlite.program import Conv2d, IntProgram, MaxPool2d, Port, Requantize, Sou
 
 NARROW = (4, 4, 8, 8, *[16] * 11)
 WIDE = (64, 64, 128, 128, *[256] * 11)
+FIVE_BITS, TEN_BITS = ("uint8", 1.0, (0, 31)), ("int16", 1 / 32, (0, 1023))
+"""dtype, scale and limits of a result."""
 POOLED = {448: (0, 1, 3, 6, 9), 224: (1, 3, 6, 9)}
 """Convolutions with a max pool behind them, by the size of the image."""
 
@@ -29,21 +31,19 @@ def gnetdet_program(
     """
     rng = np.random.default_rng(seed)
     widths = (3, *widths, 10 + len(classes))
-    values, ops, last = {"img": TensorType((size, size, 3), "uint8", 1.0, (0, 31))}, [], "img"
+    values, ops, last = {"img": TensorType((size, size, 3), *FIVE_BITS)}, [], "img"
 
-    def append(op, dtype="uint8", scale=1.0, clamp=(0, 31)):
+    def append(op, kind=FIVE_BITS):
         nonlocal last
-        values[op.output] = TensorType(output_shape(op, values[last].shape), dtype, scale, clamp)
+        values[op.output] = TensorType(output_shape(op, values[last].shape), *kind)
         ops.append(op)
         last = op.output
 
     for index, (into, out) in enumerate(pairwise(widths)):
         ten = ten_bits and index == len(widths) - 2
         name = f"backbone.conv{index}" if index < len(widths) - 2 else "head.conv15"
-        append(
-            convolution(rng, name, last, (out, into), coded=index < coded, ten=ten),
-            *[["int16", 1 / 32, (0, 1023)], []][not ten],
-        )
+        op = convolution(rng, name, last, (out, into), coded=index < coded, ten=ten)
+        append(op, TEN_BITS if ten else FIVE_BITS)
         if index in (POOLED[size] if pooled is None else pooled):
             pool = f"backbone.pool{index}"
             append(MaxPool2d(name=pool, inputs=(last,), output=pool, kernel=(2, 2), stride=(2, 2)))

@@ -46,7 +46,7 @@ __all__ = ["FORMAT_VERSION", "chip_model_bytes", "chip_program", "read_chip_mode
 FORMAT_VERSION = 1
 VALUE_BITS = 5
 VALUE_TYPES = {5: ("uint8", 1.0, (0, 31)), 10: ("int16", 2.0**-5, (0, 1023))}
-"""dtype, scale and clamp of a value, by its bits."""
+"""dtype, scale and limits of a value, by its bits."""
 WEIGHTS = {3: (unpack_kernels, "codebook", "per_kernel"), 8: (unpack_bytes, "dense", "per_axis")}
 """How weights are read, and what a program calls them, by their bits."""
 
@@ -295,4 +295,4 @@ def _requantize(shift: int, output_bits: int) -> Requantize:
     """The shift of an accumulator; what a finer output leaves of it, or the steps to the left that it lacks."""
     left = output_bits - VALUE_BITS - shift
     multiplier, right = (2**left, 0) if left > 0 else (1, -left)
-    return Requantize(np.array([multiplier]), np.array([right]), 0, 2**output_bits - 1, bias_bits=BIAS_BITS)
+    return Requantize(np.array([multiplier]), np.array([right]), *VALUE_TYPES[output_bits][2], bias_bits=BIAS_BITS)

@@ -28,8 +28,8 @@ def content(program):
     [
         {},
         {"size": 224, "seed": 1},
-        {"size": 224, "image_format": "YUV"},
-        {"size": 448, "coded": 15},
+        {"size": 224, "ten_bits": True, "image_format": "YUV"},
+        {"size": 448, "ten_bits": True, "coded": 15},
         {"size": 224, "classes": [f"c{i}" for i in range(245)], "thresholds": {"conf": 0.4}},
     ],
 )
