@@ -64,7 +64,7 @@ def convolution(rng, name, value, channels, *, coded, ten=False) -> Conv2d:
         weights = rng.choice([0, 1, 2, 4], shape) * rng.choice([-1, 1], shape) * rng.integers(1, 32, (out, 1, 1, into))
     shift = round(6.5 + np.log2(into) / 2) + (not coded)
     right = shift - 5 if ten else shift
-    rule = Requantize([2 ** max(-right, 0)], [max(right, 0)], 0, 1023 if ten else 31, bias_bits=20)
+    rule = Requantize([2 ** max(-right, 0)] * out, [max(right, 0)] * out, 0, 1023 if ten else 31, bias_bits=20)
     kind = {"encoding": "codebook", "granularity": "per_kernel"} if coded else {}
     return Conv2d(
         name=name,

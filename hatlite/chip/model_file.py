@@ -282,7 +282,7 @@ def _operators(sublayer: Sublayer, value: str, weight_bits: int, output_bits: in
         source=sublayer.source,
         weight=Weight(weights, scale, encoding, granularity),
         bias=biases,
-        requantize=_requantize(sublayer.shift, output_bits),
+        requantize=_requantize(sublayer, output_bits),
         stride=(sublayer.stride, sublayer.stride),
         padding=(sublayer.kernel // 2, sublayer.kernel // 2),
     )
@@ -291,8 +291,9 @@ def _operators(sublayer: Sublayer, value: str, weight_bits: int, output_bits: in
         yield MaxPool2d(name=pool.name, inputs=(sublayer.output,), output=pool.output, source=pool.source, **window)
 
 
-def _requantize(shift: int, output_bits: int) -> Requantize:
-    """The shift of an accumulator; what a finer output leaves of it, or the steps to the left that it lacks."""
-    left = output_bits - VALUE_BITS - shift
-    multiplier, right = (2**left, 0) if left > 0 else (1, -left)
-    return Requantize(np.array([multiplier]), np.array([right]), *VALUE_TYPES[output_bits][2], bias_bits=BIAS_BITS)
+def _requantize(sublayer: Sublayer, output_bits: int) -> Requantize:
+    """The shift of accumulators; what a finer output leaves of it, or the steps to the left that it lacks."""
+    left = output_bits - VALUE_BITS - sublayer.shift
+    constants = (2**left, 0) if left > 0 else (1, -left)
+    multiplier, shift = (np.full(sublayer.output_channels, value) for value in constants)
+    return Requantize(multiplier, shift, *VALUE_TYPES[output_bits][2], bias_bits=BIAS_BITS)
