@@ -17,8 +17,8 @@ IMAGE_FORMATS = {"RGB": "RGB", "BGR": "BGR", "YCrCb": "YUV"}
 def host_facts(run: Run) -> dict[str, Any]:
     """Return those of ``image_format``, ``input_bits`` and ``thresholds`` that the config of `run` tells.
 
-    The first two are what the transforms of its validation data do. Thresholds are names at the top of the config, or
-    else those of its decoder, which evaluation may want lower.
+    The first two are what the transforms of its validation data do. Thresholds are names at the top of the config; those
+    of its decoder are what evaluation wants, which looks at nearly everything.
 
     Raises:
         ConfigError: A threshold is no number of 0…1, or a transform cannot be built.
@@ -33,9 +33,7 @@ def host_facts(run: Run) -> dict[str, Any]:
 
 
 def _thresholds(run: Run) -> dict[str, float]:
-    decoder = run.config.get("model", {}).get("post_process") or {}
-    found = {name: run.config.get(name, decoder.get(name)) for name in THRESHOLDS}
-    found = {name: value for name, value in found.items() if value is not None}
+    found = {name: run.config[name] for name in THRESHOLDS if run.config.get(name) is not None}
     for name, value in found.items():
         if type(value) not in (int, float) or not 0 <= value <= 1:
             raise ConfigError(f"config[{name!r}] is {value!r}; expected a number from 0 to 1.", path=name)

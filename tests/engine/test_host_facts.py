@@ -18,11 +18,12 @@ def test_pixels_are_what_validation_makes_of_them(image_format):
     assert host_facts(run_of()) == host_facts(Run({"task_name": "tiny"})) == {}
 
 
-def test_thresholds_are_names_of_the_config_or_those_of_the_decoder():
+def test_thresholds_are_names_of_the_config():
+    """Not those of the decoder, with which evaluation sees nearly everything."""
     decoder = {"post_process": {"conf_thresh": 0.01, "nms_thresh": 0.5}}
-    assert host_facts(run_of(model=decoder)) == {"thresholds": {"conf_thresh": 0.01, "nms_thresh": 0.5}}
-    found = host_facts(run_of(model=decoder, conf_thresh=0.48, prob_thresh=1))["thresholds"]
-    assert found == {"conf_thresh": 0.48, "prob_thresh": 1.0, "nms_thresh": 0.5}
+    assert host_facts(run_of(model=decoder)) == {}
+    found = host_facts(run_of(model=decoder, conf_thresh=0.48, prob_thresh=1, nms_thresh=None))
+    assert found == {"thresholds": {"conf_thresh": 0.48, "prob_thresh": 1.0}}
 
 
 @pytest.mark.parametrize("wrong", [1.5, "0.4", True])
