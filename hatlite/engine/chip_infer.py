@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -11,13 +12,14 @@ from tqdm import tqdm
 from hatlite.analysis import DetViz, Window, save_picture
 from hatlite.data import Collate2D
 from hatlite.data.image import header_size, read_image
-from hatlite.data.transforms import QuantizePixels, Resize, ToTensor
+from hatlite.data.transforms import Pad, QuantizePixels, Resize, ToTensor
 from hatlite.data.video import VideoReader, video_file
 from hatlite.engine.chip_settings import ChipSettings
 from hatlite.engine.infer import as_sample, transformed
 from hatlite.engine.ir_infer import GNetDetIrInfer, HbirModule
 from hatlite.errors import ProgramError
 from hatlite.models import GridDecoder
+from hatlite.program import IntProgram
 from hatlite.structures import Detections
 
 __all__ = ["THRESHOLDS", "ChipDetector", "ChipSession"]
@@ -46,7 +48,7 @@ class Stopwatch:
 
 
 class ChipDetector:
-    """Finds objects in pictures of any size, as validation does with the same model: stretch, quantise, run, decode.
+    """Finds objects in pictures of any size, as validation does with the same model: resize, quantise, run, decode.
 
     Args:
         path: An ``out.model`` or a ``.hbir`` of GNetDet.
@@ -77,11 +79,7 @@ class ChipDetector:
         self.model = GNetDetIrInfer(network, GridDecoder(**{**known, **settings.thresholds()})).eval()
         settings.check(self.program, path)
         self.classes = settings.classes(self.program)
-        self.transforms = [
-            Resize(self.program.values[self.program.inputs[0].value].shape[:2], keep_ratio=False),
-            ToTensor(image_format=settings.image_format(self.program)),
-            QuantizePixels(self.program.metadata.get("input_bits", INPUT_BITS)),
-        ]
+        self.transforms = _transforms(self.program, settings.image_format(self.program))
         self.chip, self.detected = Stopwatch(), 0
         self(np.zeros((8, 8, 3), np.uint8))  # an engine prepares some things in its first run
         self.chip, self.detected = Stopwatch(), 0
@@ -93,6 +91,17 @@ class ChipDetector:
             outputs = self.model.network(batch["img"])
         self.detected += 1
         return self.model.detect(outputs, batch)[0]
+
+
+def _transforms(program: IntProgram, image_format: str) -> list[Any]:
+    """Return what makes an input of `program` of a picture, as validation makes it."""
+    size, fill = program.values[program.inputs[0].value].shape[:2], program.metadata.get("letterbox")
+    return [
+        Resize(size, keep_ratio=fill is not None),
+        *([] if fill is None else [Pad(size=size, value=fill)]),
+        ToTensor(image_format=image_format),
+        QuantizePixels(program.metadata.get("input_bits", INPUT_BITS)),
+    ]
 
 
 class ChipSession:

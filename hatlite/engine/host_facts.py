@@ -1,7 +1,9 @@
 """What a program's host has to know and integers do not say: how pixels enter, and which objects are worth drawing."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from hatlite.data.transforms import Pad, Resize
 from hatlite.engine.infer_settings import validation_transforms
 from hatlite.engine.input_pixels import describe_pixels
 from hatlite.engine.run import Run
@@ -15,21 +17,30 @@ IMAGE_FORMATS = {"RGB": "RGB", "BGR": "BGR", "YCrCb": "YUV"}
 
 
 def host_facts(run: Run) -> dict[str, Any]:
-    """Return those of ``image_format``, ``input_bits`` and ``thresholds`` that the config of `run` tells.
+    """Return those of ``image_format``, ``input_bits``, ``letterbox`` and ``thresholds`` that the config tells.
 
-    The first two are what the transforms of its validation data do. Thresholds are names at the top of the config; those
+    The first three are what the transforms of its validation data do; ``letterbox`` is the fill (R, G, B) of pictures
+    that keep their shape, and missing where they are stretched. Thresholds are names at the top of the config; those
     of its decoder are what evaluation wants, which looks at nearly everything.
 
     Raises:
         ConfigError: A threshold is no number of 0…1, or a transform cannot be built.
     """
-    pixels = describe_pixels(validation_transforms(run)) or {}
+    transforms = validation_transforms(run)
+    pixels = describe_pixels(transforms) or {}
     facts = {
         "image_format": IMAGE_FORMATS.get(pixels.get("order", "")),
         "input_bits": pixels.get("bits"),
+        "letterbox": _letterbox(transforms),
         "thresholds": _thresholds(run),
     }
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def _letterbox(transforms: Sequence[Any]) -> list[float] | None:
+    keeps_shape = any(one.keep_ratio for one in transforms if isinstance(one, Resize))
+    fills = [list(one.value) for one in transforms if isinstance(one, Pad)]
+    return fills[-1] if keeps_shape and fills else None
 
 
 def _thresholds(run: Run) -> dict[str, float]:

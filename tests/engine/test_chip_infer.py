@@ -43,6 +43,17 @@ def test_the_middle_of_a_stretched_picture_is_the_middle_of_the_picture(saved, h
     np.testing.assert_allclose(box[1] - box[0], [width / 4, height / 4], rtol=1e-5)
 
 
+def test_a_picture_that_keeps_its_shape_is_filled_up(saved):
+    detector = ChipDetector(saved(letterbox=[0, 0, 0]), ChipSettings())
+    found = detector(spot_picture((7, 7, RED), height=56, width=112))
+    box = found.boxes[0].reshape(2, 2).numpy()  # 112×112 pixels enter, the lower half of them black
+    assert box[0, 0] < 7.5 * 8 < box[1, 0] and box[0, 1] < 7.5 * 4 < box[1, 1]
+    np.testing.assert_allclose(box[1] - box[0], [28, 28], rtol=1e-5)
+    red = np.full((14, 28, 3), (255, 0, 0), np.uint8)
+    pixels = entering(ChipDetector(saved(letterbox=[80, 160, 240]), ChipSettings()), red)
+    assert pixels[:, 13, 5].tolist() == [0, 0, 31] and pixels[:, 14, 5].tolist() == [30, 20, 10]
+
+
 @pytest.mark.parametrize("order", ["BGR", "RGB", "YUV"])
 def test_pixels_enter_as_opencv_and_the_formula_of_five_bits_make_them(saved, order):
     img = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)

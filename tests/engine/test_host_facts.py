@@ -18,6 +18,13 @@ def test_pixels_are_what_validation_makes_of_them(image_format):
     assert host_facts(run_of()) == host_facts(Run({"task_name": "tiny"})) == {}
 
 
+def test_pictures_that_keep_their_shape_are_filled_up():
+    resize = {"type": "Resize", "img_scale": (28, 28)}
+    pad = {"type": "Pad", "size": (28, 28), "value": [1, 2, 3]}
+    assert host_facts(run_of({**resize, "keep_ratio": True}, pad)) == {"letterbox": [1, 2, 3]}
+    assert host_facts(run_of({**resize, "keep_ratio": False}, pad)) == host_facts(run_of(pad)) == {}
+
+
 def test_thresholds_are_names_of_the_config():
     """Not those of the decoder, with which evaluation sees nearly everything."""
     decoder = {"post_process": {"conf_thresh": 0.01, "nms_thresh": 0.5}}
