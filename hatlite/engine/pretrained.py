@@ -18,7 +18,8 @@ logger = get_logger(__name__)
 def load_pretrained(model: Any, run: RunInfo) -> None:
     """Load the file that the detector `model` names as `pretrained`, if it names one.
 
-    A checkpoint of hatlite fills the whole detector; the state dict of torchvision's classifier its backbone.
+    A checkpoint of hatlite fills the whole detector, and so does a state dict of the toolkit that the detector comes
+    from, where it has ``load_toolkit``; the state dict of torchvision's classifier fills its backbone.
 
     Args:
         model: Float detector.
@@ -36,16 +37,18 @@ def load_pretrained(model: Any, run: RunInfo) -> None:
         load_weights(model, state, path=path, run=run)
         say_what_is_left(state, path)
         return
-    backbone = model.network.backbone
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError(
             f"{path} is neither a checkpoint of hatlite nor a state dict; save one with"
             " torch.save(classifier.state_dict(), path)."
         )
-    if not hasattr(backbone, "load_torchvision"):
+    whole = hasattr(model, "load_toolkit")
+    part = model if whole else model.network.backbone
+    if not whole and not hasattr(part, "load_torchvision"):
         raise CheckpointError(
-            f"{path} is a state dict, which {type(backbone).__name__} cannot be loaded from: it has no"
+            f"{path} is a state dict, which {type(part).__name__} cannot be loaded from: it has no"
             " load_torchvision; name a checkpoint of hatlite in config['model']['pretrained']."
         )
-    left = backbone.load_torchvision(state, str(path))
-    logger.info("The backbone starts from %s: %d entries taken, %d left.", path, len(state) - len(left), len(left))
+    left = (part.load_toolkit if whole else part.load_torchvision)(state, str(path))
+    told = "The %s starts from %s: %d entries taken, %d left."
+    logger.info(told, "detector" if whole else "backbone", path, len(state) - len(left), len(left))

@@ -48,6 +48,15 @@ def test_a_state_dict_goes_to_the_backbone(detector, tmp_path, monkeypatch):
     assert given == [({"w": torch.ones(1)}, str(tmp_path / "w.pth"))]
 
 
+def test_a_detector_may_know_the_files_of_a_toolkit(detector, tmp_path):
+    torch.save({"w": torch.ones(1)}, tmp_path / "w.pth")
+    detector.pretrained = str(tmp_path / "w.pth")
+    given = []
+    detector.load_toolkit = lambda state, path: given.append((state, path)) or []
+    load_pretrained(detector, RunInfo())
+    assert given == [({"w": torch.ones(1)}, str(tmp_path / "w.pth"))]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -12,8 +12,9 @@ No accuracy was measured here with this config, and none is published. tests/int
 network against the published table: 16 convolutions, 6,525,278 parameters and 11.57 GMACs.
 
 Network, loss, augmentations and schedule are the published ones; gradients are clipped here, and rates of the later
-steps are those of the toolkit's examples. It is meant for fine-tuning a float checkpoint; `pretrained` names one. From
-random weights --opts batch_norm=True trains far better; step 2 folds the batch norms into the convolutions.
+steps are those of the toolkit's examples. It is meant for fine-tuning a float checkpoint: `pretrained` names one, also
+one of the toolkit. From random weights --opts batch_norm=True trains far better; step 2 folds the batch norms into the
+convolutions.
 """
 
 import os

@@ -7,11 +7,14 @@ import torch
 from torch import nn
 
 from hatlite.errors import BuildError, DataError
+from hatlite.models.backbones.torchvision_weights import load_renamed
 from hatlite.models.detectors.detector import Detector
 from hatlite.models.predictions import GridPredictions, split_grid
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["GNetDet"]
+
+_LAST = "conv15"
 
 
 @OBJECT_REGISTRY.register
@@ -26,7 +29,8 @@ class GNetDet(Detector):
         post_process: Makes objects of outputs, such as :class:`~hatlite.models.postprocess.grid_decoder.GridDecoder`;
             needed to detect.
         loss: Such as :class:`~hatlite.models.losses.gnetdet_loss.GNetDetLoss`; needed to train.
-        pretrained: File that the float stage starts from, a checkpoint of hatlite. It is read by that stage alone.
+        pretrained: File that the float stage starts from: a checkpoint of hatlite, or a state dict of the GNetDet
+            toolkit (:meth:`load_toolkit`). It is read by that stage alone.
         quantize: Request the fake-quant graph, as ``fuse_model()`` and ``set_qconfig()`` do. Stages that quantise carry
             it out, as they do without it; one that trains float weights refuses it.
 
@@ -77,6 +81,29 @@ class GNetDet(Detector):
                 f" img_scale={self.input_size}, keep_ratio=False), or change the backbone's input_size."
             )
 
+    def load_toolkit(self, weights: Mapping[str, torch.Tensor], path: str = "weights") -> list[str]:
+        """Take over the convolutions of a network that the GNetDet toolkit trained in float.
+
+        Args:
+            weights: Its state dict, ``features.conv0.weight`` … ``features.conv15.bias``; names may begin with the
+                ``module.`` of several processes.
+            path: Where it is from, for messages.
+
+        Returns:
+            The names that were left out: of the last convolution, if that has other classes.
+
+        Raises:
+            CheckpointError: The weights are of another network.
+        """
+        layers = {name: layer for name, layer in self.network.backbone.named_children() if isinstance(layer, nn.Conv2d)}
+        last = self.network.head.conv15
+        theirs = {_toolkit_name(name): value for name, value in weights.items()}.get(f"{_LAST}.bias")
+        if theirs is None or theirs.shape == last.bias.shape:
+            layers[_LAST] = last
+        expected = "the network of the GNetDet toolkit without batch norm"
+        convolutions = nn.ModuleDict(layers)
+        return load_renamed(convolutions, weights, _toolkit_name, optional=_of_the_last, path=path, expected=expected)
+
     def losses_of(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the losses by the name of their argument, for :meth:`compute_losses`."""
         predictions = self._split(outputs)
@@ -86,3 +113,13 @@ class GNetDet(Detector):
 
     def _split(self, outputs: Mapping[str, torch.Tensor]) -> GridPredictions:
         return split_grid(outputs[f"predictions_s{self.strides[0]}"])
+
+
+def _toolkit_name(name: str) -> str | None:
+    """Return ``conv3.weight`` of the toolkit's ``features.conv3.weight``; None for a name that it does not give."""
+    prefix, found, own = name.removeprefix("module.").partition("features.")
+    return own if found and not prefix else None
+
+
+def _of_the_last(name: str) -> bool:
+    return name.startswith(f"{_LAST}.")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hatlite.errors import BuildError, DataError
+from hatlite.errors import BuildError, CheckpointError, DataError
 from hatlite.executor import Executor
 from hatlite.lowering import lower
 from hatlite.march import get_march
@@ -67,6 +67,42 @@ def test_integers_are_equal_on_a_march(small_gnetdet, batch_norm):
     )
     assert set(got) == set(expected)
     assert sum(int((got[name] != q.permute(0, 2, 3, 1).numpy()).sum()) for name, q in expected.items()) == 0
+
+
+def toolkit_state(detector, prefix="features."):
+    """Return what the toolkit would have written of the network."""
+    named = {**dict(detector.network.backbone.named_parameters()), "conv15.weight": detector.network.head.conv15.weight}
+    named["conv15.bias"] = detector.network.head.conv15.bias
+    return {f"{prefix}{name}": value.detach() + 1.0 for name, value in named.items()}
+
+
+@pytest.mark.parametrize("prefix", ["features.", "module.features."])
+def test_weights_of_the_toolkit(small_gnetdet, prefix):
+    detector = build(small_gnetdet())
+    state = toolkit_state(detector, prefix)
+    assert detector.load_toolkit(state) == []
+    assert torch.equal(detector.network.backbone.conv2.weight, state[f"{prefix}conv2.weight"])
+    assert torch.equal(detector.network.head.conv15.bias, state[f"{prefix}conv15.bias"])
+
+
+def test_a_last_convolution_of_other_classes_stays_as_it_is(small_gnetdet):
+    state = toolkit_state(build(small_gnetdet(num_classes=5)))
+    detector = build(small_gnetdet())
+    before = detector.network.head.conv15.weight.clone()
+    assert detector.load_toolkit(state) == ["features.conv15.weight", "features.conv15.bias"]
+    assert torch.equal(detector.network.head.conv15.weight, before)
+    assert torch.equal(detector.network.backbone.conv0.bias, state["features.conv0.bias"])
+
+
+def test_weights_of_another_network_are_refused(small_gnetdet):
+    detector = build(small_gnetdet())
+    state = toolkit_state(detector)
+    del state["features.conv1.bias"]
+    expected = "^x.pth does not fit the network of the GNetDet toolkit without batch norm: it lacks conv1.bias"
+    with pytest.raises(CheckpointError, match=expected):
+        detector.load_toolkit(state, "x.pth")
+    with pytest.raises(CheckpointError, match="has unknown features.bn0.weight"):
+        detector.load_toolkit({**toolkit_state(detector), "features.bn0.weight": torch.ones(8)}, "x.pth")
 
 
 def test_images_have_one_size(small_gnetdet, batch_of):
