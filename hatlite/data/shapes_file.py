@@ -85,7 +85,8 @@ def write_shapes(
     """Draw `num_images` pictures into ``<out>/<split>2017`` and ``<out>/annotations/instances_<split>2017.json``.
 
     In the layout ``voc`` it is ``JPEGImages``, ``Annotations`` and ``ImageSets/Main/<split>.txt``, with names that
-    begin with the split. A split appears when all is drawn. Picture i depends on `seed`, `split` and i alone; two splits never share a picture.
+    begin with the split. A split appears when all is drawn. Picture i depends on `seed`, `split` and i alone; two
+    splits never share a picture.
 
     Args:
         size: Height and width, pixels.
