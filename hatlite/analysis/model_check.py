@@ -39,7 +39,7 @@ class OperatorCheck:
         reason: Why it does not run; empty where it does.
         remedy: What to change; empty where it runs.
         config: Entry and line of the config that the module comes from; empty where none was asked for.
-        weight_dtype: Type of the weights, ``int8`` or ``int16``; empty where it has none or does not run.
+        weight_dtype: Kind of the weights, such as ``int8`` or ``kernel3``; empty where it has none or does not run.
     """
 
     operator: str
@@ -161,6 +161,8 @@ def _lowered(graph: FakeQuantGraph, example: torch.Tensor, march: March) -> Iter
     with torch.no_grad():
         graph(example)
     graph.finish_calibration()
+    if graph.simulation is not None:  # weights are random, so that no range needs to be folded into them
+        graph.take_unit_scales()
     program = assemble(graph, march)
     wrong: set[str] = set()
     for name, row in _wrong(program, march):
@@ -168,7 +170,7 @@ def _lowered(graph: FakeQuantGraph, example: torch.Tensor, march: March) -> Iter
         yield row
     for op in program.ops:
         if op.name not in wrong:
-            dtype = str(op.weight.values.dtype) if isinstance(op, (Conv2d, Linear)) else ""
+            dtype = op.weight.kind if isinstance(op, (Conv2d, Linear)) else ""
             yield OperatorCheck(op.kind, op.source.module, op.source.line, weight_dtype=dtype)
 
 

@@ -54,10 +54,7 @@ def edit_gains(graph: FakeQuantGraph) -> None:
         graph.stubs[name].gain.div_(gains[output])  # type: ignore[union-attr]
     for edit in edits:
         _fold(edit)
-    for site in graph.sites.values():
-        site.take_unit_scale()
-    graph.quantized_mode()
-    graph.refresh()
+    graph.take_unit_scales()
 
 
 def _plan(graph: FakeQuantGraph) -> list[_Edit]:

@@ -88,6 +88,13 @@ class GraphModes(nn.Module):
         sites = [site for site in self.sites.values() if isinstance(site, ConvSite) and site.has_scale]
         return {site.path: float(site.cap) if site.is_edited else site.largest_value() for site in sites}
 
+    def take_unit_scales(self) -> None:
+        """Give every value the scale that the march has, and compute on integers; weights stay as they are."""
+        for site in self.sites.values():
+            site.take_unit_scale()
+        self.quantized_mode()
+        self.refresh()
+
     def hold_unit_scales(self) -> None:
         """Let nothing move the scales of a network, just edited or loaded, whose scales are part of its weights."""
         for site in self.sites.values():

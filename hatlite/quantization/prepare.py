@@ -202,6 +202,10 @@ def _check_power(item: FusedCall, site: Site) -> None:
         near = 2.0 ** math.frexp(given)[1]
         remedy = f"give {near:g} or {near / 2:g}, or leave it to calibration"
         raise refusal(item, f"its scale is fixed at {given:g}, and the march has powers of two only", remedy)
+    unit = site.arithmetic.unit_scale(site.dtype)
+    if isinstance(site, InputSite) and unit is not None and given != unit:
+        reason = f"the image has the scale {given}, and the march has {unit:g} only"
+        raise refusal(item, reason, f"write QuantStub({unit:g}), and let QuantizePixels make its integers")
 
 
 def _check_dtype(item: FusedCall, site: Site, *, leaves: bool) -> None:

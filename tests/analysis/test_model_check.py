@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import chains
 import pytest
 import torch
 from hypothesis import given, settings
@@ -242,3 +243,33 @@ def test_layers_with_16_bit_weights_are_named() -> None:
     found = check(Chain(*(nn.Conv2d(3, 3, 1) for _ in range(18))), tidl, many)
     assert found.summary().endswith(" inner.14, inner.15 and 2 more, which --json names.")
     assert "16-bit" not in check(Chain(*layers)).summary()
+
+
+def test_a_network_for_unit_scales_runs_with_any_ranges() -> None:
+    found = check_network(
+        chains.Chain((3, 4, 2)), QConfig(march="gti5801"), chains.pixels(1, 8, 8), get_march("gti5801")
+    )
+    assert not found.problems
+    kinds = [(row.operator, row.weight_dtype) for row in found.operators]
+    assert kinds == [("conv2d", "kernel3"), ("max_pool2d", ""), ("conv2d", "kernel3"), ("conv2d", "kernel3")]
+
+
+def test_every_limit_of_unit_scales_is_found_at_once() -> None:
+    network = chains.Chain((3, 4, 2))
+    network.convs[1] = nn.Conv2d(3, 4, 5, padding=2)
+    network.relus[2] = nn.Identity()
+    network.pool = nn.MaxPool2d(3, 2)
+    found = check_network(network, QConfig(march="gti5801"), chains.pixels(1, 9, 9), get_march("gti5801"))
+    reasons = [row.reason for row in found.problems]
+    assert any("its result can be negative, and the march has unsigned values only" in reason for reason in reasons)
+    assert "kernel side is 5, the march has 1 and 3 only" in reasons
+    assert "pool window is 3, the march has 2 only" in reasons
+
+
+def test_an_image_of_other_steps_is_refused() -> None:
+    network = chains.Chain((2,))
+    network.quant = QuantStub(1 / 128)
+    found = check_network(network, QConfig(march="gti5801"), chains.pixels(1, 8, 8), get_march("gti5801"))
+    problem = found.problems[0]
+    assert problem.reason == "the image has the scale 0.0078125, and the march has 1 only"
+    assert problem.remedy == "write QuantStub(1), and let QuantizePixels make its integers"

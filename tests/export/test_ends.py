@@ -10,7 +10,6 @@ from hatlite.export.onnx_graph import OnnxGraph
 from hatlite.ops.integer.fixed_point import dequantize, quantize
 from hatlite.program import Port
 from hatlite.qparams import int_range
-from hatlite.qparams import int_range
 
 
 @pytest.mark.parametrize("ends", [INTEGER_ENDS, REAL_ENDS])
