@@ -92,6 +92,7 @@ def quantize_random(run: Run, model: Any) -> None:
     """Quantise a detector whose weights are random, calibrated on one random image: right in shape, of no accuracy."""
     quantize(run, model)
     model.eval()
+    model.network.calibrate_mode()
     with torch.no_grad():
         model.network(random_image(model.network, example_image(run, model).shape))
     model.network.finish_calibration()

@@ -217,7 +217,8 @@ def chain_config(tiny_config) -> dict[str, Any]:
     config |= {"march": "gti5801", "stage_checkpoint": "last"}
     observer = {"name": "percentile", "percentile": 99.9}
     rules = {"conv2": {"weight_dtype": "int8"}}
-    config["qconfig"] = {"type": "QConfig", "activation": {"observer": observer}, "rules": rules}
+    activation = {"observer": observer, "learn": True}
+    config["qconfig"] = {"type": "QConfig", "activation": activation, "rules": rules}
     names = list(CHAIN_STAGES)
     config["stages"] = [
         {"name": name, "kind": kind, **({"starts_from": names[index - 1]} if index else {})}
