@@ -33,7 +33,7 @@ __all__ = ["float_stage", "run_to_evaluate", "run_to_train", "stage_to_evaluate"
 logger = get_logger(__name__)
 
 KEY = "quantize"
-QUANTISED = ("calibration", "qat")
+QUANTISED = ("qat_weights", "calibration_weights", "qat_activations", "calibration", "qat")
 
 
 def run_to_train(
