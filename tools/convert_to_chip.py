@@ -4,13 +4,17 @@ Examples:
     python tools/convert_to_chip.py
     python tools/convert_to_chip.py --config configs/detection/gnetdet/gnetdet_224_voc.py -o model/out.model
     python tools/convert_to_chip.py --ckpt tmp_models/gnetdet_448_voc/gnetdet_448_voc.hbir
+    python tools/convert_to_chip.py best-ckpt-path checkpoint/step4/last.pth conf-thresh 0.5
 
-It is lowered anew from the checkpoint of step 4. Every limit of the GTI 5801 is checked before a file is written, and
-the model is read back: it holds the integers of the program, to the last bit. out.model is hatlite's own container
-(docs/chip_model.md) for tools/GNetDet.py; it is not the vendor's binary, and no SDK loads it.
+It is lowered anew from the checkpoint of step 4. Behind the flags may stand the toolkit's keys and their values, as for
+tools/train-dist.py; best-ckpt-path, out-model-path and dump-mode are --ckpt, --out and --learning. Every limit of the
+GTI 5801 is checked before a file is written, and the model is read back: it holds the integers of the program, to the
+last bit. out.model is hatlite's own container (docs/chip_model.md) for tools/GNetDet.py; it is not the vendor's binary,
+and no SDK loads it.
 """
 
 import argparse
+from pathlib import Path
 
 from hatlite.command import ToolParser, count, start
 
@@ -19,9 +23,9 @@ DEFAULT_CONFIG = "configs/detection/gnetdet/gnetdet_448_voc.py"
 
 def parser() -> ToolParser:
     """Return the parser of this tool."""
-    parser = ToolParser(__doc__)
-    parser.add_config(required=False)
-    parser.set_defaults(config=None)
+    parser = ToolParser(__doc__, mixed=True)
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="such as best-ckpt-path FILE conf-thresh 0.5")
+    parser.add_config(positional=False, required=False)
     parser.add_argument("--ckpt", help="checkpoint of step 4 or .hbir to take instead of the run's")
     parser.add_argument("-o", "--out", metavar="OUT", help="file NAME.model, or folder; default: RUN/model/out.model")
     for flag, what in (("--learning", "all sublayers"), ("--last-layer-out", "the last sublayer")):
@@ -42,10 +46,12 @@ def main(args: argparse.Namespace) -> None:
     from hatlite import chip, engine, log
 
     log.setup()
-    run = engine.Run.load(args.config or DEFAULT_CONFIG, args.opts, args.device)
-    asked = {"learning": args.learning, "last_layer_out": args.last_layer_out}
-    asked = {kind: numbers or "all" for kind, numbers in asked.items() if numbers is not None}
-    files = engine.convert_to_chip(run, args.ckpt, args.out, **asked)
+    config = args.config or str(Path(__file__).parents[1] / DEFAULT_CONFIG)
+    words, named = engine.read_words(args.overrides), {"opts": args.opts, "device": args.device}
+    run, arguments = engine.step_to_convert(config, words, args.ckpt, **named)
+    flags = {"out": args.out, "learning": args.learning, "last_layer_out": args.last_layer_out}
+    arguments |= {name: value or "all" for name, value in flags.items() if value is not None}
+    files = engine.convert_to_chip(run, **arguments)
     print(chip.chip_summary(files.program))
     for path in (files.model, files.caps, files.layers, files.network):
         print(f"Written: {path}")

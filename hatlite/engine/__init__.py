@@ -45,6 +45,7 @@ from hatlite.engine.steps import (
     read_words,
     stage_of_step,
     step_run,
+    step_to_convert,
     step_to_evaluate,
 )
 from hatlite.engine.trainer import Trainer
@@ -129,6 +130,7 @@ __all__ = [
     "stage_of",
     "stage_of_step",
     "step_run",
+    "step_to_convert",
     "step_to_evaluate",
     "verify_detections",
     "verify_export",

@@ -52,6 +52,13 @@ def test_flags(tool, tmp_path):
     assert code == 2 and "MarchError: Results of inner layers are asked for by --learning" in said
 
 
+def test_keys_of_the_toolkit(tool, tmp_path):
+    path, out = save(gnetdet_program(224), tmp_path / "tiny.hbir"), tmp_path / "mine.model"
+    assert tool("best-ckpt-path", path, f"out-model-path={out}", "dump-mode", "true")[0] == 0
+    assert out.is_file()
+    assert (tmp_path / "5801_gnetdet_dat.json").read_text().count('"learning": true') == 6
+
+
 def test_what_does_not_fit(tool, tmp_path):
     path = save(
         gnetdet_program(448, ten_bits=False, widths=(4, 4, 8, 8, *[16] * 4, 32, *[16] * 6)), tmp_path / "t.hbir"
@@ -64,9 +71,10 @@ def test_what_does_not_fit(tool, tmp_path):
 def test_without_arguments_it_takes_the_config_of_448(tool, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     code, said = tool(config=None)
-    assert code == 2 and "gnetdet_448_voc.py" in said
+    assert code == 2 and "tmp_models/gnetdet_448_voc/qat_31-checkpoint-best.pth.tar, which does not exist" in said
+    assert "Run this first: python tools/train.py --stage qat_31 --config " in said
 
 
-def test_a_run_that_is_not_trained(tool):
+def test_what_the_config_lacks(tool):
     code, said = tool()
-    assert code == 2 and said.strip()
+    assert code == 2 and "config['model'] is missing" in said

@@ -4,6 +4,7 @@ A command line of that toolkit becomes a stage and overrides of the config, so t
 ``tools/train.py --stage … --opts …``. Nothing but this package knows the other vocabulary.
 """
 
+from hatlite.engine.steps.chip_model import step_to_convert
 from hatlite.engine.steps.command import read_given, step_run, step_to_evaluate
 from hatlite.engine.steps.keys import KEYS, key_table
 from hatlite.engine.steps.stages import note_on_fusing, stage_of_step
@@ -17,5 +18,6 @@ __all__ = [
     "read_words",
     "stage_of_step",
     "step_run",
+    "step_to_convert",
     "step_to_evaluate",
 ]
