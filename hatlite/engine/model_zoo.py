@@ -23,7 +23,7 @@ from hatlite.engine.complexity import complexity_of
 from hatlite.engine.inspection import lower_from_config
 from hatlite.engine.parts import build_deployed
 from hatlite.engine.run import Run
-from hatlite.errors import CaptureError, ConfigError, MarchError
+from hatlite.errors import CaptureError, ConfigError, MarchError, QuantizationError
 from hatlite.march import MARCHES, get_march
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -206,7 +206,7 @@ def _work_out(run: Run, shape: Sequence[int], march: str) -> Worked:
     if march:
         try:
             ms = round(estimate(lower_from_config(run.config), get_march(march), CompilerOptions()).latency_ms, 3)
-        except (CaptureError, MarchError):  # the march has no such operator; tools/model_checker.py says which
+        except (CaptureError, MarchError, QuantizationError):  # the march has no such operator; tools/model_checker.py says which
             ms = None
     return {"stride": max(strides) if strides else None, "macs": counts.total("mmcv"), "ms": ms}
 
