@@ -56,7 +56,8 @@ class GNetDetLoss(nn.Module):
         loss_weights: (l_coord, l_noobj).
         normaliser: What the moving average starts from, above 0.
         normaliser_momentum: Its momentum, 0…1. It moves with the objects of the global batch, in training alone.
-        detach_iou: The IoU that ``contain`` aims at is a number; else its gradient reaches the box too, as published.
+        detach_iou: The IoU that ``contain`` aims at is a number. Else its gradient reaches the box too, as published: a
+            box may then leave its object to agree with a low confidence, and does where `l_noobj` pushes hard.
         least_root: Square root of a side below which the slope of the root grows no further, above 0; values stay.
 
     Raises:
@@ -72,7 +73,7 @@ class GNetDetLoss(nn.Module):
         *,
         normaliser: float = 100.0,
         normaliser_momentum: float = 0.9,
-        detach_iou: bool = False,
+        detach_iou: bool = True,
         least_root: float = 0.1,
     ) -> None:
         super().__init__()
