@@ -145,7 +145,7 @@ def _rows(file: Path, kept: dict[str, Worked], tell: Callable[[str], None]) -> l
     for name in set(kept) - set(runs):
         del kept[name]
     rows = [_row(file, one, name, measured.get(name, {}), kept, tell) for name, one in runs.items()]
-    return [row for row in rows if row.march in ("", own) or row.worked["ms"] is not None or row.accuracy.keys() - {"float"}]
+    return [row for row in rows if row.march in ("", own) or row.worked["ms"] or row.accuracy.keys() - {"float"}]
 
 
 def _row(
@@ -206,7 +206,7 @@ def _work_out(run: Run, shape: Sequence[int], march: str) -> Worked:
     if march:
         try:
             ms = round(estimate(lower_from_config(run.config), get_march(march), CompilerOptions()).latency_ms, 3)
-        except (CaptureError, MarchError, QuantizationError):  # the march has no such operator; tools/model_checker.py says which
+        except (CaptureError, MarchError, QuantizationError):  # it cannot run there; tools/model_checker.py says why
             ms = None
     return {"stride": max(strides) if strides else None, "macs": counts.total("mmcv"), "ms": ms}
 
