@@ -1,4 +1,7 @@
-"""The executor beside float and int8 runtimes on three networks at 1×3×512×512: medians of interleaved runs, 2 threads.
+"""The executor beside float and int8 runtimes on four networks: medians of interleaved runs, 2 threads.
+
+Images are 1×3×512×512; of GNetDet, which runs with kernels of codes and values of five bits on the march gti5801,
+1×3×448×448.
 
     python benchmarks/executor.py [--models NAME…] [--rounds 20] [--json FILE]
 
@@ -26,25 +29,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from networks import NETWORKS, build, images
+from networks import NETWORKS, build, images, pixels
 
 from hatlite.engine.allocator import keep_freed_memory
 from hatlite.executor import Executor
 from hatlite.export import to_onnx
 from hatlite.lowering import lower
 from hatlite.march import get_march
+from hatlite.ops.integer.fixed_point import quantize
 from hatlite.quantization import QConfig, prepare
 
 THREADS = 2
 Side = Callable[[], dict[str, np.ndarray]]
 
 
-def program_of(network):
-    graph = prepare(network, QConfig(), images(1))
+def program_of(network, march):
+    draw, qconfig = (pixels if march == "gti5801" else images), QConfig(march=march)
+    graph = prepare(network, qconfig, draw(1))
     with torch.no_grad():
-        graph(images(2))
+        graph(draw(2))
     graph.finish_calibration()
-    return lower(graph, get_march("bayes-sim"))
+    if graph.simulation is not None:
+        graph.take_unit_scales()
+    return lower(graph, get_march(march))
 
 
 def float_sides(network, image):
@@ -90,11 +97,13 @@ def openvino_side(path: Path, image: np.ndarray) -> Side:
     return lambda: {name: value for name, value in zip(names, model([image]).values(), strict=True)}
 
 
-def sides_of(network, folder: Path):
+def sides_of(network, folder: Path, march: str = "bayes-sim"):
     """Return (name → side, name → differing outputs) of one network."""
-    image = images(1)
-    program = program_of(network)
-    integers = {"img": (image * 128).to(torch.int8).permute(0, 2, 3, 1).contiguous().numpy()}
+    program = program_of(network, march)
+    image = pixels(1) if march == "gti5801" else images(1)
+    port = program.inputs[0]
+    nhwc = image.permute(0, 2, 3, 1).contiguous().numpy()
+    integers = {"img": quantize(nhwc, float(port.scale), port.dtype)}
     executor = Executor(program)
     print(f"engine {executor.engine}: {tally(executor.kernels)}")
     sides: dict[str, Side] = {"hatlite": lambda: executor.run(integers)}
@@ -160,9 +169,10 @@ def main() -> None:
     rows = []
     for model in arguments.models:
         with tempfile.TemporaryDirectory() as folder:
-            sides, differing = sides_of(build(model), Path(folder))
+            march = "gti5801" if model.startswith("gnetdet") else "bayes-sim"
+            sides, differing = sides_of(build(model), Path(folder), march)
             medians = measure(sides, arguments.rounds)
-        print(f"\n{model}, 1×3×512×512, {arguments.rounds} rounds, {THREADS} threads, torch {torch.__version__}")
+        print(f"\n{model}, {march}, {arguments.rounds} rounds, {THREADS} threads, torch {torch.__version__}")
         for engine, milliseconds in medians.items():
             row = {
                 "model": model,

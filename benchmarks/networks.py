@@ -1,4 +1,4 @@
-"""The networks that the executor is measured on: features of MobileNetV2 and ResNet-50, and FCOS-EfficientNet-b0.
+"""What the executor is measured on: features of MobileNetV2 and ResNet-50, FCOS-EfficientNet-b0, and GNetDet at 448.
 
 Weights are random; MobileNetV2 has ReLU in place of ReLU6. Outputs of the first two are int8, the last feature map.
 """
@@ -41,18 +41,34 @@ def fcos_efficientnet_b0() -> nn.Module:
     return OBJECT_REGISTRY.build(config.load("configs/detection/fcos/fcos_efficientnetb0_bccd.py")["model"]).network
 
 
-NETWORKS = {"mobilenet_v2": mobilenet_v2, "resnet50": resnet50, "fcos_efficientnet_b0": fcos_efficientnet_b0}
+def gnetdet_448() -> nn.Module:
+    return OBJECT_REGISTRY.build(config.load("configs/detection/gnetdet/gnetdet_448_voc.py")["model"]).network
+
+
+NETWORKS = {
+    "mobilenet_v2": mobilenet_v2,
+    "resnet50": resnet50,
+    "fcos_efficientnet_b0": fcos_efficientnet_b0,
+    "gnetdet_448": gnetdet_448,
+}
 
 
 def build(name: str) -> nn.Module:
     """Return the network `name` in eval mode, its batch norms with statistics of random images."""
     torch.manual_seed(0)
     network = NETWORKS[name]()
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return network.eval()
     network.train()
     with torch.no_grad():
         for _ in range(3):
             network(images(2, 128))
     return network.eval()
+
+
+def pixels(count: int) -> torch.Tensor:
+    """Return (N, 3, 448, 448) float32, pixels of five bits."""
+    return torch.randint(0, 32, (count, 3, 448, 448)).float()
 
 
 def images(count: int, side: int = SIDE) -> torch.Tensor:

@@ -153,7 +153,8 @@ class _Drawing:
         else:
             dtype = str(self.rng.choice(dtypes))
         low, high = self.arithmetic.weight_range(dtype)
-        kind, held = WEIGHT_KINDS[dtype], {}
+        kind = WEIGHT_KINDS[dtype]
+        held: dict[str, Any] = {}
         if kind.levels:
             codes = self.rng.choice(kind.levels, shape) * self.rng.choice([-1, 1], shape)
             values = join_kernel_codes(self.rng.integers(high // kind.levels[-1] + 1, size=(shape[0], shape[3])), codes)
