@@ -33,7 +33,9 @@ __all__ = ["float_stage", "run_to_evaluate", "run_to_train", "stage_to_evaluate"
 logger = get_logger(__name__)
 
 KEY = "quantize"
-QUANTISED = ("qat_weights", "calibration_weights", "qat_activations", "calibration", "qat")
+QUANTISED = ("calibration", "qat")
+STEPS = ("qat_weights", "calibration_weights", "qat_activations")
+"""Kinds of stages in which a network learns its integers part by part."""
 
 
 def run_to_train(
@@ -137,7 +139,7 @@ def stage_to_evaluate(
     of_file = None if checkpoint is None else run.stage(stage_of(run, checkpoint))
     if of_file is not None and (KEY not in run.config or of_file.kind != "float"):
         return _told(of_file, f"{checkpoint} is of it")
-    left = [stage for stage in run.stages if stage.kind in QUANTISED and stage_file(run, stage).is_file()]
+    left = [stage for stage in run.stages if stage.kind in (*STEPS, *QUANTISED) and stage_file(run, stage).is_file()]
     if left:
         return _told(left[-1], f"{_is(run)}, and of the quantised stages it is the last that left a checkpoint")
     return _told(_of_kind(run, _kind(run))[-1], _is(run))
