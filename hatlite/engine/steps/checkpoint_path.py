@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hatlite.engine.checkpoint import is_checkpoint, read_tensors
 from hatlite.engine.kinds import STAGE_KINDS, pipeline_of, start_file
 from hatlite.engine.run import Run, Stage
+from hatlite.engine.steps.places import find_place
 from hatlite.engine.steps.stages import CALIBRATION, stage_of_step
 from hatlite.errors import CheckpointError, StageError
 from hatlite.log import get_logger
@@ -18,6 +20,9 @@ logger = get_logger(__name__)
 TOOLKITS = re.compile(r"(?:.*/)?step(\d)/(cal-)?(best|last|fused)\.pth$")
 """Where the toolkit leaves the checkpoints of a step; the one with folded batch norms is not needed here, for step 2
 folds them itself."""
+
+PRETRAINED = ("pretrained", "model.pretrained")
+"""Where a config names weights that are no checkpoint of a stage."""
 
 
 def find_checkpoint(run: Run, text: str) -> Path | None:
@@ -64,6 +69,8 @@ def checkpoint_override(run: Run, stage: Stage, text: str) -> str | None:
         return None
     if _is_own_start(run, stage, path):
         return None
+    if STAGE_KINDS[stage.kind].from_nothing and not is_checkpoint(read_tensors(path)):  # weights of another toolkit
+        return f"{find_place(run.config, PRETRAINED, stage.name) or PRETRAINED[-1]}={str(path)!r}"
     key = f"{stage.name}_trainer.model_convert_pipeline"
     given = run.config.get(f"{stage.name}_trainer", {}).get("model_convert_pipeline")
     if given is not None:

@@ -2,6 +2,7 @@ import logging
 import re
 
 import pytest
+import torch
 
 from hatlite.engine.conversion import ModelConvertPipeline
 from hatlite.engine.run import Run
@@ -67,6 +68,7 @@ def test_what_a_stage_starts_from_anyway_is_no_override(step_run, stage_of, leav
 @pytest.mark.parametrize("stage", ["float", "qat_31"])
 def test_another_file_is_a_pipeline_that_loads_it(step_run, stage_of, leave, stage):
     path = leave("other")
+    torch.save({"format": 1}, path)
     override = Override.parse(checkpoint_override(step_run, stage_of(stage), str(path)))
     assert override.keys == (f"{stage}_trainer", "model_convert_pipeline")
     pipeline = OBJECT_REGISTRY.build(override.value)
@@ -80,6 +82,7 @@ def test_a_pipeline_of_the_config_keeps_the_rest(step_config, leave):
     given = f"dict(type='ModelConvertPipeline', converters={converters})"
     step_config.write_text(f"{step_config.read_text()}\nfloat_trainer['model_convert_pipeline'] = {given}\n")
     run, path = Run.load(str(step_config)), leave("other")
+    torch.save({"format": 1}, path)
     override = checkpoint_override(run, run.stage("float"), str(path))
     assert override == f"float_trainer.model_convert_pipeline.converters.1.checkpoint_path={str(path)!r}"
     changed = Run.load(str(step_config), [override]).config["float_trainer"]["model_convert_pipeline"]["converters"]
@@ -89,6 +92,16 @@ def test_a_pipeline_of_the_config_keeps_the_rest(step_config, leave):
 def test_a_pipeline_that_loads_nothing_has_no_place_for_a_file(step_config, leave):
     given = "dict(type='ModelConvertPipeline', converters=[])"
     step_config.write_text(f"{step_config.read_text()}\nfloat_trainer['model_convert_pipeline'] = {given}\n")
-    run = Run.load(str(step_config))
+    run, path = Run.load(str(step_config)), leave("other")
+    torch.save({"format": 1}, path)
     with pytest.raises(StageError, match="of stage 'float' has no LoadCheckpoint, so checkpoint-path has no place in"):
-        checkpoint_override(run, run.stage("float"), str(leave("other")))
+        checkpoint_override(run, run.stage("float"), str(path))
+
+
+def test_weights_of_the_toolkit_are_what_step_1_starts_from(step_run, stage_of, leave):
+    path = leave("theirs")
+    torch.save({"features.conv0.weight": torch.zeros(1)}, path)
+    assert checkpoint_override(step_run, stage_of("float"), str(path)) == f"model.pretrained={str(path)!r}"
+    path.write_bytes(b"no weights")
+    with pytest.raises(CheckpointError, match=f"{path} is damaged or no checkpoint"):
+        checkpoint_override(step_run, stage_of("float"), str(path))
