@@ -19,7 +19,7 @@ def chip_summary(program: IntProgram) -> str:
     taken = filter_bytes(layers)
     lines.append(
         f"{len(majors)} of {MAJORS} major layers; weights take {taken:,} of {FILTER_BYTES:,} bytes"
-        f" ({taken / FILTER_BYTES:.0%}); the output has {layers[-1].output_bits} bits."
+        f" ({taken / FILTER_BYTES:.1%}); the output has {layers[-1].output_bits} bits."
     )
     return "\n".join(lines)
 

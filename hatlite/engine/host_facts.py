@@ -9,7 +9,7 @@ from hatlite.engine.input_pixels import describe_pixels
 from hatlite.engine.run import Run
 from hatlite.errors import ConfigError
 
-__all__ = ["host_facts"]
+__all__ = ["THRESHOLDS", "host_facts"]
 
 THRESHOLDS = ("conf_thresh", "prob_thresh", "nms_thresh")
 IMAGE_FORMATS = {"RGB": "RGB", "BGR": "BGR", "YCrCb": "YUV"}

@@ -12,7 +12,7 @@ def test_the_layers_and_what_they_take():
     assert majors[0].split() == ["1", "448×448", "3→64", "3", "max", "7", "backbone.conv0"]
     assert majors[6].split()[:4] == ["7", "14×14", "256→256", "8"]
     assert majors[6].endswith("backbone.conv13, backbone.conv14, head.conv15")
-    assert whole == ("7 of 7 major layers; weights take 4,332,872 of 6,553,600 bytes (66%); the output has 5 bits.")
+    assert whole == ("7 of 7 major layers; weights take 4,332,872 of 6,553,600 bytes (66.1%); the output has 5 bits.")
 
 
 def test_a_finer_output():

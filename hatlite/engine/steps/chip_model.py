@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hatlite.engine.host_facts import THRESHOLDS
 from hatlite.engine.run import Run
 from hatlite.engine.steps.checkpoint_path import find_checkpoint
 from hatlite.engine.steps.command import read_given, step_overrides
@@ -46,7 +47,8 @@ def step_to_convert(
     own = {key: read_value(key, words[key], takes) for key, takes in OWN.items() if key in words}
     given = read_given(_of_the_config({key: text for key, text in words.items() if key not in own}))
     run = Run.load(source, opts, device)
-    said = step_overrides(run, stage_of_step(run, CHIP_STEP), given)
+    said = [f"{key}={given.pop(key)!r}" for key in THRESHOLDS if key in given]  # not the decoder's, which evaluates
+    said += step_overrides(run, stage_of_step(run, CHIP_STEP), given)
     run = Run.load(source, [*said, *opts], device)
     arguments: dict[str, Any] = {"learning": "all"} if own.get("dump_mode") else {}
     if "out_model_path" in own:

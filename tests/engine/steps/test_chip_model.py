@@ -1,5 +1,6 @@
 import pytest
 
+from hatlite.engine.host_facts import host_facts
 from hatlite.engine.steps.chip_model import step_to_convert
 from hatlite.engine.steps.words import read_words
 from hatlite.errors import CheckpointError, ConfigError, StageError
@@ -24,6 +25,9 @@ def test_keys_of_the_converter(step_config, leave):
 
 def test_keys_of_the_config(step_config):
     assert asked(step_config, "image-format YUV")[0].config["image_format"] == "YUV"
+    run, _ = asked(step_config, "conf-thresh 0.5 nms-thresh 0.3")
+    assert host_facts(run)["thresholds"] == {"conf_thresh": 0.5, "nms_thresh": 0.3}
+    assert run.config["model"]["post_process"] == {"type": "GridDecoder"}
 
 
 @pytest.mark.parametrize(
