@@ -69,8 +69,6 @@ def _plan(graph: FakeQuantGraph) -> list[_Edit]:
         plain = isinstance(site, PassingSite) or (type(site) is ConvSite and not site.raw and site.layers[1] is None)
         if not (plain or isinstance(site, InputSite)) or called_before or len({part.name for part in site.inputs}) > 1:
             raise _refusal(site, "lets no gain pass" if not called_before else "is called a second time")
-        if isinstance(site, InputSite) and gain != 1.0:
-            raise _refusal(site, f"has scale {float(site.scale):g} and not {_unit_scale(site):g}")
         gains[site.name] = gain
         edits.append(_Edit(site, gain, gain_in))
     for name, output in graph.outputs.items():
