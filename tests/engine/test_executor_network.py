@@ -19,26 +19,29 @@ from hatlite.program.samples import random_program
 @given(
     values=st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=40),
     scale=st.floats(1e-6, 1e6),
-    dtype=st.sampled_from(["int8", "uint8", "int16"]),
+    kind=st.sampled_from([("int8", -128, 127), ("uint8", 0, 255), ("uint8", 0, 31), ("int16", -(2**15), 2**15 - 1)]),
 )
-def test_images_become_the_defined_integers(values, scale, dtype):
+def test_images_become_the_defined_integers(values, scale, kind):
+    dtype, *limits = kind
     halves = np.array([*values, *((k + 0.5) * scale for k in range(-4, 4))], np.float32)
-    got = _quantized(torch.from_numpy(halves), SimpleNamespace(scale=scale, dtype=dtype)).numpy()
-    np.testing.assert_array_equal(got, quantize(halves, scale, dtype))
+    got = _quantized(torch.from_numpy(halves), SimpleNamespace(scale=scale, dtype=dtype), limits).numpy()
+    np.testing.assert_array_equal(got, quantize(halves, scale, dtype, limits))
     assert got.dtype == dtype
 
 
 def test_several_blocks():
     values = torch.randn(2 * BLOCK + 5, generator=torch.manual_seed(0))
     port = SimpleNamespace(scale=1 / 64, dtype="int8")
-    np.testing.assert_array_equal(_quantized(values, port).numpy(), quantize(values.numpy(), 1 / 64, "int8"))
+    np.testing.assert_array_equal(
+        _quantized(values, port, (-7, 7)).numpy(), quantize(values.numpy(), 1 / 64, "int8", (-7, 7))
+    )
 
 
 def test_nan_is_refused():
     values = torch.zeros(BLOCK + 1)
     values[-1] = torch.nan
     with pytest.raises(QuantizationError, match="a value to quantise is NaN"):
-        _quantized(values, SimpleNamespace(scale=1.0, dtype="int8"))
+        _quantized(values, SimpleNamespace(scale=1.0, dtype="int8"), (-128, 127))
 
 
 def test_the_network_is_the_executor_between_real_numbers():
