@@ -11,6 +11,10 @@ tools/train-dist.py; best-ckpt-path, out-model-path and dump-mode are --ckpt, --
 GTI 5801 is checked before a file is written, and the model is read back: it holds the integers of the program, to the
 last bit. out.model is hatlite's own container (docs/chip_model.md) for tools/GNetDet.py; it is not the vendor's binary,
 and no SDK loads it.
+
+--verify then runs what was written, as tools/GNetDet.py does, beside the network of the checkpoint. Exit code 0: all
+was written, and is equal bit for bit. 1: written, but something differs. 2: there is nothing that could be written, or
+nothing to compare.
 """
 
 import argparse
@@ -37,12 +41,27 @@ def parser() -> ToolParser:
             help=f"let the layers' JSON ask the chip for the results of {what} of these major layers; without a number"
             " of all. The two kinds do not mix",
         )
+    parser.add_argument(
+        "--verify",
+        type=_images,
+        metavar="N",
+        help="compare pixels, integers and real outputs with those of the trained network, on N pictures of the"
+        " validation data or on all",
+    )
     parser.add_device()
     return parser
 
 
-def main(args: argparse.Namespace) -> None:
-    """Convert, show the major layers and say where the files are."""
+def _images(text: str) -> int | str:
+    """Read a number of pictures, or all."""
+    try:
+        return text if text == "all" else count(1)(text)
+    except argparse.ArgumentTypeError as problem:
+        raise argparse.ArgumentTypeError(f"{problem}, or all") from None
+
+
+def main(args: argparse.Namespace) -> int:
+    """Convert, show the major layers, say where the files are, and verify."""
     from hatlite import chip, engine, log
 
     log.setup()
@@ -56,6 +75,13 @@ def main(args: argparse.Namespace) -> None:
     for path in (files.model, files.caps, files.layers, files.network):
         print(f"Written: {path}")
     print(f"{files.model} is hatlite's own container and not the vendor's binary: run it by tools/GNetDet.py.")
+    if args.verify is None:
+        return 0
+    report = engine.verify_chip(
+        run, files.model, None if args.verify == "all" else args.verify, arguments.get("checkpoint")
+    )
+    print(report.text())
+    return 0 if report.passed else 1
 
 
 if __name__ == "__main__":

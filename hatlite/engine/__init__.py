@@ -5,6 +5,7 @@ from hatlite.engine.batch_processor import MultiBatchProcessor
 from hatlite.engine.board import BoardStep, align_bpu, board_table
 from hatlite.engine.browsing import browse_dataset
 from hatlite.engine.calibrator import Calibrator
+from hatlite.engine.chip_check import ChipReport, verify_chip
 from hatlite.engine.chip_conversion import convert_to_chip
 from hatlite.engine.chip_infer import ChipDetector, ChipSession
 from hatlite.engine.chip_settings import ChipSettings, find_settings, read_settings
@@ -58,6 +59,7 @@ __all__ = [
     "Calibrator",
     "Callback",
     "ChipDetector",
+    "ChipReport",
     "ChipSession",
     "ChipSettings",
     "Conversion",
@@ -132,6 +134,7 @@ __all__ = [
     "step_run",
     "step_to_convert",
     "step_to_evaluate",
+    "verify_chip",
     "verify_detections",
     "verify_export",
     "visualizer",

@@ -86,11 +86,15 @@ class ChipDetector:
 
     def __call__(self, img: np.ndarray) -> Detections:
         """Return what is in `img`, (H, W, 3) uint8 RGB, in its pixels."""
-        batch = Collate2D()([transformed(as_sample(img, 0), self.transforms)])
+        batch = self.batch(img)
         with self.chip.running():
             outputs = self.model.network(batch["img"])
         self.detected += 1
         return self.model.detect(outputs, batch)[0]
+
+    def batch(self, img: np.ndarray) -> dict[str, Any]:
+        """Return `img`, (H, W, 3) uint8 RGB, as the batch of one that enters: 0…31, of the model's size."""
+        return Collate2D()([transformed(as_sample(img, 0), self.transforms)])
 
 
 def _transforms(program: IntProgram, image_format: str) -> list[Any]:

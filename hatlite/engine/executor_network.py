@@ -1,6 +1,9 @@
 """An integer program in the place of a detector's network."""
 
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from hatlite.errors import ProgramError, QuantizationError
@@ -39,6 +42,12 @@ class ExecutorNetwork(nn.Module):
             QuantizationError: A value is NaN.
         """
         program = self.executor.program
+        real = dequantize_outputs(program, self.executor.run(self.integers(img)))
+        return {name: torch.from_numpy(array).to(img.device) for name, array in real.items()}
+
+    def integers(self, img: torch.Tensor) -> dict[str, NDArray[Any]]:
+        """Return `img` as the executor takes it, name → (N, H, W, 3) integers; arguments and errors of the forward."""
+        program = self.executor.program
         port = program.inputs[0]
         height, width, _ = program.values[port.value].shape
         if img.shape[-2:] != (height, width):
@@ -48,11 +57,7 @@ class ExecutorNetwork(nn.Module):
                 " again for this size (deploy_inputs)."
             )
         pixels_NHWC = img.detach().cpu().permute(0, 2, 3, 1).contiguous()
-        integers = self.executor.run(
-            {port.name: _quantized(pixels_NHWC, port, program.values[port.value].limits).numpy()}
-        )
-        real = dequantize_outputs(program, integers)
-        return {name: torch.from_numpy(array).to(img.device) for name, array in real.items()}
+        return {port.name: _quantized(pixels_NHWC, port, program.values[port.value].limits).numpy()}
 
 
 def _quantized(values: torch.Tensor, port: Port, limits: tuple[int, int]) -> torch.Tensor:

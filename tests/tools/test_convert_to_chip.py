@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from gnetdet_programs import gnetdet_program
 
+from hatlite import engine
 from hatlite.chip import read_chip_model
 from hatlite.command import run_tool
 from hatlite.program import dumps, save
@@ -78,3 +79,27 @@ def test_without_arguments_it_takes_the_config_of_448(tool, monkeypatch, tmp_pat
 def test_what_the_config_lacks(tool):
     code, said = tool()
     assert code == 2 and "config['model'] is missing" in said
+
+
+@pytest.mark.parametrize(("words", "asked"), [((3,), 3), (("all",), None)])
+@pytest.mark.parametrize(("differing", "code"), [(0, 0), (5, 1)])
+def test_the_exit_code_is_the_verdict_on_what_was_written(tool, tmp_path, monkeypatch, words, asked, differing, code):
+    calls = []
+
+    def verify(run, *arguments):
+        calls.append(arguments)
+        return engine.ChipReport(arguments[0], 3, {"pixels": 9, "integers": 9, "reals": 9}, {"integers": differing})
+
+    monkeypatch.setattr(engine, "verify_chip", verify)
+    path, out = save(gnetdet_program(224), tmp_path / "tiny.hbir"), tmp_path / "run" / "model" / "out.model"
+    got, said = tool("--ckpt", path, "--verify", *words)
+    assert got == code and calls == [(out, asked, path)]
+    assert f"{out} and the network that was trained: 3 images, 9 pixels, 9 integers of the output and 9 real" in said
+    assert ("compared, 5 differ: 5 integers of the output." if differing else "compared, 0 differ.") in said
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "some"])
+def test_the_number_of_pictures_is_checked(tool, number, capsys):
+    with pytest.raises(SystemExit, match=r"^2$"):
+        tool(f"--verify={number}")
+    assert f"is {number!r}; expected a whole number from 1 up, or all" in capsys.readouterr().err
