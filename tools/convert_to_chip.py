@@ -1,4 +1,4 @@
-"""Write a trained GNetDet as a chip model: out.model, relu_cap.txt and two JSON files, in model/ of the run's folder.
+"""Write a trained GNetDet as a chip model: out.model, GNetDet.yaml, relu_cap.txt and JSON files, in model/ of a run.
 
 Examples:
     python tools/convert_to_chip.py
@@ -72,7 +72,7 @@ def main(args: argparse.Namespace) -> int:
     arguments |= {name: value or "all" for name, value in flags.items() if value is not None}
     files = engine.convert_to_chip(run, **arguments)
     print(chip.chip_summary(files.program))
-    for path in (files.model, files.caps, files.layers, files.network):
+    for path in (files.model, files.caps, files.layers, files.network, files.settings):
         print(f"Written: {path}")
     print(f"{files.model} is hatlite's own container and not the vendor's binary: run it by tools/GNetDet.py.")
     if args.verify is None:

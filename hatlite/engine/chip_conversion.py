@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hatlite.chip import Numbers, cap_lines, chip_model_bytes, dat_json, model_json
+from hatlite.engine.chip_settings import SETTINGS_FILE, settings_text
 from hatlite.engine.converters import is_program
 from hatlite.engine.host_facts import host_facts
 from hatlite.engine.onnx_files import run_program
@@ -30,6 +31,7 @@ class ChipFiles:
         caps: A cap to a line.
         layers: JSON of the layers.
         network: JSON of what goes in and comes out.
+        settings: With which tools/GNetDet.py runs it.
     """
 
     program: IntProgram
@@ -37,6 +39,7 @@ class ChipFiles:
     caps: Path
     layers: Path
     network: Path
+    settings: Path
 
 
 def convert_to_chip(
@@ -71,12 +74,13 @@ def convert_to_chip(
     program = replace(program, metadata={**program.metadata, **host_facts(run)})
     content = chip_model_bytes(program)
     kind = "_448" if program.values[program.inputs[0].value].shape[0] == 448 else ""
-    names = ("relu_cap.txt", f"5801_gnetdet_dat{kind}.json", f"5801_gnetdet_model{kind}.json")
+    names = ("relu_cap.txt", f"5801_gnetdet_dat{kind}.json", f"5801_gnetdet_model{kind}.json", SETTINGS_FILE)
     files = ChipFiles(program, model, *(model.parent / name for name in names))
     texts = {
         files.caps: cap_lines(program),
         files.layers: _json(dat_json(program, learning=learning, last_layer_out=last_layer_out)),
         files.network: _json(model_json(program)),
+        files.settings: settings_text(program),
     }
     for path, data in {model: content, **{path: text.encode() for path, text in texts.items()}}.items():
         with whole_file(path) as unfinished:

@@ -14,7 +14,7 @@ from hatlite.data import Collate2D
 from hatlite.data.image import header_size, read_image
 from hatlite.data.transforms import Pad, QuantizePixels, Resize, ToTensor
 from hatlite.data.video import VideoReader, video_file
-from hatlite.engine.chip_settings import ChipSettings
+from hatlite.engine.chip_settings import THRESHOLDS, ChipSettings
 from hatlite.engine.infer import as_sample, transformed
 from hatlite.engine.ir_infer import GNetDetIrInfer, HbirModule
 from hatlite.errors import ProgramError
@@ -22,10 +22,8 @@ from hatlite.models import GridDecoder
 from hatlite.program import IntProgram
 from hatlite.structures import Detections
 
-__all__ = ["THRESHOLDS", "ChipDetector", "ChipSession"]
+__all__ = ["ChipDetector", "ChipSession"]
 
-THRESHOLDS = {"conf_thresh": 0.53, "prob_thresh": 0.5, "nms_thresh": 0.4}
-"""Where neither the command line nor a file nor the model says others."""
 INPUT_BITS = 5
 
 

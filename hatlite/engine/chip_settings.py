@@ -1,4 +1,4 @@
-"""``GNetDet.yaml``: how a chip model is used, as its owner writes it beside the model.
+"""``GNetDet.yaml``: how a chip model is used, as the converter or its owner writes it beside the model.
 
 ::
 
@@ -28,11 +28,16 @@ from hatlite.models.predictions import GRID_BOX_CHANNELS
 from hatlite.program import IntProgram
 from hatlite.registry import nearest
 
-__all__ = ["SETTINGS_FILE", "ChipSettings", "find_settings", "read_settings"]
+__all__ = ["SETTINGS_FILE", "THRESHOLDS", "ChipSettings", "find_settings", "read_settings", "settings_text"]
 
 SETTINGS_FILE = "GNetDet.yaml"
+SETTINGS_VERSION = "1.0"
+THRESHOLDS = {"conf_thresh": 0.53, "prob_thresh": 0.5, "nms_thresh": 0.4}
+"""Where neither the command line nor a file nor the model says others."""
 ORDERS = {name: name for name in ("BGR", "RGB", "YUV")}
 FORMATS: dict[Any, str] = {0: "BGR", 1: "YUV", "0": "BGR", "1": "YUV", "Y": "YUV", **ORDERS}
+NUMBERS = {"BGR": 0, "YUV": 1}
+"""Format → its number, where it has one."""
 CHIPS = {"5801": "gti5801", "gti5801": "gti5801"}
 CAP_TOLERANCE = 1e-3  # of a number that was copied by hand with four digits
 
@@ -173,6 +178,30 @@ def read_settings(path: Path) -> ChipSettings:
     if problems:
         raise ConfigError.together(problems, str(path))
     return ChipSettings(values, {key: f"{path}: {key}" for key in values})
+
+
+def settings_text(program: IntProgram) -> str:
+    """Return the ``GNetDet.yaml`` that belongs to `program`: all that it knows of itself, and thresholds to choose.
+
+    Args:
+        program: One that the chip holds, so it has caps, classes and a format.
+    """
+    known = program.metadata
+    classes, image_format = list(known["classes"]), known["image_format"]
+    side = program.values[program.inputs[0].value].shape[0]
+    thresholds = {**THRESHOLDS, **known.get("thresholds", {})}
+    content = {
+        "VERSION": SETTINGS_VERSION,
+        "CHIP": next(int(number) for number, march in CHIPS.items() if march == program.march),
+        "MODEL": {
+            "NAME": program.name,
+            "INPUT": {"SIZE": side, "FORMAT": NUMBERS.get(image_format, image_format)},
+            "OUTPUT": {"CAP": float(known["caps"][-1])},
+        },
+        "OPTS": {name.upper(): value for name, value in thresholds.items()},
+        "DATA": {"NUM_CLASSES": len(classes), "CLASS_NAMES": classes},
+    }
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def _flat(content: Any, path: Path, section: str = "") -> Iterator[tuple[str, Any]]:

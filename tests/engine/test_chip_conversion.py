@@ -8,7 +8,9 @@ from gnetdet_programs import gnetdet_program
 
 from hatlite.chip import read_chip_model
 from hatlite.engine import Run, chip_conversion, convert_to_chip
-from hatlite.errors import MarchError, OutputError, ProgramError
+from hatlite.engine.chip_infer import ChipDetector
+from hatlite.engine.chip_settings import THRESHOLDS, find_settings, read_settings
+from hatlite.errors import ConfigError, MarchError, OutputError, ProgramError
 from hatlite.program import dumps, load, save
 
 STAGES = [{"name": "qat_31", "kind": "qat"}, {"name": "int_infer", "kind": "int_infer", "starts_from": "qat_31"}]
@@ -23,10 +25,10 @@ def run(tmp_path):
     return run
 
 
-def test_four_files_in_a_folder_of_the_run(run):
+def test_five_files_in_a_folder_of_the_run(run):
     files = convert_to_chip(run, run.program())
     folder = run.folder / "model"
-    names = ["5801_gnetdet_dat.json", "5801_gnetdet_model.json", "out.model", "relu_cap.txt"]
+    names = ["5801_gnetdet_dat.json", "5801_gnetdet_model.json", "GNetDet.yaml", "out.model", "relu_cap.txt"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert files.model == folder / "out.model"
     assert dumps(read_chip_model(files.model)) == run.program().read_bytes()
@@ -34,6 +36,19 @@ def test_four_files_in_a_folder_of_the_run(run):
     assert caps == load(run.program()).metadata["caps"] and len(caps) == 16
     assert len(json.loads(files.layers.read_text())["layer"]) == 6
     assert json.loads(files.network.read_text())["version"] == 100
+
+
+def test_its_settings_are_found_and_agree_with_it(run):
+    run.config["prob_thresh"] = 0.25
+    files = convert_to_chip(run, run.program())
+    assert find_settings(files.model) == files.settings
+    said = read_settings(files.settings)
+    detector = ChipDetector(files.model, said)  # which compares them
+    assert said.thresholds() == {**THRESHOLDS, "prob_thresh": 0.25}
+    assert detector.model.post_process.score_threshold == 0.25
+    other = replace(said, values={**said.values, "MODEL.OUTPUT.CAP": 1.1554})
+    with pytest.raises(ConfigError, match=r"GNetDet.yaml: MODEL.OUTPUT.CAP is 1.1554, but .*out.model has the cap 1;"):
+        ChipDetector(files.model, other)
 
 
 def test_names_of_448(run):

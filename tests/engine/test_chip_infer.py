@@ -10,7 +10,7 @@ from grid_spots import SIDE, spot_picture, spot_program
 from hatlite import program
 from hatlite.analysis import DetViz
 from hatlite.engine import ChipDetector, ChipSession, ChipSettings
-from hatlite.engine.chip_infer import THRESHOLDS
+from hatlite.engine.chip_settings import THRESHOLDS
 from hatlite.errors import BuildError, ConfigError, DataError, ProgramError
 
 RED = (255, 0, 0)

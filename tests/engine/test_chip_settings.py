@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hatlite.engine.chip_settings import ChipSettings, find_settings, read_settings
+from hatlite.engine.chip_settings import KEYS, THRESHOLDS, ChipSettings, find_settings, read_settings, settings_text
 from hatlite.errors import ConfigError
 from hatlite.program import IntProgram, Port, TensorType
 
@@ -36,7 +36,7 @@ def program(**metadata) -> IntProgram:
 @pytest.fixture
 def read(tmp_path):
     def call(text: str) -> ChipSettings:
-        (tmp_path / "GNetDet.yaml").write_text(text)
+        (tmp_path / "GNetDet.yaml").write_text(text, encoding="utf-8")
         return read_settings(tmp_path / "GNetDet.yaml")
 
     return call
@@ -162,3 +162,27 @@ def test_a_cap_copied_with_four_digits_is_the_models(cap):
     said.check(program(caps=[float(np.float32(cap))]), MODEL)
     with pytest.raises(ConfigError, match="x is .*, but out.model has the cap"):
         said.check(program(caps=[cap * 1.01]), MODEL)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True, max_examples=20)
+@given(
+    cap=st.floats(1e-6, 1e6),
+    names=st.lists(st.text(min_size=1) | st.sampled_from(["no", "12", "~", "a: b", "on", "é"]), min_size=2, max_size=2),
+    image_format=st.sampled_from(["BGR", "RGB", "YUV"]),
+    chosen=st.dictionaries(st.sampled_from(sorted(THRESHOLDS)), st.floats(0, 1)),
+)
+def test_what_a_model_says_of_itself_is_read_and_agrees(read, cap, names, image_format, chosen):
+    told = program(caps=[1.0, cap], classes=names, image_format=image_format, thresholds=chosen)
+    said = read(settings_text(told))
+    said.check(told, MODEL)
+    assert sorted(said.values) == sorted(KEYS)
+    assert said.thresholds() == {**THRESHOLDS, **chosen}
+    assert list(said.classes(program())) == names and said.image_format(program()) == image_format
+
+
+def test_the_settings_of_a_model_in_full():
+    assert settings_text(program(**SPOKEN)) == (
+        "VERSION: '1.0'\nCHIP: 5801\nMODEL:\n  NAME: t\n  INPUT:\n    SIZE: 28\n    FORMAT: 0\n  OUTPUT:\n"
+        "    CAP: 1.155384\nOPTS:\n  CONF_THRESH: 0.53\n  PROB_THRESH: 0.5\n  NMS_THRESH: 0.4\n"
+        "DATA:\n  NUM_CLASSES: 2\n  CLASS_NAMES:\n  - cat\n  - dog\n"
+    )
