@@ -22,7 +22,8 @@ CONFIGS = {
     "fcos": "configs/detection/fcos/fcos_efficientnetb0_shapes.py",
     "gnetdet": "configs/detection/gnetdet/gnetdet_shapes.py",
 }
-SPLITS = {"train": (2000, 1), "val": (200, 2)}  # images, seed
+SPLITS = {"fcos": {"train": (2000, 1), "val": (200, 2)}, "gnetdet": {"train": (1500, 1), "val": (150, 2)}}
+"""Images and seed of each split."""
 STAGES = ("float", "calibration", "qat", "int_infer")
 STEPS = ("--step 1", "--step 2", "--step 2 --cal", "--step 3", "--step 4")
 LEFT = {
@@ -44,7 +45,7 @@ def parser() -> ToolParser:
 def fcos(out: Path, config: str) -> Iterator[str]:
     """Yield the commands of FCOS's demo, in order."""
     data = out / "shapes"
-    for split, (images, seed) in SPLITS.items():
+    for split, (images, seed) in SPLITS["fcos"].items():
         where = f"--split {split} --num-images {images} --seed {seed} --image-size 128x128"
         yield f"tools/make_shapes.py --out {data} {where}"
         yield f"tools/mscoco_packer.py --src-data-dir {data} --target-data-dir {data} --split-name {split}"
@@ -58,7 +59,7 @@ def fcos(out: Path, config: str) -> Iterator[str]:
 def gnetdet(out: Path, config: str) -> Iterator[str]:
     """Yield the commands of GNetDet's demo, in order: those of its toolkit."""
     data, run = out / "shapes", out / "run"
-    for split, (images, seed) in SPLITS.items():
+    for split, (images, seed) in SPLITS["gnetdet"].items():
         where = f"--split {split} --num-images {images} --seed {seed} --image-size 224x224"
         yield f"tools/make_shapes.py --layout voc --out {data} {where}"
     yield f"tools/voc_to_meta.py --config {config} --split-by-name"

@@ -1,4 +1,4 @@
-"""GNetDet on drawn shapes, a quarter as wide, through all steps down to the chip model in minutes.
+"""GNetDet on drawn shapes, an eighth to a quarter as wide, through all steps down to the chip model in minutes.
 
 make demo-gnetdet  # draws the data, trains, converts and draws what is found
 """
@@ -21,6 +21,9 @@ image_format = "BGR"
 batch_size = 8
 num_workers = 2
 num_epochs = 8
+conf_thresh = 0.3  # of what is drawn
+prob_thresh = 0.25
+nms_thresh = 0.4
 qat_epochs = 1
 qat_activations_epochs = 1
 qat_31_epochs = 2
@@ -29,7 +32,7 @@ qat_lr = 1e-3
 qat_activations_lr = 5e-4
 qat_31_lr = 5e-4
 seed = 0
-widths = [[16, 16], [32, 32], [64] * 3, [64] * 3, [64] * 5]
+widths = [[8, 8], [16, 16], [32] * 3, [64] * 3, [64] * 5]
 
 model = dict(
     bccd.model,
