@@ -39,7 +39,7 @@ class _TamedRoot(torch.autograd.Function):
 
 @OBJECT_REGISTRY.register
 class GNetDetLoss(nn.Module):
-    """Smooth L1 everywhere, summed over cells and divided by a moving average of the number of objects.
+    """Smooth L1 everywhere, summed over cells and divided by the number of objects: its moving average in training.
 
     With every prediction raised by 1e-8, and of the two slots of a cell with an object the *responsible* one, whose box
     has the higher IoU (the first of equals):
@@ -50,7 +50,9 @@ class GNetDetLoss(nn.Module):
     - ``noobj``: both confidences of cells without object against 0;
     - ``cls``: the class scores of cells with an object against 0 and 1;
 
-    ``[l_coord · loc + 2 · contain + not_contain + l_noobj · noobj + cls] / normaliser`` is their sum.
+    ``[l_coord · loc + 2 · contain + not_contain + l_noobj · noobj + cls] / normaliser`` is their sum. In eval mode the
+    normaliser is the number of objects at hand, at least 1: a program, which knows no average, has the validation loss
+    of the network that it was lowered from.
 
     Args:
         loss_weights: (l_coord, l_noobj).
@@ -116,12 +118,12 @@ class GNetDetLoss(nn.Module):
         return {name: term / divisor for name, term in terms.items()}
 
     def _divisor(self, count: torch.Tensor) -> torch.Tensor:
-        """Return what this process's sums are divided by; in training the average first takes in the batch's objects.
+        """Return what this process's sums are divided by: in training the average, with the batch's objects taken in.
 
         The mean of all processes' losses is the loss of the global batch if each divides by its part of the average.
         """
         if not self.training:
-            return self.normaliser.clone()
+            return count.to(self.normaliser).clamp(min=1)
         total = sum_over_processes(count.to(self.normaliser)).clamp(min=1)
         self.normaliser.mul_(self.momentum).add_((1 - self.momentum) * total)
         return self.normaliser / process()[1]

@@ -38,9 +38,9 @@ def targets_of(images=1, ignored=()):
 
 
 def losses_of(slots, targets=None, **options):
-    loss = GNetDetLoss(**options).eval()  # in eval mode everything is divided by 100
+    loss = GNetDetLoss(**options).eval()  # in eval mode everything is divided by the one object
     values = loss(split_grid(output_of(slots)), targets or targets_of())
-    return {name: 100 * value.item() for name, value in values.items()}
+    return {name: value.item() for name, value in values.items()}
 
 
 def near(expected):
@@ -110,6 +110,17 @@ def test_the_average_moves_with_the_objects_in_training_alone():
     assert "normaliser" in loss.state_dict()
 
 
+def test_in_eval_mode_the_objects_at_hand_count_whatever_training_left():
+    output, found = output_of([EXACT, OTHER]), []
+    for loss in (GNetDetLoss(normaliser=7.0), GNetDetLoss()):
+        found.append(loss.eval()(split_grid(output.expand(2, -1, -1, -1)), targets_of(2)))
+        assert found[-1]["not_contain"].item() == pytest.approx(0.5 * 0.3**2)
+    assert found[0] == found[1]
+    nothing = replace(targets_of(), positive=targets_of().positive & False)
+    values = GNetDetLoss().eval()(split_grid(output), nothing)
+    assert all(math.isfinite(value.item()) for value in values.values())
+
+
 def shares(rank):
     torch.manual_seed(0)
     output = torch.rand(3, 12, 2, 2)
@@ -135,7 +146,7 @@ def test_the_slope_of_the_root_ends():
     loss = GNetDetLoss(least_root=0.1, loss_weights=(1.0, 0.0))
     loss.eval()(split_grid(output), targets_of())["loc"].backward()
     root, wanted = math.sqrt(1e-8), math.sqrt(0.5)
-    assert 100 * output.grad[0, 2, 0, 1].item() == pytest.approx((root - wanted) / (2 * 0.1), rel=1e-4)
+    assert output.grad[0, 2, 0, 1].item() == pytest.approx((root - wanted) / (2 * 0.1), rel=1e-4)
 
 
 @pytest.mark.parametrize("detached", [True, False])
