@@ -150,6 +150,11 @@ def test_ten_bits_only_at_the_end():
     )
 
 
+def test_ten_bits_reach_as_far_as_they_can():
+    program = changed(gnetdet_program(224, ten_bits=True), "head.conv15", requantize=Requantize([1], [0], 0, 31))
+    assert only(program) == "head.conv15: its result is 0…31; the chip has 0…1023, put a ReLU behind it"
+
+
 def test_nothing_behind_the_last_layer_makes_it_smaller():
     program = changed(gnetdet_program(224), "head.conv15", stride=(2, 2))
     assert "head.conv15 makes its map smaller, and the output leaves right behind the last layer" in limit_problems(
