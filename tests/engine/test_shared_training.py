@@ -22,20 +22,28 @@ STRIDES = [8, 16, 32]
 
 @OBJECT_REGISTRY.register
 class DrawnShapes:
-    """Shapes of :func:`draw_picture`; image 0 has no object, so that a process may have no positive."""
+    """Shapes of :func:`draw_picture`; image 0 has no object, so that a process may have no positive.
+
+    Args:
+        length: Number of images.
+        size: Height and width.
+        bits: Of a pixel, as integers from 0; None is about -1…1.
+    """
 
     classes = ("circle", "cross", "square", "star", "triangle")
 
-    def __init__(self, length: int = 11) -> None:
-        self.length = length
+    def __init__(self, length: int = 11, size: int = SIZE, bits: int | None = None) -> None:
+        self.length, self.size, self.bits = length, (size, size), bits
 
     def __len__(self) -> int:
         return self.length
 
     def get(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        picture, shapes = draw_picture(np.random.default_rng(index), (SIZE, SIZE))
+        picture, shapes = draw_picture(np.random.default_rng(index), self.size)
         boxes = np.array([shape.box for shape in shapes], dtype=np.float32).reshape(-1, 4)[: 0 if index == 0 else None]
         pixels = picture.astype(np.float32) / 128 - 1 + rng.normal(0, 0.01)  # augmentation: another one each epoch
+        if self.bits is not None:
+            pixels = ((pixels + 1) * 2 ** (self.bits - 1)).round().clip(0, 2**self.bits - 1)
         return {
             "img": torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1),
             "gt_bboxes": boxes,
@@ -43,7 +51,7 @@ class DrawnShapes:
             "img_id": index,
             "img_name": f"{index}.jpg",
             "matrix": np.eye(3),
-            "orig_size": (SIZE, SIZE),
+            "orig_size": self.size,
         }
 
 
@@ -89,9 +97,55 @@ def fcos() -> dict[str, Any]:
     }
 
 
-def config(folder, *, batch_size: int, optimizer: dict, qconfig: dict | None = None, **trainer: Any) -> dict[str, Any]:
-    model = fcos()
-    data = {"type": torch.utils.data.DataLoader, "dataset": {"type": "DrawnShapes"}, "shuffle": True}
+def gnetdet() -> dict[str, Any]:
+    backbone = {"type": "GNet", "input_size": 56, "batch_norm": True, "widths": [[4], [4], [8, 8]]}
+    return {
+        "type": "GNetDet",
+        "backbone": backbone,
+        "head": {"type": "GNetHead", "num_classes": 5},
+        "targets": {"type": "GridTarget", "grid_size": 14},
+        "post_process": {"type": "GridDecoder", "conf_thresh": 0.2, "prob_thresh": 0.1},
+        "loss": {"type": "GNetDetLoss", "normaliser": 5.0},
+    }
+
+
+CHAIN = {
+    "float": "float",
+    "qat": "qat_weights",
+    "calibration": "calibration_weights",
+    "qat_activations": "qat_activations",
+    "qat_31": "qat",
+}
+"""Stage → kind, each from the one before."""
+
+
+def steps(folder, batch_size: int) -> dict[str, Any]:
+    """A run of GNetDet by the steps of its toolkit."""
+    images = {"type": "DrawnShapes", "size": 56, "bits": 5}
+    qconfig = {"type": "QConfig", "output_gains": "per_channel", "rules": {"*conv3": {"weight_dtype": "int8"}}}
+    optimizer = {**SGD, "lr": 1e-3}  # smaller, so that a last bit of a sum stays one
+    cfg = config(folder, batch_size=batch_size, optimizer=optimizer, qconfig=qconfig, model=gnetdet(), images=images)
+    names = list(CHAIN)
+    stages = [
+        {"name": name, "kind": kind, **({"starts_from": names[index - 1]} if index else {})}
+        for index, (name, kind) in enumerate(CHAIN.items())
+    ]
+    trainers = {f"{name}_trainer": cfg["qat_trainer"] for name in ("qat_activations", "qat_31")}
+    return {**cfg, "march": "gti5801", "stages": stages, **trainers}
+
+
+def config(
+    folder,
+    *,
+    batch_size: int,
+    optimizer: dict,
+    qconfig: dict | None = None,
+    model: dict | None = None,
+    images: dict | None = None,
+    **trainer: Any,
+) -> dict[str, Any]:
+    model = model or fcos()
+    data = {"type": torch.utils.data.DataLoader, "dataset": images or {"type": "DrawnShapes"}, "shuffle": True}
     val = {**copy.deepcopy(data), "shuffle": False, "batch_size": 5}
     common = {"model": model, "val_metrics": {"type": "MeanScoreOf"}, "callbacks": [{"type": "Checkpoint"}]}
     training = {
@@ -197,6 +251,27 @@ def test_qat_is_that_of_one_process_and_its_integers_are_one(tmp_path, qconfig):
     shared = in_processes(2, run, cfg, "qat")
     assert_alike(alone, shared, losses=1e-5, weights=None)  # a last bit moves a multiplier now and then
     assert sum(name.endswith(("multiplier", "shift")) for name in shared[0][1]) > 50, "the integers were compared"
+
+
+def left_by(rank: int, cfg: dict[str, Any], stage: str) -> dict[str, np.ndarray]:
+    """Run `stage` and return what its checkpoint holds."""
+    found = Run(copy.deepcopy(cfg))
+    run_stage(found, stage)
+    return {name: value.numpy() for name, value in load_checkpoint(found.checkpoint(stage))["state_dict"].items()}
+
+
+def test_the_steps_of_gnetdet_are_those_of_one_process(tmp_path):
+    alone, shared = (steps(tmp_path / "run", batch_size) for batch_size in (4, 2))
+    for stage in CHAIN:
+        if stage == "calibration":
+            expected, found = left_by(0, alone, stage), in_processes(2, left_by, shared, stage)
+            assert sum(name.endswith(".scale") for name in expected) > 4
+            for one in found:
+                np.testing.assert_equal(one, expected)
+        else:
+            expected, found = run(0, alone, stage), in_processes(2, run, shared, stage)
+            assert_alike(expected, found, losses=1e-5, weights=None)
+    assert all(np.isfinite(found[0][1][f"model.network.sites.backbone_conv{index}.cap"]) for index in range(4))
 
 
 def test_without_sync_bn_the_statistics_of_the_first_process_count(tmp_path):
