@@ -100,12 +100,22 @@ def make_probe(program: IntProgram) -> Probe:
     arithmetic = get_march(program.march).arithmetic
     wide = any(isinstance(op, (Conv2d, Linear)) and op.weight.dtype == "int16" for op in program.ops)
     questions = [*_questions(program, arithmetic), *_full_scale(arithmetic, wide)]
-    values = {name: kind for question in questions for name, kind in question.types().items()}
+    values = {name: _in_bits(kind, arithmetic) for question in questions for name, kind in question.types().items()}
     arrays = {name: x for question in questions for name, x in zip(question.op.inputs, question.inputs, strict=True)}
     asked = {question.op.output: question.asked for question in questions}
     ports = (tuple(Port(n, n, values[n].dtype, values[n].scale) for n in names) for names in (arrays, asked))
     ops = tuple(question.op for question in questions)
     return Probe(IntProgram(f"{program.name} probe", program.march, *ports, ops, values), arrays, asked)
+
+
+def _in_bits(kind: TensorType, arithmetic: Arithmetic) -> TensorType:
+    """Return the type `kind` with the limits that the march gives its values."""
+    return dataclasses.replace(kind, clamp=_limits(kind.dtype, arithmetic))
+
+
+def _limits(dtype: str, arithmetic: Arithmetic) -> tuple[int, int]:
+    bits = arithmetic.value_bits(dtype)
+    return int_range(dtype) if bits is None else (0, 2**bits - 1)
 
 
 def _questions(program: IntProgram, arithmetic: Arithmetic) -> Iterator[_Question]:
@@ -172,40 +182,52 @@ def _thresholds(op: Operator, conv: Convolution, x: TensorType, y: TensorType, a
         requantize=dataclasses.replace(rule, multiplier=multiplier[channel], shift=shift[channel]),
         groups=groups,
     )
-    image = _largest(x.dtype, 1, groups)
+    image = _largest(x.dtype, 1, groups, arithmetic)
     return _Question("thresholds of", probe, (image,), (x.scale, y.scale), y.dtype, len(channel))
 
 
-def _largest(dtype: str, side: int, channels: int) -> NDArray[Any]:
-    return np.full((1, side, side, channels), int_type(dtype).quant_max, dtype)
+def _largest(dtype: str, side: int, channels: int, arithmetic: Arithmetic) -> NDArray[Any]:
+    return np.full((1, side, side, channels), _limits(dtype, arithmetic)[1], dtype)
 
 
 def _full_scale(arithmetic: Arithmetic, wide: bool) -> Iterator[_Question]:
-    """3×3 convolutions with the largest weights, all of one sign, of the other, and in turns: rounded, and raw."""
-    rows = [(FULL_SCALE[0], ROUNDED, "int8", "int8"), (FULL_SCALE[1], RAW, "int32", "int8")]
+    """3×3 convolutions with the largest weights, all of one sign, of the other, and in turns: rounded, and raw.
+
+    What the march cannot let out is left out, and what its shifts do not bring into the range gets fewer channels.
+    """
+    rounded = "int8" if "int8" in arithmetic.output_dtypes else "uint8"
+    rows = [(FULL_SCALE[0], ROUNDED, rounded, "int8"), (FULL_SCALE[1], RAW, "int32", "int8")]
     if wide:
         rows.append((WIDE_FULL_SCALE, RAW, "int16", "int16"))
-    family = family_of(arithmetic)
     for name, channels, dtype, weight_dtype in rows:
-        clamp, largest = int_range("int8" if dtype == "int32" else dtype), int_type(weight_dtype).quant_max
-        weight = np.full((3, 3, 3, channels), largest, weight_dtype)
-        weight[1] = -largest
-        weight[2, :, :, ::2] = -largest
-        peak = int(weight[0].astype(np.int64).sum()) * int_type("uint8").quant_max
-        if dtype == "int16":  # far from saturation, so that a wrong low byte shows; ties are possible, so no rule holds
-            found = family.snap([clamp[1] / (2 * peak)], 1.0, 1.0, clamp, ())
-        else:
-            found = family.snap([clamp[1] / peak], 1.0, 1.0, clamp, family.conv_rules[:1])
-        bias_bits = arithmetic.bias_bits_behind("uint8", weight_dtype)
-        rounding = Requantize(found.multiplier, found.shift, *clamp, bias_bits=bias_bits)
-        op = Conv2d(
-            name=name,
-            inputs=(f"{name}/0",),
-            output=name,
-            source=Source("probe"),
-            weight=Weight(weight, np.repeat(found.weight_scale, 3)),
-            bias=np.zeros(3, np.int32),
-            requantize=None if dtype == "int32" else rounding,
-            padding=(1, 1),
-        )
-        yield _Question("thresholds of", op, (_largest("uint8", SIDE, channels),), (1.0, 1.0), dtype, 3)
+        if dtype in arithmetic.output_dtypes:
+            op, image = _full_scale_sum(arithmetic, name, channels, dtype, weight_dtype)
+            yield _Question("thresholds of", op, (image,), (1.0, 1.0), dtype, len(op.bias))
+
+
+def _full_scale_sum(
+    arithmetic: Arithmetic, name: str, channels: int, dtype: str, weight_dtype: str
+) -> tuple[Conv2d, NDArray[Any]]:
+    family, largest = family_of(arithmetic), int_type(weight_dtype).quant_max
+    clamp, pixel = _limits("int8" if dtype == "int32" else dtype, arithmetic), _limits("uint8", arithmetic)[1]
+    channels = min(channels, clamp[1] * 2**arithmetic.max_shift // (9 * largest * pixel))
+    weight = np.full((3, 3, 3, channels), largest, weight_dtype)
+    weight[1] = -largest
+    weight[2, :, :, ::2] = -largest
+    peak = int(weight[0].astype(np.int64).sum()) * pixel
+    room = 2 if dtype == "int16" or arithmetic.unit_scales else 1  # far from saturation, so that a small error shows
+    rules = () if dtype == "int16" else family.conv_rules[:1]  # of 16 bits ties are possible, so none holds
+    found = family.snap([clamp[1] / (room * peak)], 1.0, 1.0, clamp, rules)
+    bias_bits = arithmetic.bias_bits_behind("uint8", weight_dtype)
+    rounding = Requantize(found.multiplier, found.shift, *clamp, bias_bits=bias_bits)
+    op = Conv2d(
+        name=name,
+        inputs=(f"{name}/0",),
+        output=name,
+        source=Source("probe"),
+        weight=Weight(weight, np.repeat(found.weight_scale, 3)),
+        bias=np.zeros(3, np.int32),
+        requantize=None if dtype == "int32" else rounding,
+        padding=(1, 1),
+    )
+    return op, _largest("uint8", SIDE, channels, arithmetic)

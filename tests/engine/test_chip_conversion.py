@@ -48,7 +48,7 @@ def test_its_settings_are_found_and_agree_with_it(run):
     assert detector.model.post_process.score_threshold == 0.25
     other = replace(said, values={**said.values, "MODEL.OUTPUT.CAP": 1.1554})
     with pytest.raises(ConfigError, match=r"GNetDet.yaml: MODEL.OUTPUT.CAP is 1.1554, but .*out.model has the cap 1;"):
-        ChipDetector(files.model, other)
+        other.check(files.program, files.model)
 
 
 def test_names_of_448(run):
