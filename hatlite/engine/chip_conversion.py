@@ -12,8 +12,8 @@ from hatlite.engine.converters import is_program
 from hatlite.engine.host_facts import host_facts
 from hatlite.engine.onnx_files import run_program
 from hatlite.engine.run import Run
-from hatlite.engine.stages import export_stage
-from hatlite.files import whole_file
+from hatlite.engine.stages import lower_stage
+from hatlite.files import output_folder, whole_file
 from hatlite.program import IntProgram
 
 __all__ = ["ChipFiles", "chip_folder", "convert_to_chip"]
@@ -52,7 +52,7 @@ def convert_to_chip(
 ) -> ChipFiles:
     """Lower what the stage int_infer starts from and write it as a chip model, with what belongs to it.
 
-    All is made, checked and read back before the first file is written.
+    All is made, checked and read back before the first file is written; the program that the run has left stays.
 
     Args:
         run: Config and folder.
@@ -68,24 +68,32 @@ def convert_to_chip(
         OutputError: A file cannot be written.
     """
     model = _model_path(run, out)
-    if checkpoint is None or not is_program(Path(checkpoint)):
-        checkpoint = export_stage(run, checkpoint)
-    program = run_program(run, checkpoint)
-    program = replace(program, metadata={**program.metadata, **host_facts(run)})
-    content = chip_model_bytes(program)
+    with output_folder(model.parent, of=model):
+        program = _program(run, checkpoint)
+        files = _files(program, model)
+        contents = {
+            files.model: chip_model_bytes(program),
+            files.caps: cap_lines(program).encode(),
+            files.layers: _json(dat_json(program, learning=learning, last_layer_out=last_layer_out)),
+            files.network: _json(model_json(program)),
+            files.settings: settings_text(program).encode(),
+        }
+        for path, content in contents.items():
+            with whole_file(path) as unfinished:
+                unfinished.write_bytes(content)
+    return files
+
+
+def _program(run: Run, checkpoint: str | os.PathLike[str] | None) -> IntProgram:
+    named_program = checkpoint is not None and is_program(Path(checkpoint))
+    program = run_program(run, checkpoint) if named_program else lower_stage(run, checkpoint)
+    return replace(program, metadata={**program.metadata, **host_facts(run)})
+
+
+def _files(program: IntProgram, model: Path) -> ChipFiles:
     kind = "_448" if program.values[program.inputs[0].value].shape[0] == 448 else ""
     names = ("relu_cap.txt", f"5801_gnetdet_dat{kind}.json", f"5801_gnetdet_model{kind}.json", SETTINGS_FILE)
-    files = ChipFiles(program, model, *(model.parent / name for name in names))
-    texts = {
-        files.caps: cap_lines(program),
-        files.layers: _json(dat_json(program, learning=learning, last_layer_out=last_layer_out)),
-        files.network: _json(model_json(program)),
-        files.settings: settings_text(program),
-    }
-    for path, data in {model: content, **{path: text.encode() for path, text in texts.items()}}.items():
-        with whole_file(path) as unfinished:
-            unfinished.write_bytes(data)
-    return files
+    return ChipFiles(program, model, *(model.parent / name for name in names))
 
 
 def chip_folder(run: Run) -> Path:
@@ -98,5 +106,5 @@ def _model_path(run: Run, out: str | os.PathLike[str] | None) -> Path:
     return path if path.suffix == ".model" and not path.is_dir() else path / MODEL_FILE
 
 
-def _json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=2) + "\n"
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()

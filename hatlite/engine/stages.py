@@ -61,8 +61,9 @@ from hatlite.engine.validate import validate
 from hatlite.errors import StageError
 from hatlite.log import get_logger
 from hatlite.metrics import MetricGroup
+from hatlite.program import IntProgram
 
-__all__ = ["export_stage", "last_stage", "predict_stage", "run_stage"]
+__all__ = ["export_stage", "last_stage", "lower_stage", "predict_stage", "run_stage"]
 
 logger = get_logger(__name__)
 
@@ -165,8 +166,8 @@ def run_integers(run: Run, stage: Stage, resume: bool) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------------- what they share
 
 
-def write_program(run: Run, stage: Stage, checkpoint: Path | None = None) -> Conversion:
-    """Lower what `stage`, of kind int_infer, starts from; write the program and its certificate.
+def lower_start(run: Run, stage: Stage, checkpoint: Path | None = None) -> tuple[Conversion, IntProgram]:
+    """Lower what `stage`, of kind int_infer, starts from; nothing is written.
 
     Raises:
         CheckpointError, ProgramError, QuantizationError, StageError: There is nothing to lower, or no program of it.
@@ -178,7 +179,12 @@ def write_program(run: Run, stage: Stage, checkpoint: Path | None = None) -> Con
             f"The model_convert_pipeline of stage {stage.name!r} lowers no checkpoint; its own converters are"
             f" {', '.join(STAGE_KINDS[stage.kind].start)}."
         )
-    lowered = model.network.executor.program
+    return conversion, model.network.executor.program
+
+
+def write_program(run: Run, stage: Stage, checkpoint: Path | None = None) -> Conversion:
+    """Lower what `stage` starts from, as :func:`lower_start` does; write the program and its certificate."""
+    conversion, lowered = lower_start(run, stage, checkpoint)
     program.save(lowered, run.program())
     logger.info("Lowered %s to %s (%d operators).", conversion.loaded, run.program(), len(lowered.ops))
     write_certificate(run, conversion.graph)
@@ -343,14 +349,24 @@ def export_stage(run: Run, checkpoint: str | Path | None = None) -> Path:
         StageError: The run has no stage of kind int_infer, or there is nothing to lower.
         CheckpointError, ProgramError, QuantizationError: The checkpoint cannot be lowered.
     """
+    write_program(run, stage_to_lower(run, checkpoint), Path(checkpoint) if checkpoint else None)
+    return run.program()
+
+
+def lower_stage(run: Run, checkpoint: str | Path | None = None) -> IntProgram:
+    """Return the program that :func:`export_stage` would write, and write nothing; arguments and errors are its own."""
+    return lower_start(run, stage_to_lower(run, checkpoint), Path(checkpoint) if checkpoint else None)[1]
+
+
+def stage_to_lower(run: Run, checkpoint: str | Path | None) -> Stage:
+    """Return the stage that leaves the program, if `checkpoint` and the config let it be lowered."""
     if checkpoint is not None and is_program(Path(checkpoint)):
         raise StageError(
             f"{checkpoint} is a program already; name the checkpoint of a calibration or qat stage, or none, to export."
         )
     stage = program_stage(run)
     validate(run, STAGE_KINDS, data=False, stage=stage)
-    write_program(run, stage, Path(checkpoint) if checkpoint else None)
-    return run.program()
+    return stage
 
 
 def predict_stage(

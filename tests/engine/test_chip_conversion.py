@@ -1,4 +1,4 @@
-"""What is written beside a run whose program is at hand; the way from a checkpoint is a matter of export_stage."""
+"""What is written beside a run whose program is at hand; the way from a checkpoint is a matter of lower_stage."""
 
 import json
 from dataclasses import replace
@@ -66,9 +66,12 @@ def test_another_place(run, tmp_path, out, written):
 
 def test_without_a_program_it_is_lowered(run, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        chip_conversion, "export_stage", lambda run, checkpoint: asked.append(checkpoint) or run.program()
-    )
+
+    def lower(run, checkpoint):
+        asked.append(checkpoint)
+        return load(run.program())
+
+    monkeypatch.setattr(chip_conversion, "lower_stage", lower)
     assert convert_to_chip(run).model.is_file()
     assert convert_to_chip(run, "qat_31-checkpoint-last.pth.tar").model.is_file()
     assert asked == [None, "qat_31-checkpoint-last.pth.tar"]
@@ -102,5 +105,10 @@ def test_nothing_is_written_where_something_is_wrong(run, tmp_path):
     with pytest.raises(ProgramError, match=r"other.hbir belongs to another config: its num_classes is 2 and not 1"):
         convert_to_chip(run, tmp_path / "other.hbir")
     assert not (run.folder / "model").exists()
-    with pytest.raises(OutputError, match="/dev/null/out.model cannot be written"):
-        convert_to_chip(run, run.program(), "/dev/null")
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_checkpoint_is_lowered(run, monkeypatch):
+    monkeypatch.setattr(chip_conversion, "lower_stage", lambda *asked: pytest.fail("it was lowered"))
+    for out in ("/dev/null", "/proc/x", "/proc/x.model"):
+        with pytest.raises(OutputError, match=f"{out}(/out.model)? cannot be written"):
+            convert_to_chip(run, None, out)

@@ -19,8 +19,9 @@ from hatlite.engine import (
 )
 from hatlite.engine.checkpoint import load_checkpoint, save_checkpoint
 from hatlite.engine.converters import Float2QAT, is_program, require_hash, require_own
+from hatlite.engine.stages import lower_stage
 from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
-from hatlite.program import IntProgram, Port, TensorType
+from hatlite.program import IntProgram, Port, TensorType, dumps
 from hatlite.program.samples import random_program
 
 
@@ -166,7 +167,11 @@ def test_int_infer_is_evaluated_from_a_program_under_any_name_or_from_a_checkpoi
 
 def test_export_and_int_infer_write_the_same_program(calibrated):
     run = Run(calibrated)
+    assert not run.program().exists()
+    lowered = lower_stage(run)
+    assert not run.program().exists() and not (run.folder / "certificate.json").exists()
     exported = export_stage(run).read_bytes()
+    assert dumps(lowered) == exported
     assert (run.folder / "certificate.json").is_file()
     assert not (run.folder / "alignment.json").exists()
     run_stage(Run(calibrated), "int_infer")
