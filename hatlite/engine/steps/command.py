@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hatlite.engine.processes import process
 from hatlite.engine.quantize_flag import run_to_train
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.steps.checkpoint_path import checkpoint_override, find_checkpoint
 from hatlite.engine.steps.keys import SCHEDULE_KEYS, known_key
-from hatlite.engine.steps.places import find_place, value_at
+from hatlite.engine.steps.places import find_place, index_of_type, value_at
 from hatlite.engine.steps.schedule import schedule_override
 from hatlite.engine.steps.stages import CALIBRATION, KINDS, stage_of_step
 from hatlite.engine.steps.words import read_value, spelt
@@ -140,7 +142,10 @@ def step_overrides(
     for key, value in given.items():
         if key not in (*SCHEDULE_KEYS, *SHARED, "checkpoint_path"):
             place = _place(run, stage, key)
-            said.append(f"{place}={_here(key, value, value_at(run.config, place))!r}")
+            here = (
+                _decay(run, stage, value) if key == "weight_decay" else _here(key, value, value_at(run.config, place))
+            )
+            said.append(f"{place}={here!r}")
     trainer = run.config.get(f"{stage.name}_trainer", {})
     schedule = schedule_override(trainer.get("callbacks") or (), stage.name, given)
     said += [schedule] if schedule else []
@@ -163,7 +168,24 @@ def _here(key: str, value: Any, before: Any) -> Any:
     """Return `value` as a config has it, which has `before` there."""
     if key == "image_size" and isinstance(before, (tuple, list)):
         return (value, value)
-    return 2 * value if key == "weight_decay" else value
+    return value
+
+
+def _decay(run: Run, stage: Stage, value: float) -> float:
+    """Return what the optimizer of `stage` calls a decay of `value`, the factor of the sum of all squares.
+
+    Raises:
+        ConfigError: The optimizer has rules of its own for other parameters than all weights.
+    """
+    optimizer = run.config[f"{stage.name}_trainer"]["optimizer"]
+    rules = [name for name, options in (optimizer.get("params") or {}).items() if "weight_decay" in options]
+    if rules and rules != ["weight"]:
+        raise ConfigError(
+            f"weight-decay is one number, and {stage.name}_trainer.optimizer.params in {run.source} has rules of its"
+            f" own for {', '.join(rules)}; set each by --opts"
+            f" {stage.name}_trainer.optimizer.params.{rules[0]}.weight_decay={value:g}."
+        )
+    return 2 * value if index_of_type([optimizer], torch.optim.SGD) == 0 else value
 
 
 def _shares(run: Run, stage: Stage, key: str, value: Any, count: int) -> list[str]:

@@ -68,7 +68,9 @@ KEYS: dict[str, Key] = {
     **SCHEDULE_KEYS,
     "lr_momentum": Key(("{stage}_trainer.optimizer.momentum",), "number"),
     "weight_decay": Key(
-        ("{stage}_trainer.optimizer.weight_decay",), "number", "twice it: the loss has its times the sum of squares"
+        ("{stage}_trainer.optimizer.params.weight.weight_decay", "{stage}_trainer.optimizer.weight_decay"),
+        "number",
+        "twice it for SGD, which has half a sum of squares in its loss where the toolkit has a whole one",
     ),
     "checkpoint_path": Key(
         ("{stage}_trainer.model_convert_pipeline",),

@@ -75,6 +75,39 @@ def test_every_other_key_reaches_its_place(step_config):
     assert (trainer["callbacks"][0]["log_freq"], run.config["data_loader"]["num_workers"]) == (10, 0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "rules", "expected"),
+    [
+        (
+            torch.optim.SGD,
+            {"weight": {"weight_decay": 0.5}},
+            ["float_trainer.optimizer.params.weight.weight_decay=0.2"],
+        ),
+        (
+            torch.optim.AdamW,
+            {"weight": {"weight_decay": 0.5}},
+            ["float_trainer.optimizer.params.weight.weight_decay=0.1"],
+        ),
+        (torch.optim.AdamW, {"bias": {"lr": 0.5}}, ["float_trainer.optimizer.weight_decay=0.1"]),
+        (torch.optim.AdamW, {}, ["float_trainer.optimizer.weight_decay=0.1"]),
+    ],
+)
+def test_a_decay_is_what_the_optimizer_calls_one(step_run, kind, rules, expected):
+    step_run.config["float_trainer"]["optimizer"].update(type=kind, params=rules)
+    assert step_overrides(step_run, step_run.stage("float"), {"weight_decay": 0.1}) == expected
+
+
+def test_a_decay_of_several_rules_is_refused(step_run):
+    rules = {"conv": {"weight_decay": 0.1}, "bias": {"weight_decay": 0.0}}
+    step_run.config["float_trainer"]["optimizer"]["params"] = rules
+    with pytest.raises(ConfigError) as told:
+        step_overrides(step_run, step_run.stage("float"), {"weight_decay": 0.1})
+    assert str(told.value) == (
+        f"weight-decay is one number, and float_trainer.optimizer.params in {step_run.source} has rules of its own for"
+        " conv, bias; set each by --opts float_trainer.optimizer.params.conv.weight_decay=0.1."
+    )
+
+
 def test_a_size_of_two_numbers_stays_one(step_config):
     step_config.write_text(step_config.read_text().replace("image_size = 448", "image_size = (448, 448)"))
     assert run_of(step_config, 1, "image-size 224")[0].config["image_size"] == (224, 224)
