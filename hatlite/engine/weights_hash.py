@@ -12,7 +12,7 @@ from hatlite.engine.run import Run
 from hatlite.errors import CheckpointError
 from hatlite.log import get_logger
 
-__all__ = ["WEIGHTS_HASH", "lacks_ranges", "weights_hash", "with_ranges"]
+__all__ = ["WEIGHTS_HASH", "calibration_of", "lacks_ranges", "weights_hash", "with_ranges"]
 
 logger = get_logger(__name__)
 
@@ -56,8 +56,15 @@ def with_ranges(run: Run, path: Path, checkpoint: Mapping[str, Any]) -> tuple[Pa
     Returns:
         Its file and what it holds; `path` and `checkpoint` where these have ranges, or no such calibration is found.
     """
-    if not lacks_ranges(checkpoint):
+    found = calibration_of(run, path, checkpoint) if lacks_ranges(checkpoint) else None
+    if found is None:
         return path, checkpoint
+    logger.info("%s has no ranges of activations; those of %s belong to its weights.", path, found[0])
+    return found
+
+
+def calibration_of(run: Run, path: Path, checkpoint: Mapping[str, Any]) -> tuple[Path, Mapping[str, Any]] | None:
+    """Return file and content of the calibration that was made from the weights of `checkpoint`; None without one."""
     wanted = weights_hash(deployed_weights(checkpoint))
     for candidate in _calibrations(run, path):
         try:
@@ -65,9 +72,8 @@ def with_ranges(run: Run, path: Path, checkpoint: Mapping[str, Any]) -> tuple[Pa
         except CheckpointError:  # whoever asks for that file will be told
             continue
         if found.get(WEIGHTS_HASH) == wanted:
-            logger.info("%s has no ranges of activations; those of %s belong to its weights.", path, candidate)
             return candidate, found
-    return path, checkpoint
+    return None
 
 
 def _calibrations(run: Run, path: Path) -> Iterator[Path]:

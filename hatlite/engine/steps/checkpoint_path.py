@@ -1,15 +1,17 @@
 """``checkpoint-path``: a file, or the place where the toolkit leaves that of a step, which is the run's own here."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hatlite.engine.checkpoint import is_checkpoint, read_tensors
+from hatlite.engine.checkpoint import has_sites, is_checkpoint, load_checkpoint, read_tensors
 from hatlite.engine.kinds import STAGE_KINDS, pipeline_of, start_file
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.steps.places import find_place
-from hatlite.engine.steps.stages import CALIBRATION, stage_of_step
+from hatlite.engine.steps.stages import CALIBRATION, KINDS, stage_of_step
+from hatlite.engine.weights_hash import calibration_of, lacks_ranges
 from hatlite.errors import CheckpointError, StageError
 from hatlite.log import get_logger
 
@@ -71,6 +73,8 @@ def checkpoint_override(run: Run, stage: Stage, text: str) -> str | None:
         return None
     if STAGE_KINDS[stage.kind].from_nothing and not is_checkpoint(read_tensors(path)):  # weights of another toolkit
         return f"{find_place(run.config, PRETRAINED, stage.name) or PRETRAINED[-1]}={str(path)!r}"
+    if stage.kind == KINDS[3]:
+        _require_ranges(run, stage, path)
     key = f"{stage.name}_trainer.model_convert_pipeline"
     given = run.config.get(f"{stage.name}_trainer", {}).get("model_convert_pipeline")
     if given is not None:
@@ -78,6 +82,30 @@ def checkpoint_override(run: Run, stage: Stage, text: str) -> str | None:
     converters: list[dict[str, Any]] = [_as_dict(one) for one in STAGE_KINDS[stage.kind].start]
     converters[_loader(stage, converters)]["checkpoint_path"] = str(path)
     return f"{key}={ {'type': 'ModelConvertPipeline', 'converters': converters}!r}"
+
+
+def _require_ranges(run: Run, stage: Stage, path: Path) -> None:
+    """Refuse a checkpoint without the ranges that step 3 needs, unless its calibration lies where it is looked for."""
+    state = load_checkpoint(path)
+    if not has_sites(state):
+        raise StageError(
+            f"checkpoint-path {path} is of stage {state['stage']!r}, whose weights are not rounded yet, and step 3"
+            f" starts behind step 2.\n  Run step 2 first: {_steps_line(run, stage, path, '--step', '2')}"
+        )
+    if lacks_ranges(state) and calibration_of(run, path, state) is None:
+        raise StageError(
+            f"checkpoint-path {path} has no ranges of activations, which step 3 needs, and no calibration of its"
+            f" weights lies in {run.folder} or beside it.\n  Run this to find them:"
+            f" {_steps_line(run, stage, path, '--step', '2', '--cal')}"
+        )
+
+
+def _steps_line(run: Run, stage: Stage, path: Path, *flags: str) -> str:
+    """Return the command line that does another step from `path`, with those options that are not of `stage` alone."""
+    words = ["python", "tools/train-dist.py", *flags, "--config", run.source, "checkpoint-path", str(path)]
+    opts = [text for text in run.opts if not text.startswith(f"{stage.name}_trainer.")]
+    device = [] if run.device is None else ["--device", str(run.device)]
+    return shlex.join([*words, *device, *(["--opts", *opts] if opts else [])])
 
 
 def _start_from_nothing(run: Run, stage: Stage, text: str) -> None:

@@ -7,6 +7,7 @@ import torch
 from hatlite.engine.conversion import ModelConvertPipeline
 from hatlite.engine.run import Run
 from hatlite.engine.steps.checkpoint_path import checkpoint_override, find_checkpoint
+from hatlite.engine.weights_hash import weights_hash
 from hatlite.errors import CheckpointError, StageError
 from hatlite.overrides import Override
 from hatlite.registry import OBJECT_REGISTRY
@@ -105,3 +106,33 @@ def test_weights_of_the_toolkit_are_what_step_1_starts_from(step_run, stage_of, 
     path.write_bytes(b"no weights")
     with pytest.raises(CheckpointError, match=f"{path} is damaged or no checkpoint"):
         checkpoint_override(step_run, stage_of("float"), str(path))
+
+
+def checkpoint_of(stage, **state):
+    return {"format": 1, "stage": stage, "task_name": "t", "config": "{}", "classes": [], "state_dict": state}
+
+
+def test_step_3_says_which_calibration_belongs_to_a_file(step_config, leave, tmp_path):
+    run = Run.load(str(step_config), ["qat_activations_trainer.num_epochs=3", "batch_size=2"])
+    path, stage = tmp_path / "other.pth.tar", run.stage("qat_activations")
+    site = "network.sites.conv"
+    weights = {"network.conv.weight": torch.ones(2), f"{site}.multiplier": torch.ones(2)}
+    torch.save(checkpoint_of("qat", **weights, **{f"{site}.scale": torch.tensor(torch.nan)}), path)
+    line = f"--config {step_config} checkpoint-path {path} --opts batch_size=2"
+    with pytest.raises(StageError) as told:
+        checkpoint_override(run, stage, str(path))
+    assert str(told.value) == (
+        f"checkpoint-path {path} has no ranges of activations, which step 3 needs, and no calibration of its weights"
+        f" lies in {run.folder} or beside it.\n  Run this to find them:"
+        f" python tools/train-dist.py --step 2 --cal {line}"
+    )
+    found = {**checkpoint_of("calibration"), "weights_hash": weights_hash(weights)}
+    torch.save(found, leave("calibration-checkpoint-best"))
+    assert f"'checkpoint_path': {str(path)!r}" in checkpoint_override(run, stage, str(path))
+    torch.save(checkpoint_of("float", **{"network.conv.weight": torch.ones(2)}), path)
+    with pytest.raises(StageError) as told:
+        checkpoint_override(run, stage, str(path))
+    assert str(told.value) == (
+        f"checkpoint-path {path} is of stage 'float', whose weights are not rounded yet, and step 3 starts behind step"
+        f" 2.\n  Run step 2 first: python tools/train-dist.py --step 2 {line}"
+    )
