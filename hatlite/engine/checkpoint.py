@@ -15,6 +15,7 @@ Keys of a file::
 """
 
 import json
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -49,6 +50,9 @@ READ = {"stage": str, "task_name": str, "config": str, "classes": list, "state_d
 """Entries that every reader relies on, and what they are."""
 SITES = "network.sites."
 """Names below this prefix exist in quantised models only."""
+
+RANGES = re.compile(rf"{re.escape(SITES)}.*\.(asked_scale|log_scale|running_range\..*)")
+"""Names of what exists only where training moves ranges."""
 
 KEYS_SHOWN = 5
 
@@ -151,6 +155,7 @@ def load_weights(
     need_sites: bool = False,
     allow_miss: bool = False,
     ignore_extra: bool = False,
+    new_ranges: bool = False,
     verbose: bool = False,
     update: Callable[[dict[str, torch.Tensor]], Mapping[str, torch.Tensor]] | None = None,
 ) -> None:
@@ -167,6 +172,8 @@ def load_weights(
         need_sites: The checkpoint must hold the sites of a quantised model too.
         allow_miss: Entries that the checkpoint lacks keep their values.
         ignore_extra: Entries that the model lacks are left out.
+        new_ranges: Ranges of activations are still to be found, so that it does not matter whether the checkpoint was
+            written by training that moves them.
         verbose: Log the names of both.
         update: Changes the weights, name → tensor, before they are compared.
 
@@ -180,8 +187,9 @@ def load_weights(
             raise CheckpointError(f"state_dict_update_func returned {weights!r} for {path}; it returns the weights.")
     own = model.state_dict()
     missing, extra = [n for n in own if n not in weights], [n for n in weights if n not in own]
-    judged = {n: own[n] for n in missing} | dict(weights) if allow_miss else weights
-    judged = {n: w for n, w in judged.items() if n in own} if ignore_extra else judged
+    kept = [n for n in missing if allow_miss or (new_ranges and RANGES.fullmatch(n))]
+    left_out = {n for n in extra if ignore_extra or (new_ranges and RANGES.fullmatch(n))}
+    judged = {n: own[n] for n in kept} | {n: w for n, w in weights.items() if n not in left_out}
     check_fit(model, judged, checkpoint, path=path, run=run, need_sites=need_sites)
     if verbose:
         logger.info("%s: kept what it lacks, %s; left out %s.", path, missing or "nothing", extra or "nothing")

@@ -22,7 +22,7 @@ from hatlite.engine.parts import quantize
 from hatlite.engine.pretrained import load_pretrained
 from hatlite.engine.program_files import is_program, load_program
 from hatlite.engine.run import Run, Stage
-from hatlite.engine.weights_hash import with_ranges
+from hatlite.engine.weights_hash import lacks_ranges, with_ranges
 from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
 from hatlite.log import get_logger
 from hatlite.lowering import lower
@@ -110,6 +110,7 @@ class LoadCheckpoint(Converter):
             need_sites=conversion.form != "float" and (scales or conversion.loop is None),
             allow_miss=self.allow_miss,
             ignore_extra=self.ignore_extra,
+            new_ranges=lacks_ranges(state) or (conversion.form == "calibration" and conversion.loop is not None),
             verbose=self.verbose,
             update=self._folding(conversion),
         )

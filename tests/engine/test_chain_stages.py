@@ -126,6 +126,23 @@ def test_step_3_on_a_checkpoint_of_step_2_finds_its_calibration(trained, caplog)
         predict_stage(Run(trained), "qat_activations", run.folder / "other.pth.tar")
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_caps_may_be_learned_from_calibration_on_whatever_step_2_was_told(chain_config, before):
+    activation = chain_config["qconfig"]["activation"]
+    run_all(
+        {**chain_config, "qconfig": {**chain_config["qconfig"], "activation": {**activation, "learn": before}}},
+        TRAINED[:2],
+    )
+    activation["learn"] = not before
+    run, _ = run_all(chain_config, ("calibration", "qat_activations"))
+    states = {name: state_of(run, name)["state_dict"] for name in TRAINED[1:4]}
+    learned = {
+        name: [value for key, value in state.items() if key.endswith(".log_scale")] for name, state in states.items()
+    }
+    assert [bool(learned[name]) for name in TRAINED[1:4]] == [before, not before, not before]
+    assert not any(learned["calibration"]) and any(learned["qat_activations"]) != before
+
+
 def test_batch_norm_is_folded_on_the_way_into_step_2(chain_config):
     chain_config["model"]["batch_norm"] = True
     run, rows = run_all(chain_config, TRAINED)
