@@ -44,8 +44,7 @@ class TinyDetector(nn.Module):
         return self.compute_losses(self.network(batch["img"]), batch)
 
     def compute_losses(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        # contiguous: a sum over (H, W, C) in memory and one over (C, H, W) differ in the last bit
-        logits = outputs["cls_logits_s1"].contiguous().mean(dim=(2, 3))
+        logits = outputs["cls_logits_s1"].mean(dim=(2, 3))
         self.calls += self.training
         bad = float("nan") if self.calls - 1 == self.poison else 1.0
         target = batch["img"].mean(dim=(1, 2, 3))

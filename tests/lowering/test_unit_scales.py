@@ -35,13 +35,12 @@ def test_every_integer_is_the_same_everywhere(
     size: tuple[int, int],
     wide: bool,
     last: int,
-    step: str,
-    shift: str,
+    choices: dict[str, str],
     scale: float,
     seed: int,
 ) -> None:
     network = Chain(widths, seed, wide, scale)
-    kinds, choices = ("int8",) * min(last, len(widths)), dict(step=step, shift=shift)
+    kinds = ("int8",) * min(last, len(widths))
     graph = unit_chain(network, size, chain_qconfig(network, kinds, weight=choices))
     assert differing(graph, pixels(2, *size, seed=seed)) == 0
     train_a_little(graph, pixels(2, *size, seed=3))
