@@ -99,8 +99,9 @@ class ChainDetector(TinyDetector):
         self.network = ChainNetwork(batch_norm, dtype)
 
     def compute_losses(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        logits = outputs["cls_logits_s1"].mean(dim=(2, 3))
-        target = batch["img"].mean(dim=(1, 2, 3)) / 31
+        # contiguous: sums over (C, H, W) and over (H, W, C) in memory, as networks and programs leave it, differ
+        logits = outputs["cls_logits_s1"].contiguous().mean(dim=(2, 3))
+        target = batch["img"].contiguous().mean(dim=(1, 2, 3)) / 31
         return {"cls": (logits[:, 0] - target).square().mean(), "reg": (logits[:, 1] - target / 2).square().mean()}
 
 
