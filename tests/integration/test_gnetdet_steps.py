@@ -171,3 +171,19 @@ def test_what_is_refused_names_the_command_that_helps(again: Toolkit) -> None:
     (again.run / "calibration-checkpoint-best.pth.tar").unlink()
     said = again.type("train-dist.py --step 3", code=2)
     assert "StageError: " in said and "Run this first: python tools/train.py --stage calibration" in said
+
+
+def test_a_checkpoint_is_evaluated_as_pascal_voc_does(done: Toolkit) -> None:
+    said = done.type("eval_voc.py -s 4 -p checkpoint/step4/best.pth")
+    found = {words[0]: words[-1] for words in map(str.split, said.splitlines()) if len(words) == 2}
+    classes = [float(value) for name, value in found.items() if name.startswith("AP/")]
+    assert len(classes) > 1 and float(found["mAP"]) == pytest.approx(sum(classes) / len(classes), abs=1e-5)
+
+
+def test_finetuning_leaves_the_backbone_alone_at_first(again: Toolkit) -> None:
+    again.type("train-dist.py --step 3 --finetune 1 num-epochs 1")
+    before, after = deployed_weights(again.checkpoint("calibration")), again.state("qat_activations", "last")
+    for index in range(15):
+        name = f"network.backbone.conv{index}.weight"
+        assert torch.equal(before[name], after[name])
+    assert not torch.equal(before["network.head.conv15.weight"], after["network.head.conv15.weight"])
