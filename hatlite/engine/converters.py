@@ -17,7 +17,7 @@ from hatlite.engine.checkpoint import (
 )
 from hatlite.engine.conversion import FORMS, Conversion, Converter
 from hatlite.engine.executor_network import ExecutorNetwork
-from hatlite.engine.host_facts import host_facts
+from hatlite.engine.host_facts import host_facts, other_pixels, require_trained_pixels
 from hatlite.engine.parts import quantize
 from hatlite.engine.pretrained import load_pretrained
 from hatlite.engine.program_files import is_program, load_program
@@ -97,6 +97,8 @@ class LoadCheckpoint(Converter):
         state = load_checkpoint(path, hint=how_to_get(run, conversion.instead, path))
         if self.check_hash:
             require_hash(path)
+        if conversion.loop is None:
+            require_trained_pixels(run, state, path)
         if conversion.form == "qat_activations":
             path, state = with_ranges(run, path, state)
         scales = has_sites(state)
@@ -308,7 +310,7 @@ def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
     """Refuse a program that another config was lowered to.
 
     Raises:
-        ProgramError: Its task, march, classes or image size are not the run's.
+        ProgramError: Its task, march, classes, image size or pixels are not the run's.
     """
     own = {key: run.config[key] for key in ("task_name", "march", "num_classes") if key in run.config}
     theirs = {**loaded.metadata, "march": loaded.march}
@@ -316,6 +318,7 @@ def require_own(run: Run, loaded: IntProgram, path: Path) -> None:
         own["image size"] = _size(*run.config["deploy_inputs"]["img"].shape[-2:])
         theirs["image size"] = _size(*loaded.values[loaded.inputs[0].value].shape[:2])
     differ = [f"{key} is {theirs[key]!r} and not {own[key]!r}" for key in own if theirs.get(key, own[key]) != own[key]]
+    differ += other_pixels(loaded.metadata, host_facts(run)) if loaded.metadata.get("image_format") else []
     classes = class_names.difference(loaded.metadata.get("classes") or run.classes, run.classes, "it", "the config")
     differ += [f"classes are others ({classes})"] if run.classes and classes else []
     if differ:

@@ -24,7 +24,15 @@ from hatlite.engine.sections import Declined, section
 from hatlite.errors import ConfigError
 from hatlite.registry import OBJECT_REGISTRY
 
-__all__ = ["INFER_KEYS", "chosen_pictures", "infer_model", "infer_transforms", "validation_transforms", "visualizer"]
+__all__ = [
+    "INFER_KEYS",
+    "chosen_pictures",
+    "infer_model",
+    "infer_transforms",
+    "transforms_of",
+    "validation_transforms",
+    "visualizer",
+]
 
 INFER_KEYS: dict[str, Any] = {
     "model": dict,
@@ -122,7 +130,12 @@ def infer_transforms(run: Run) -> list[Any]:
 
 def validation_transforms(run: Run) -> list[Any]:
     """Build the transforms of the config's validation data, without the data; none where it has none."""
-    return _built(_transform_configs(run.config.get("val_data_loader"), "['val_data_loader']"))
+    return transforms_of(run.config)
+
+
+def transforms_of(config: Mapping[str, Any]) -> list[Any]:
+    """Build the same of a resolved config, also of one that was read from JSON."""
+    return _built(_transform_configs(config.get("val_data_loader"), "['val_data_loader']"))
 
 
 def _built(configs: Iterable[tuple[str, Any]]) -> list[Any]:

@@ -353,6 +353,30 @@ def test_a_program_of_other_classes_is_refused(tiny_config):
         require_own(run, other, "a.hbir")
 
 
+def images_of(config, image_format):
+    """Give the validation data of `config` transforms that make 5-bit pixels."""
+    transforms = [{"type": "ToTensor", "image_format": image_format}, {"type": "QuantizePixels", "bits": 5}]
+    loader = config["val_data_loader"]
+    return {**config, "val_data_loader": {**loader, "dataset": {**loader["dataset"], "transforms": transforms}}}
+
+
+def test_what_was_trained_on_other_images_is_not_evaluated(tiny_config):
+    tiny_config["stage_checkpoint"] = "last"
+    run_stage(Run(images_of(tiny_config, "BGR")), "float")
+    predict_stage(Run(images_of(tiny_config, "BGR")), "float")
+    with pytest.raises(CheckpointError, match=r"float-checkpoint-last.* its image_format is BGR and not RGB; take"):
+        predict_stage(Run(images_of(tiny_config, "RGB")), "float")
+
+
+def test_a_program_of_other_images_is_refused(tiny_config):
+    known = {"image_format": "BGR", "input_bits": 5}
+    program = dataclasses.replace(random_program(3), march="bayes-sim", metadata=known)
+    require_own(Run(images_of(tiny_config, "BGR")), program, "a.hbir")
+    require_own(Run(tiny_config), program, "a.hbir")
+    with pytest.raises(ProgramError, match=r"a.hbir belongs to another config: its image_format is BGR and not RGB\."):
+        require_own(Run(images_of(tiny_config, "RGB")), program, "a.hbir")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
