@@ -1,30 +1,58 @@
 """The layers of a chip model as the toolkit of the GTI 5801 writes them down: two JSON files, and the caps as text.
 
-Fields are those that are publicly known of these files. They say what a model is made of; no weights are in them.
+Fields are those that are publicly known of these files; ``gains`` of an output is hatlite's own. They say what a model
+is made of; no weights are in them.
 """
 
 from collections.abc import Collection
 from typing import Any, Literal
 
+import numpy as np
+
 from hatlite.chip.majors import Layer, Major, layers_of, majors_of
 from hatlite.errors import MarchError
 from hatlite.program import IntProgram
 
-__all__ = ["Numbers", "cap_lines", "dat_json", "model_json"]
+__all__ = ["Numbers", "cap_lines", "dat_json", "model_json", "output_cap", "output_gains"]
 
 Numbers = Collection[int] | Literal["all"]
 """Of major layers, from 1 on."""
 
 CHIP_TYPE = 5801
 JSON_VERSION = 100
+TEN_BITS, STEPS = 2**10, 2**5
+FINEST = 31 * STEPS
+"""31 in steps of 10 bits, of which 32 make 1."""
 TILE = 7 * 7
 BLOCK_BYTES = 32
 """An output is stored in blocks of 7 × 7 pixels, 32 bytes for each channel of a block."""
 
 
 def cap_lines(program: IntProgram) -> str:
-    """Return ``relu_cap.txt``: the cap of every ReLU, one to a line, as it was before the gain edit."""
-    return "".join(f"{cap!r}\n" for cap in program.metadata["caps"])
+    """Return ``relu_cap.txt``: the cap of every ReLU before the gain edit, one to a line; the last: `output_cap`."""
+    return "".join(f"{cap!r}\n" for cap in [*program.metadata["caps"][:-1], output_cap(program)])
+
+
+def output_cap(program: IntProgram) -> float:
+    """Return the CAP by which the toolkit decodes an output: real = value · CAP / 31; values of 10 bits reach 31.97.
+
+    The cap of the last ReLU stands for its largest integer, which is 31 steps of 5 bits and 1023 / 32 of 10. An output
+    whose channels have gains has this CAP for the channel that reaches furthest (:func:`output_gains`).
+
+    Args:
+        program: With the caps that its gain edit recorded.
+    """
+    cap = program.metadata["caps"][-1]
+    ten_bits = program.outputs[0].dtype == "int16"
+    return cap * FINEST / (TEN_BITS - 1) if ten_bits else cap
+
+
+def output_gains(program: IntProgram) -> list[float]:
+    """Return for every channel of the output what a value of 1 stands for; all alike are CAP / 31."""
+    (port,) = program.outputs
+    unit = 1 / STEPS if port.dtype == "int16" else 1.0
+    channels = program.values[port.value].shape[-1]
+    return (np.broadcast_to(np.asarray(port.scale, np.float64), channels) / unit).tolist()
 
 
 def dat_json(program: IntProgram, *, learning: Numbers = (), last_layer_out: Numbers = ()) -> dict[str, Any]:
@@ -83,7 +111,7 @@ def model_json(program: IntProgram) -> dict[str, Any]:
         "chip": str(CHIP_TYPE),
         "mode": 0,
         "inputs": [{"shape": [size, size, 3], "format": "byte", "prefilter": "interlace_tile_encode"}],
-        "outputs": [_output(last)],
+        "outputs": [{**_output(last), "gains": output_gains(program)}],
     }
     return {"name": program.name, "version": JSON_VERSION, "layer": [reader, network]}
 

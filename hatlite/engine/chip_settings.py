@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from hatlite.chip import output_cap, output_gains
 from hatlite.errors import ConfigError
 from hatlite.models.predictions import GRID_BOX_CHANNELS
 from hatlite.program import IntProgram
@@ -39,6 +40,10 @@ FORMATS: dict[Any, str] = {0: "BGR", 1: "YUV", "0": "BGR", "1": "YUV", "Y": "YUV
 NUMBERS = {"BGR": 0, "YUV": 1}
 """Format → its number, where it has one."""
 CHIPS = {"5801": "gti5801", "gti5801": "gti5801"}
+PER_CHANNEL = (
+    "# The channels of this output have gains of their own, which are in the model. CAP is that of the channel that\n"
+    '# reaches furthest; to decode values elsewhere take "gains" of 5801_gnetdet_model*.json, real = value * gain.\n'
+)
 CAP_TOLERANCE = 1e-3  # of a number that was copied by hand with four digits
 
 
@@ -135,9 +140,9 @@ def _differences(said: Mapping[str, Any], program: IntProgram) -> Iterator[tuple
     image_format = known.get("image_format")
     if image_format and FORMATS[said.get("MODEL.INPUT.FORMAT", image_format)] != image_format:
         yield "MODEL.INPUT.FORMAT", f"was trained on {image_format}; leave the format out, the model knows it."
-    cap, caps = said.get("MODEL.OUTPUT.CAP"), known.get("caps")
-    if cap is not None and caps and not math.isclose(cap, caps[-1], rel_tol=CAP_TOLERANCE):
-        yield "MODEL.OUTPUT.CAP", f"has the cap {caps[-1]:g}; leave CAP out, the model knows it, or take its own file."
+    cap, own = said.get("MODEL.OUTPUT.CAP"), output_cap(program) if known.get("caps") else None
+    if cap is not None and own is not None and not math.isclose(cap, own, rel_tol=CAP_TOLERANCE):
+        yield "MODEL.OUTPUT.CAP", f"has the cap {own:g}; leave CAP out, the model knows it, or take its own file."
     yield from _class_differences(said, program)
 
 
@@ -190,18 +195,19 @@ def settings_text(program: IntProgram) -> str:
     classes, image_format = list(known["classes"]), known["image_format"]
     side = program.values[program.inputs[0].value].shape[0]
     thresholds = {**THRESHOLDS, **known.get("thresholds", {})}
+    note = PER_CHANNEL if len(set(output_gains(program))) > 1 else ""
     content = {
         "VERSION": SETTINGS_VERSION,
         "CHIP": next(int(number) for number, march in CHIPS.items() if march == program.march),
         "MODEL": {
             "NAME": program.name,
             "INPUT": {"SIZE": side, "FORMAT": NUMBERS.get(image_format, image_format)},
-            "OUTPUT": {"CAP": float(known["caps"][-1])},
+            "OUTPUT": {"CAP": float(output_cap(program))},
         },
         "OPTS": {name.upper(): value for name, value in thresholds.items()},
         "DATA": {"NUM_CLASSES": len(classes), "CLASS_NAMES": classes},
     }
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return note + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def _flat(content: Any, path: Path, section: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,9 +1,11 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from gnetdet_programs import WIDE, gnetdet_program
 
-from hatlite.chip.layer_json import cap_lines, dat_json, model_json
+from hatlite.chip.layer_json import cap_lines, dat_json, model_json, output_cap, output_gains
 from hatlite.errors import MarchError
 
 
@@ -57,6 +59,25 @@ def test_what_goes_in_and_comes_out(size):
 def test_ten_bits_come_out_as_float():
     (output,) = model_json(gnetdet_program(224, ten_bits=True))["layer"][1]["outputs"]
     assert (output["format"], output["postfilter"]) == ("float", "interlace_tile_10bits_decode")
+
+
+def test_the_last_cap_decodes_as_the_toolkit_does():
+    """Real = value · CAP / 31, whatever the bits: a gain of 0.02 is a CAP of 0.62."""
+    for ten_bits, highest in ((False, 31), (True, 1023 / 32)):
+        program = gnetdet_program(224, ten_bits=ten_bits, caps=[*range(1, 16), 0.02 * highest])
+        (port,) = program.outputs
+        program = replace(program, outputs=(replace(port, scale=port.scale * 0.02),))
+        *inner, last = map(float, cap_lines(program).splitlines())
+        assert inner == list(range(1, 16)) and last == pytest.approx(0.62, rel=1e-12) == output_cap(program)
+        (output,) = model_json(program)["layer"][1]["outputs"]
+        assert output["gains"] == pytest.approx([last / 31] * 11, rel=1e-12)
+
+
+def test_gains_of_channels_are_listed():
+    program = gnetdet_program(224, ten_bits=True)
+    gains = np.linspace(0.5, 2, 11)
+    program = replace(program, outputs=(replace(program.outputs[0], scale=gains / 32),))
+    assert output_gains(program) == gains.tolist()
 
 
 def test_caps_are_lines():

@@ -180,6 +180,24 @@ def test_what_a_model_says_of_itself_is_read_and_agrees(read, cap, names, image_
     assert list(said.classes(program())) == names and said.image_format(program()) == image_format
 
 
+def test_gains_of_channels_are_told():
+    told = program(**SPOKEN)
+    assert "gains" not in settings_text(told)
+    ports = (replace(told.outputs[0], scale=np.linspace(0.5, 1, 12)),)
+    assert settings_text(replace(told, outputs=ports)).startswith(
+        "# The channels of this output have gains of their own"
+    )
+
+
+def test_a_cap_of_ten_bits_is_the_one_that_decodes(read):
+    told = program(**{**SPOKEN, "caps": [1.0, 1023.0]})
+    told = replace(told, outputs=(replace(told.outputs[0], dtype="int16"),))
+    assert read(settings_text(told)).values["MODEL.OUTPUT.CAP"] == 992
+    read(settings_text(told)).check(told, MODEL)
+    with pytest.raises(ConfigError, match="CAP is 1023, but out.model has the cap 992;"):
+        read("MODEL: {OUTPUT: {CAP: 1023}}").check(told, MODEL)
+
+
 def test_the_settings_of_a_model_in_full():
     assert settings_text(program(**SPOKEN)) == (
         "VERSION: '1.0'\nCHIP: 5801\nMODEL:\n  NAME: t\n  INPUT:\n    SIZE: 28\n    FORMAT: 0\n  OUTPUT:\n"
