@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hatlite.engine.checkpoint import has_sites, is_checkpoint, load_checkpoint, read_tensors
+import torch
+
+from hatlite.engine.checkpoint import SITES, deployed_weights, has_sites, is_checkpoint, load_checkpoint, read_tensors
 from hatlite.engine.kinds import STAGE_KINDS, pipeline_of, start_file
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.steps.places import find_place
@@ -25,6 +27,9 @@ folds them itself."""
 
 PRETRAINED = ("pretrained", "model.pretrained")
 """Where a config names weights that are no checkpoint of a stage."""
+
+
+EDIT = {"type": "EditGain"}
 
 
 def find_checkpoint(run: Run, text: str) -> Path | None:
@@ -59,8 +64,15 @@ def find_checkpoint(run: Run, text: str) -> Path | None:
     return path
 
 
-def checkpoint_override(run: Run, stage: Stage, text: str) -> str | None:
+def checkpoint_override(run: Run, stage: Stage, text: str, edit: bool | None = None) -> str | None:
     """Return the override that lets `stage` start from what `text` stands for; None if it does so anyway.
+
+    Step 4 edits the gains of what has not been through it, and goes on from what has.
+
+    Args:
+        run, stage: What is going to run.
+        text: As for :func:`find_checkpoint`.
+        edit: Whether ``edit-gain`` asks for the edit; None where nothing is said.
 
     Raises:
         CheckpointError, StageError: There is nothing to start from, or `stage` has no place for a file.
@@ -69,7 +81,7 @@ def checkpoint_override(run: Run, stage: Stage, text: str) -> str | None:
     if path is None:
         _start_from_nothing(run, stage, text)
         return None
-    if _is_own_start(run, stage, path):
+    if edit is not False and _is_own_start(run, stage, path):
         return None
     if STAGE_KINDS[stage.kind].from_nothing and not is_checkpoint(read_tensors(path)):  # weights of another toolkit
         return f"{find_place(run.config, PRETRAINED, stage.name) or PRETRAINED[-1]}={str(path)!r}"
@@ -81,7 +93,28 @@ def checkpoint_override(run: Run, stage: Stage, text: str) -> str | None:
         return f"{key}.converters.{_loader(stage, given['converters'])}.checkpoint_path={str(path)!r}"
     converters: list[dict[str, Any]] = [_as_dict(one) for one in STAGE_KINDS[stage.kind].start]
     converters[_loader(stage, converters)]["checkpoint_path"] = str(path)
+    if EDIT in converters and not _edits(path, edit):
+        converters.remove(EDIT)
     return f"{key}={ {'type': 'ModelConvertPipeline', 'converters': converters}!r}"
+
+
+def _edits(path: Path, asked: bool | None) -> bool:
+    """Return whether the gains of `path` are to be edited: they are once, and asking changes nothing of that."""
+    weights = deployed_weights(load_checkpoint(path))
+    caps = [value for name, value in weights.items() if name.startswith(SITES) and name.endswith(".cap")]
+    edited = any(not bool(torch.isnan(cap)) for cap in caps)
+    if edited and asked:
+        raise StageError(
+            f"edit-gain asks for a second gain edit: the gains of {path} were edited before; leave edit-gain out."
+        )
+    if not edited and asked is False:
+        raise StageError(
+            f"edit-gain is false, and the gains of {path} were not edited yet, which the chip's integers need; leave"
+            " edit-gain out."
+        )
+    if edited:
+        logger.info("The gains of %s were edited before; step 4 goes on without another edit.", path)
+    return not edited
 
 
 def _require_ranges(run: Run, stage: Stage, path: Path) -> None:

@@ -24,6 +24,9 @@ __all__ = ["read_given", "step_overrides", "step_run", "step_to_evaluate"]
 
 logger = get_logger(__name__)
 
+START = ("checkpoint_path", "edit_gain")
+"""Keys that say what a stage starts from."""
+
 SHARED = ("batch_size", "num_workers")
 """Keys whose value all processes, or those of a node, share."""
 
@@ -67,9 +70,10 @@ def step_run(
     said = step_overrides(run, stage, given, processes=joined)
     if finetune is not None:
         said.append(_freeze(run, stage, finetune))
+    _check_edit(stage, given)
     if "checkpoint_path" in given:
         run = Run.load(source, [*said, *opts], device, flags, stage=stage.name)  # its folder may be another one by now
-        start = checkpoint_override(run, stage, given["checkpoint_path"])
+        start = checkpoint_override(run, stage, given["checkpoint_path"], given.get("edit_gain"))
         said += [start] if start else []
     run, name = run_to_train(source, [*said, *opts], device, flags, stage=stage.name)
     logger.info("Step %s is: %s", f"{step} --cal" if calibrate else step, run.command(name))
@@ -122,7 +126,7 @@ def read_given(words: Mapping[str, str]) -> dict[str, Any]:
 def step_overrides(
     run: Run, stage: Stage, given: Mapping[str, Any], *, processes: tuple[int, int] = (1, 1)
 ) -> list[str]:
-    """Return the overrides, ``key.path=value``, that say to `run` what `given` says; without ``checkpoint_path``.
+    """Return the overrides, ``key.path=value``, that say to `run` what `given` says; without ``START``.
 
     Args:
         run: As it is without them.
@@ -140,7 +144,7 @@ def step_overrides(
             raise ConfigError(f"{spelt(idle)} has nothing to do: --cal trains nothing; leave it out.")
     said = []
     for key, value in given.items():
-        if key not in (*SCHEDULE_KEYS, *SHARED, "checkpoint_path"):
+        if key not in (*SCHEDULE_KEYS, *SHARED, *START):
             place = _place(run, stage, key)
             here = (
                 _decay(run, stage, value) if key == "weight_decay" else _here(key, value, value_at(run.config, place))
@@ -153,6 +157,18 @@ def step_overrides(
         if key in given or count > 1:
             said += _shares(run, stage, key, given.get(key), count)
     return said
+
+
+def _check_edit(stage: Stage, given: Mapping[str, Any]) -> None:
+    """Refuse an ``edit-gain`` that contradicts the step."""
+    edit = given.get("edit_gain")
+    if edit and stage.kind != KINDS[4]:
+        raise ConfigError("edit-gain is of step 4, which edits gains once without being asked; leave it out.")
+    if edit is False and stage.kind == KINDS[4] and "checkpoint_path" not in given:
+        raise ConfigError(
+            "edit-gain is false, and step 4 starts from step 3, whose gains are not edited yet; leave edit-gain out, or"
+            " give checkpoint-path a checkpoint of step 4."
+        )
 
 
 def _place(run: Run, stage: Stage, key: str) -> str:

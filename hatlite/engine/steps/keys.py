@@ -76,6 +76,11 @@ KEYS: dict[str, Key] = {
         ("{stage}_trainer.model_convert_pipeline",),
         note="checkpoint/stepN/best.pth is the checkpoint that step N left in the run's folder, or a file of that name",
     ),
+    "edit_gain": Key(
+        ("{stage}_trainer.model_convert_pipeline",),
+        "yes or no",
+        "of step 4, which edits gains once without being asked",
+    ),
     "image_size": Key(("image_size", "model.backbone.input_size"), "whole number", "448 or 224"),
     "image_format": Key(("image_format",), note="BGR, RGB or YUV"),
     "voc_classes": Key(("classes",), "names"),
@@ -92,9 +97,6 @@ KEYS: dict[str, Key] = {
     "cal": Key(instead="is a flag here: --step 2 --cal"),
     "chip": Key(instead="is march='gti5801' in the config, and there is one"),
     "grid_size": Key(instead="is 14 for both image sizes"),
-    "edit_gain": Key(
-        instead="is decided by step 4: from step 3 it edits the gains, once, and says so in its checkpoint"
-    ),
     "best_save_path": Key(instead="is <stage>-checkpoint-best.pth.tar in the run's folder; --opts ckpt_dir=… moves it"),
     "last_save_path": Key(instead="is <stage>-checkpoint-last.pth.tar in the run's folder; --opts ckpt_dir=… moves it"),
     "cap_txt_path": Key(instead="is not needed for training: caps lie in the checkpoint"),

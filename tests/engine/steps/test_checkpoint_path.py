@@ -13,6 +13,10 @@ from hatlite.overrides import Override
 from hatlite.registry import OBJECT_REGISTRY
 
 
+def checkpoint_of(stage, **state):
+    return {"format": 1, "stage": stage, "task_name": "t", "config": "{}", "classes": [], "state_dict": state}
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
@@ -69,7 +73,7 @@ def test_what_a_stage_starts_from_anyway_is_no_override(step_run, stage_of, leav
 @pytest.mark.parametrize("stage", ["float", "qat_31"])
 def test_another_file_is_a_pipeline_that_loads_it(step_run, stage_of, leave, stage):
     path = leave("other")
-    torch.save({"format": 1}, path)
+    torch.save(checkpoint_of("qat_activations"), path)
     override = Override.parse(checkpoint_override(step_run, stage_of(stage), str(path)))
     assert override.keys == (f"{stage}_trainer", "model_convert_pipeline")
     pipeline = OBJECT_REGISTRY.build(override.value)
@@ -108,10 +112,6 @@ def test_weights_of_the_toolkit_are_what_step_1_starts_from(step_run, stage_of, 
         checkpoint_override(step_run, stage_of("float"), str(path))
 
 
-def checkpoint_of(stage, **state):
-    return {"format": 1, "stage": stage, "task_name": "t", "config": "{}", "classes": [], "state_dict": state}
-
-
 def test_step_3_says_which_calibration_belongs_to_a_file(step_config, leave, tmp_path):
     run = Run.load(str(step_config), ["qat_activations_trainer.num_epochs=3", "batch_size=2"])
     path, stage = tmp_path / "other.pth.tar", run.stage("qat_activations")
@@ -136,3 +136,26 @@ def test_step_3_says_which_calibration_belongs_to_a_file(step_config, leave, tmp
         f"checkpoint-path {path} is of stage 'float', whose weights are not rounded yet, and step 3 starts behind step"
         f" 2.\n  Run step 2 first: python tools/train-dist.py --step 2 {line}"
     )
+
+
+def test_step_4_goes_on_from_step_4_without_a_second_edit(step_run, stage_of, leave, caplog):
+    path, stage, cap = leave("qat_31-checkpoint-best"), stage_of("qat_31"), "network.sites.conv.cap"
+    text = "checkpoint/step4/best.pth"
+    torch.save(checkpoint_of("qat_31", **{cap: torch.tensor(2.5)}), path)
+    with caplog.at_level(logging.INFO, "hatlite"):
+        override = Override.parse(checkpoint_override(step_run, stage, text))
+    assert [one["type"] for one in override.value["converters"]] == ["Float2QAT", "LoadCheckpoint"]
+    assert caplog.messages == [f"The gains of {path} were edited before; step 4 goes on without another edit."]
+    assert override == Override.parse(checkpoint_override(step_run, stage, text, edit=False))
+    with pytest.raises(StageError) as told:
+        checkpoint_override(step_run, stage, text, edit=True)
+    assert str(told.value) == (
+        f"edit-gain asks for a second gain edit: the gains of {path} were edited before; leave edit-gain out."
+    )
+    torch.save(checkpoint_of("qat_31", **{cap: torch.tensor(torch.nan)}), path)
+    override = Override.parse(checkpoint_override(step_run, stage, text, edit=True))
+    assert [one["type"] for one in override.value["converters"]] == ["Float2QAT", "LoadCheckpoint", "EditGain"]
+    with pytest.raises(
+        StageError, match=r"edit-gain is false, and the gains of \S+ were not edited yet, which the chi"
+    ):
+        checkpoint_override(step_run, stage, text, edit=False)

@@ -163,6 +163,8 @@ def test_the_command_that_does_the_same_is_told(step_config, caplog):
         ),
         (2, "learning-rate 1", {"calibrate": True}, ConfigError, "learning-rate has nothing to do: --cal trains noth"),
         (2, "", {"calibrate": True, "finetune": 2}, ConfigError, "--finetune has nothing to do: --cal trains nothing"),
+        (3, "edit-gain true", {}, ConfigError, "edit-gain is of step 4, which edits gains once without being asked; l"),
+        (4, "edit-gain false", {}, ConfigError, "edit-gain is false, and step 4 starts from step 3, whose gains are n"),
         (5, "", {}, StageError, "There is no step 5"),
     ],
 )
