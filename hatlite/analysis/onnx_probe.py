@@ -103,9 +103,11 @@ def make_probe(program: IntProgram) -> Probe:
     values = {name: _in_bits(kind, arithmetic) for question in questions for name, kind in question.types().items()}
     arrays = {name: x for question in questions for name, x in zip(question.op.inputs, question.inputs, strict=True)}
     asked = {question.op.output: question.asked for question in questions}
-    ports = (tuple(Port(n, n, values[n].dtype, values[n].scale) for n in names) for names in (arrays, asked))
+    inputs, outputs = (
+        tuple(Port(n, n, values[n].dtype, values[n].scale) for n in names) for names in (list(arrays), list(asked))
+    )
     ops = tuple(question.op for question in questions)
-    return Probe(IntProgram(f"{program.name} probe", program.march, *ports, ops, values), arrays, asked)
+    return Probe(IntProgram(f"{program.name} probe", program.march, inputs, outputs, ops, values), arrays, asked)
 
 
 def _in_bits(kind: TensorType, arithmetic: Arithmetic) -> TensorType:
