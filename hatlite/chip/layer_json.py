@@ -20,6 +20,8 @@ Numbers = Collection[int] | Literal["all"]
 
 CHIP_TYPE = 5801
 JSON_VERSION = 100
+IMAGE_MODES = {"BGR": "CS_BGR24_PLANAR", "RGB": "CS_RGB24_PLANAR", "YUV": "CS_YCRCB24_PLANAR"}
+"""Format of the image → mode of the reader. The first is the toolkit's word, the others are hatlite's after it."""
 TEN_BITS, STEPS = 2**10, 2**5
 FINEST = 31 * STEPS
 """31 in steps of 10 bits, of which 32 make 1."""
@@ -104,7 +106,8 @@ def model_json(program: IntProgram) -> dict[str, Any]:
     """
     first, *_, last = layers_of(program)
     size = first.shape[0]
-    reader = {"name": "image", "operation": "IMAGEREADER", "mode": "CS_BGR24_PLANAR", "shape": [3, size, size]}
+    mode = IMAGE_MODES[program.metadata["image_format"]]
+    reader = {"name": "image", "operation": "IMAGEREADER", "mode": mode, "shape": [3, size, size]}
     network = {
         "name": program.name,
         "operation": "GTICNN",

@@ -10,7 +10,7 @@ HEADINGS = ("major layer", "map", "channels", "bits", "pool", "shifts", "sublaye
 
 
 def chip_summary(program: IntProgram) -> str:
-    """Return one line per major layer of a program that the chip holds, and a line about the whole."""
+    """Return one line per major layer of a program that the chip holds, one about the whole and one of its images."""
     layers = layers_of(program)
     majors = majors_of(layers)
     rows = [HEADINGS, *(_row(major) for major in majors)]
@@ -21,6 +21,8 @@ def chip_summary(program: IntProgram) -> str:
         f"{len(majors)} of {MAJORS} major layers; weights take {taken:,} of {FILTER_BYTES:,} bytes"
         f" ({taken / FILTER_BYTES:.1%}); the output has {layers[-1].output_bits} bits."
     )
+    height, width, _ = layers[0].shape
+    lines.append(f"{program.name} takes images of {height}×{width} pixels in {program.metadata['image_format']}.")
     return "\n".join(lines)
 
 

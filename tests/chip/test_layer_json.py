@@ -56,6 +56,13 @@ def test_what_goes_in_and_comes_out(size):
     assert (output["format"], output["postfilter"]) == ("byte", "interlace_tile_decode")
 
 
+@pytest.mark.parametrize(
+    ("image_format", "mode"), [("BGR", "CS_BGR24_PLANAR"), ("RGB", "CS_RGB24_PLANAR"), ("YUV", "CS_YCRCB24_PLANAR")]
+)
+def test_the_reader_has_the_format_of_the_images(image_format, mode):
+    assert model_json(gnetdet_program(224, image_format=image_format))["layer"][0]["mode"] == mode
+
+
 def test_ten_bits_come_out_as_float():
     (output,) = model_json(gnetdet_program(224, ten_bits=True))["layer"][1]["outputs"]
     assert (output["format"], output["postfilter"]) == ("float", "interlace_tile_10bits_decode")
