@@ -23,7 +23,7 @@ from hatlite.engine.pretrained import load_pretrained
 from hatlite.engine.program_files import is_program, load_program
 from hatlite.engine.run import Run, Stage
 from hatlite.engine.weights_hash import lacks_ranges, with_ranges
-from hatlite.errors import CheckpointError, ConfigError, ProgramError, StageError
+from hatlite.errors import CheckpointError, ConfigError, ProgramError, QuantizationError, StageError
 from hatlite.log import get_logger
 from hatlite.lowering import lower
 from hatlite.march import get_march
@@ -236,8 +236,12 @@ class QAT2Quantize(_Converts):
 
     def __call__(self, model: Any, conversion: Conversion) -> None:
         conversion.settle(model)
+        try:
+            lowered = lower_detector(conversion.run, model)
+        except QuantizationError as problem:
+            raise QuantizationError(f"{origin_of(conversion)}: {problem}{next_step(conversion)}") from None
         conversion.graph = model.network
-        model.network = ExecutorNetwork(lower_detector(conversion.run, model), device=conversion.run.device)
+        model.network = ExecutorNetwork(lowered, device=conversion.run.device)
 
 
 @OBJECT_REGISTRY.register
@@ -264,6 +268,21 @@ class LoadHbir(Converter):
         loaded = load_program(path)
         require_own(run, loaded, path)
         model.network = ExecutorNetwork(loaded, device=run.device)
+
+
+def origin_of(conversion: Conversion) -> str:
+    """Return which checkpoint was loaded last, as far as one was."""
+    if conversion.loaded is None:
+        return conversion.run.source
+    return f"{conversion.loaded}, of stage {conversion.loaded_stage!r}"
+
+
+def next_step(conversion: Conversion) -> str:
+    """Return the command of the stage that leaves what can be lowered, if what was loaded is of another."""
+    wanted = conversion.stage.starts_from
+    if not wanted or conversion.loaded_stage in wanted:
+        return ""
+    return f"\n  That is stage {wanted[0]!r}: {conversion.run.command(wanted[0])}"
 
 
 def lower_detector(run: Run, model: Any) -> IntProgram:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hatlite import program
-from hatlite.engine import Run, predict_stage, run_stage
+from hatlite.engine import Run, export_stage, predict_stage, run_stage
 from hatlite.engine.checkpoint import load_checkpoint, save_checkpoint
 from hatlite.engine.weights_hash import WEIGHTS_HASH, weights_hash
 from hatlite.errors import CheckpointError, ConfigError, QuantizationError, StageError
@@ -78,6 +78,16 @@ def test_a_second_gain_edit_is_refused(trained):
         run_stage(Run(trained), "qat_31")
     pipeline.pop()  # without it, training goes on from edited weights
     assert run_stage(Run(trained), "qat_31")["epoch"] == 1
+
+
+def test_what_still_has_scales_is_not_lowered_and_says_which_step_is_missing(trained):
+    run = Run(trained)
+    said = (
+        r"qat_activations-checkpoint-last.pth.tar, of stage 'qat_activations': conv\w* .* has the scale .* gain edit.*"
+        r"\n  That is stage 'qat_31': .*--stage qat_31"
+    )
+    with pytest.raises(QuantizationError, match=said):
+        export_stage(run, run.checkpoint("qat_activations"))
 
 
 @pytest.mark.parametrize("stage", STEPS)
