@@ -36,7 +36,7 @@ data_loader = base.loader(
 )
 val_data_loader = base.loader(base.metadata("valid"), [], size=image_size, batch_size=batch_size)
 
-qconfig = base.qconfig
+qconfig = base.quantisation(image_size, base.kernel_step)
 float_trainer = base.trainer(model, data_loader, val_data_loader, base.lr)
 qat_trainer = base.trainer(model, data_loader, val_data_loader, base.qat_lr)
 calibration_trainer = base.calibrator(model, val_data_loader)

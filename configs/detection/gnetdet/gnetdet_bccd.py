@@ -37,12 +37,13 @@ qat_31_epochs = 6
 qat_lr = 6e-4
 qat_activations_lr = 4e-4
 qat_31_lr = 4e-4
+kernel_step = "mse"
 stages = base.stages
 
 model = dict(
     base.model,
     backbone=dict(type="GNet", input_size=image_size, batch_norm=batch_norm),
-    head=dict(type="GNetHead", num_classes=num_classes, start_inside=True),
+    head=dict(base.model["head"], num_classes=num_classes, start_inside=True),
     loss=dict(base.model["loss"], loss_weights=loss_weights, detach_iou=True),
 )
 
@@ -85,11 +86,5 @@ qat_trainer = trainer(*parts, num_epochs=qat_epochs, lr=qat_lr)
 calibration_trainer = calibrator(*parts)
 qat_activations_trainer = trainer(*parts, num_epochs=qat_activations_epochs, lr=qat_activations_lr)
 qat_31_trainer = trainer(*parts, num_epochs=qat_31_epochs, lr=qat_31_lr)
-qconfig = dict(
-    type="QConfig",
-    weight=dict(step="mse"),
-    activation=dict(observer=dict(name="percentile", percentile=99.9)),
-    rules=base.qconfig["rules"],
-    output_gains="per_channel",
-)
+qconfig = base.quantisation(image_size, kernel_step, percentile=99.9)
 deploy_inputs = dict(img=torch.zeros(1, 3, image_size, image_size))
