@@ -11,6 +11,7 @@ against the constructor; elsewhere a key must exist. Behind a list ``+`` stands 
 """
 
 import ast
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,19 +23,26 @@ __all__ = ["Override", "Overrides", "find", "parse_value"]
 
 _WORDS = {"true": True, "false": False, "none": None}
 _BRACKETS = {"{}": "dict", "[]": "list"}
+_CALL = re.compile(r"(dict|list|tuple|set)\(.*\)", re.DOTALL)
 
 
 def parse_value(text: str) -> Any:
     """Return the Python literal that `text` spells; true, false and none in any case; otherwise `text` itself.
 
     Raises:
-        ConfigError: It has the brackets of a dict or a list and spells none.
+        ConfigError: It has the brackets of a dict or a list and spells none, or is a call that would make one.
     """
     if text.strip().lower() in _WORDS:
         return _WORDS[text.strip().lower()]
     try:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError):
+        call = _CALL.fullmatch(text.strip())
+        if call is not None:
+            raise ConfigError(
+                f"{text} is a call of {call[1]}, and values are read as literals; write it as one, such as"
+                """ "val_metrics={'type':'VOCMApMetric'}"."""
+            ) from None
         kind = _BRACKETS.get(text.strip()[:1] + text.strip()[-1:])
         if kind is None:
             return text

@@ -50,6 +50,15 @@ def test_a_dict_whose_quotes_the_shell_took_is_refused(value: str, kind: str) ->
     )
 
 
+def test_a_call_is_no_value() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Override.parse("float_trainer.val_metrics=dict(type='VOCMApMetric')")
+    assert str(caught.value) == (
+        "--opts float_trainer.val_metrics: dict(type='VOCMApMetric') is a call of dict, and values are read as"
+        """ literals; write it as one, such as "val_metrics={'type':'VOCMApMetric'}"."""
+    )
+
+
 def test_a_plus_behind_a_list_appends() -> None:
     cfg = {"trainer": {"callbacks": [{"n": 1}]}, "by_sign": {"+": 1}}
     Overrides(["trainer.callbacks.+={'n': 2}", "trainer.callbacks.-1.n=3", "by_sign.+=2"]).apply(cfg)
