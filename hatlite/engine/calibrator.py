@@ -16,6 +16,7 @@ from hatlite.engine.weights_hash import WEIGHTS_HASH, weights_hash
 from hatlite.errors import ConfigError
 from hatlite.files import whole_file
 from hatlite.log import get_logger
+from hatlite.metrics import Metric
 from hatlite.quantization import check_balance, format_ranges, site_ranges
 from hatlite.quantization import equalize as equalize_channels
 from hatlite.registry import OBJECT_REGISTRY
@@ -87,7 +88,7 @@ class Calibrator(Loop):
         bias_correction: Mapping[str, Any] | None = None,
         device: str | torch.device | None = None,
         callbacks: Sequence[Callback] = (),
-        val_metrics: Any = None,
+        val_metrics: Metric | Sequence[Metric] | None = None,
         seed: int | None = None,
         channels_last: bool = True,
         model_convert_pipeline: Any = None,

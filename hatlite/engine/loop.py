@@ -19,6 +19,7 @@ from hatlite.engine.processes import any_process, process
 from hatlite.engine.seed import random_state, restore_random_state, seed_everything, seed_step
 from hatlite.errors import CheckpointError, ConfigError
 from hatlite.log import get_logger
+from hatlite.metrics import Metric
 
 __all__ = ["Callback", "Loop", "RunInfo"]
 
@@ -119,7 +120,7 @@ class Loop:
         *,
         callbacks: Sequence[Callback] = (),
         device: str | torch.device | None = None,
-        val_metrics: Any = None,
+        val_metrics: Metric | Sequence[Metric] | None = None,
         seed: int | None = None,
         channels_last: bool = True,
         model_convert_pipeline: Any = None,

@@ -9,6 +9,7 @@ from hatlite.engine.callbacks.metric_updater import evaluation_updater
 from hatlite.engine.device import place, resolve_device
 from hatlite.engine.evaluation import evaluate
 from hatlite.errors import ConfigError
+from hatlite.metrics import Metric
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["Predictor"]
@@ -35,7 +36,7 @@ class Predictor:
         self,
         model: torch.nn.Module,
         data_loader: Any,
-        metrics: Any = None,
+        metrics: Metric | Sequence[Metric] | None = None,
         *,
         batch_processor: Any = None,
         callbacks: Sequence[Any] = (),

@@ -13,6 +13,7 @@ from hatlite.engine.loop import Callback, Loop
 from hatlite.engine.optim import build_optimizer
 from hatlite.engine.processes import copy_state, copy_statistics, process
 from hatlite.errors import CheckpointError, ConfigError, TrainingError
+from hatlite.metrics import Metric
 from hatlite.nn.sync_batch_norm import share_batch_statistics
 from hatlite.registry import OBJECT_REGISTRY
 
@@ -67,8 +68,8 @@ class Trainer(Loop):
         *,
         device: str | torch.device | None = None,
         callbacks: Sequence[Callback] = (),
-        train_metrics: Any = None,
-        val_metrics: Any = None,
+        train_metrics: Metric | Sequence[Metric] | None = None,
+        val_metrics: Metric | Sequence[Metric] | None = None,
         sync_bn: bool = False,
         seed: int | None = None,
         channels_last: bool = True,

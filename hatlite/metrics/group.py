@@ -1,9 +1,23 @@
 """Several metrics as one, and metrics that a function of the config updates."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["MetricGroup", "UpdatedMetric"]
+__all__ = ["Metric", "MetricGroup", "UpdatedMetric"]
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """What is measured with: beside these methods ``bind(dataset)`` where it looks at detections."""
+
+    def reset(self) -> None:
+        """Start anew."""
+
+    def update(self, *seen: Any) -> None:
+        """Add what was seen."""
+
+    def compute(self) -> dict[str, float]:
+        """Return name → value."""
 
 
 class MetricGroup(list):

@@ -58,6 +58,16 @@ def test_problems_of_all_stages_are_told_together_and_each_once(tiny_config):
     assert "config['data_loader']['dataset']['ann_file'] is '/nowhere/a.json', which does not exist here" in text
 
 
+@pytest.mark.parametrize("value", ["VOCMApMetric", 3, ["VOCMApMetric"]])
+@pytest.mark.parametrize("key", ["val_metrics", "train_metrics", "callbacks", "batch_processor"])
+def test_a_part_of_a_trainer_that_is_a_text_or_a_number_is_told(tiny_config, key, value):
+    tiny_config["float_trainer"][key] = value
+    (problem,) = find_problems(Run(tiny_config), STAGE_KINDS)
+    assert re.match(
+        rf"config\['float_trainer'\]\['{key}'\] is .*; Trainer expects .*a dict whose type is a", str(problem)
+    )
+
+
 @pytest.mark.parametrize("key", ["model", "data_loader", "val_data_loader", "num_classes"])
 def test_a_missing_entry_is_named(tiny_config, key):
     del tiny_config[key]

@@ -7,6 +7,7 @@ from hatlite.engine.callbacks.metric_updater import evaluation_updater
 from hatlite.engine.evaluation import evaluate
 from hatlite.engine.loop import Callback
 from hatlite.errors import ConfigError
+from hatlite.metrics import Metric
 from hatlite.registry import OBJECT_REGISTRY
 
 __all__ = ["Validation"]
@@ -33,7 +34,7 @@ class Validation(Callback):
     def __init__(
         self,
         data_loader: Any,
-        val_metrics: Any = None,
+        val_metrics: Metric | Sequence[Metric] | None = None,
         val_interval: int = 1,
         val_on_train_end: bool = True,
         *,
