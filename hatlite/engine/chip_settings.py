@@ -39,7 +39,8 @@ ORDERS = {name: name for name in ("BGR", "RGB", "YUV")}
 FORMATS: dict[Any, str] = {0: "BGR", 1: "YUV", "0": "BGR", "1": "YUV", "Y": "YUV", **ORDERS}
 NUMBERS = {"BGR": 0, "YUV": 1}
 """Format → its number, where it has one."""
-CHIPS = {"5801": "gti5801", "gti5801": "gti5801"}
+CHIPS = {"5801": "gti5801", "gti5801": "gti5801", "sit501": "gti5801"}
+"""Name of a chip, in lower case → march; the toolkit's own files call it SIT501."""
 PER_CHANNEL = (
     "# The channels of this output have gains of their own, which are in the model. CAP is that of the channel that\n"
     '# reaches furthest; to decode values elsewhere take "gains" of 5801_gnetdet_model*.json, real = value * gain.\n'
@@ -61,7 +62,7 @@ def _names(value: Any) -> bool:
 
 KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "VERSION": (lambda value: True, "anything"),
-    "CHIP": (lambda value: str(value).lower() in CHIPS, "5801, the chip that there are models for"),
+    "CHIP": (lambda value: str(value).lower() in CHIPS, "5801 or SIT501, the chip that there are models for"),
     "MODEL.NAME": (lambda value: True, "anything"),
     "MODEL.INPUT.SIZE": (_whole, "a whole number of pixels, such as 448"),
     "MODEL.INPUT.FORMAT": (

@@ -102,6 +102,11 @@ def test_several_differences_are_told_together(read):
         said.check(program(**SPOKEN), MODEL)
 
 
+@pytest.mark.parametrize("name", ["5801", "'5801'", "GTI5801", "SIT501"])
+def test_names_of_the_chip(read, name):
+    read(f"CHIP: {name}").check(program(**SPOKEN), MODEL)
+
+
 def test_another_chip(read):
     with pytest.raises(ConfigError, match=r"CHIP is 5801, but out\.model is made for bernoulli2; take a model"):
         read("CHIP: 5801").check(replace(program(), march="bernoulli2"), MODEL)
@@ -122,7 +127,7 @@ def test_another_chip(read):
         ("MODEL: {OUTPUT: {CAP: high}}", r"MODEL\.OUTPUT\.CAP is 'high'; expected a number, such as 1\.1554"),
         ("DATA: {NUM_CLASSES: 0}", r"DATA\.NUM_CLASSES is 0; expected a whole number"),
         ("DATA: {CLASS_NAMES: [yes, no]}", r"DATA\.CLASS_NAMES is \[True, False\]; expected a list of names; put quot"),
-        ("CHIP: 2801", r"CHIP is 2801; expected 5801"),
+        ("CHIP: 2801", r"CHIP is 2801; expected 5801 or SIT501"),
         ("[1, 2]", r"GNetDet\.yaml is \[1, 2\]; expected a section with VERSION, CHIP, MODEL, OPTS, DATA"),
         ("OPTS: {", r"GNetDet\.yaml is no YAML: while parsing"),
     ],
