@@ -5,7 +5,8 @@ Examples:
     python tools/eval_voc.py -s 4 -p checkpoint/step4/best.pth
     python tools/eval_voc.py -s 2 -p qat-checkpoint-last.pth.tar --config configs/detection/gnetdet/gnetdet_224_voc.py
 
-What the config measures beside it comes from the same detections. tools/predict.py evaluates any stage of any config.
+VOC_mAP is their mean. What the config measures beside it, such as COCO's mAP, comes from the same detections; a VOC
+metric of its own gives way to this one. tools/predict.py evaluates any stage of any config.
 """
 
 import argparse
@@ -37,8 +38,8 @@ def main(args: argparse.Namespace) -> None:
     config = args.config or str(Path(__file__).parents[1] / DEFAULT)
     named = {"opts": args.opts, "device": args.device}
     run, stage, checkpoint = engine.step_to_evaluate(config, args.step, args.ckpt, **named)
-    voc = VOCMApMetric(mode="area", iou_threshold=0.5, legacy_widths=True)
-    found = engine.predict_stage(run, stage, checkpoint, beside=[voc])  # of one name the last counts
+    voc = VOCMApMetric(mode="area", iou_threshold=0.5, legacy_widths=True, prefix="VOC_")
+    found = engine.predict_stage(run, stage, checkpoint, beside=[voc])
     print("\n".join(f"{name:<24}{value:.6g}" for name, value in found.items()))
 
 

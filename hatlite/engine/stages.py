@@ -378,11 +378,16 @@ def predict_stage(
         run: Config and folder.
         name: Of the stage.
         checkpoint: File to take instead of the stage's own.
-        beside: Further metrics, shown the same as the predictor's.
+        beside: Further metrics, shown the same as the predictor's; in place of those of the same types.
     """
     run.stage(name)  # a wrong name is told before anything that the config lacks
     predictor = build_predictor(run, name)
     if beside:
-        predictor.metrics = MetricGroup([predictor.metrics, *beside])
+        predictor.metrics = MetricGroup([*_others(predictor.metrics, beside), *beside])
     restore(run, name, predictor.model, checkpoint)
     return predictor.predict()
+
+
+def _others(metrics: Any, beside: Sequence[Any]) -> list[Any]:
+    """Return those of `metrics`, one or a group, whose types are not among those of `beside`."""
+    return [one for one in (metrics if isinstance(metrics, list) else [metrics]) if type(one) not in map(type, beside)]
