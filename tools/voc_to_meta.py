@@ -76,7 +76,7 @@ def main(args: argparse.Namespace) -> None:
     if args.voc_dir is not None:
         files = MetaFiles.beside(args.voc_dir, args.classes)
     else:
-        path = args.config or DEFAULT_CONFIG
+        path = args.config or str(Path(__file__).parents[1] / DEFAULT_CONFIG)
         files = MetaFiles.of_config(config.load(path, args.opts), path)
         files = replace(files, classes=args.classes or files.classes)
     flags = ("train_share", "seed", "keep_empty", "keep_difficult", "drop_small", "repair", "skip_unknown_classes")

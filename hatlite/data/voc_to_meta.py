@@ -34,6 +34,9 @@ SMALL = f"objects left out, below {SMALL_SIDE} pixels in width and height once t
 EMPTY = "images left out, they have no object (keep_empty=False)"
 
 
+SKIP = "--skip-unknown-classes"
+
+
 @dataclass(frozen=True)
 class MetaFiles:
     """What is written from where.
@@ -141,7 +144,7 @@ def voc_to_meta(files: MetaFiles, choice: MetaChoice, *, force: bool = False) ->
         classes = sorted({one["name"] for each in annotated for one in each.content.objects})
     class_names.require_names(classes, "classes")
     require_countable(classes, "classes")
-    compare_objects(list(classes), annotated, report if choice.skip_unknown_classes else None)
+    compare_objects(list(classes), annotated, report if choice.skip_unknown_classes else None, SKIP)
     lines = _lines(annotated, list(classes), choice, report)
     train, valid = _split(lines, choice)
     for path, part in ((files.train, train), (files.valid, valid)):

@@ -15,6 +15,7 @@ from hatlite.errors import DataError, DataNotFoundError
 __all__ = ["Annotated", "compare_objects", "image_files", "read_annotated", "record_of", "require_all", "xml_files"]
 
 DIFFICULT = "difficult objects left out (keep_difficult=False)"
+LEAVE_OUT = "skip_unknown_classes=True"
 UNKNOWN = "objects passed over, their class is not in classes (skip_unknown_classes=True)"
 SIZED = "sizes that annotations lack taken from their images (repair=True)"
 REMEDY = (
@@ -96,8 +97,15 @@ def record_of(
     return clean_record(ImageRecord.of(number, name, size, kept), report)
 
 
-def compare_objects(classes: list[str], annotated: list[Annotated], report: DataReport | None) -> None:
+def compare_objects(
+    classes: list[str], annotated: list[Annotated], report: DataReport | None, remedy: str = LEAVE_OUT
+) -> None:
     """Refuse objects whose class is not in `classes`, or count them in `report` where there is one.
+
+    Args:
+        classes, annotated: What is compared.
+        report: None refuses.
+        remedy: What the user may write to leave them out.
 
     Raises:
         DataError: There are some, and no report.
@@ -116,5 +124,5 @@ def compare_objects(classes: list[str], annotated: list[Annotated], report: Data
         raise DataError(
             f"{count} {'objects have' if count > 1 else 'object has'} a class that is not in classes"
             f" ({', '.join(classes)}): {listed([*named.values()])}. Add it to classes, or leave such objects out with"
-            f" skip_unknown_classes=True.{class_names.meant(list(strangers), classes)}"
+            f" {remedy}.{class_names.meant(list(strangers), classes)}"
         )
