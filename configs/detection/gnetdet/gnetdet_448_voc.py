@@ -140,7 +140,7 @@ def augmentations():
     ]
 
 
-def loader(dataset, transforms, *, size, **options):
+def loader(dataset, transforms, *, size, image_format=image_format, **options):
     """Return a loader of `dataset` whose images end as `size` × `size` pixels of 5 bits, 0…31."""
     to_network = [
         dict(type="Resize", img_scale=(size, size), keep_ratio=letterbox),

@@ -18,6 +18,7 @@ val_split = "test"
 
 num_classes = 3
 image_size = 224
+image_format = "BGR"
 batch_norm = True
 batch_size = 8
 num_workers = 2
@@ -60,7 +61,7 @@ augmentations = [
     dict(type="RandomFlip", px=0.5, py=0.5),
     dict(type="AugmentHSV", hgain=0.015, sgain=0.4, vgain=0.3),
 ]
-options = dict(size=image_size, batch_size=batch_size)
+options = dict(size=image_size, image_format=image_format, batch_size=batch_size)
 data_loader = base.loader(photos(train_split), augmentations, **options, shuffle=True, drop_last=True)
 data_loader["num_workers"] = num_workers
 val_data_loader = base.loader(photos(val_split), [], **options)

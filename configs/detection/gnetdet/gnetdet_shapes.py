@@ -51,7 +51,7 @@ def shapes(part):
     )
 
 
-options = dict(size=image_size, batch_size=batch_size)
+options = dict(size=image_size, image_format=image_format, batch_size=batch_size)
 data_loader = base.loader(
     shapes("train"), [dict(type="RandomFlip", px=0.5, py=0.0)], **options, shuffle=True, drop_last=True
 )
