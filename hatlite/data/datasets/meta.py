@@ -49,8 +49,10 @@ class GNetMeta(FolderDataset):
         require_countable(classes, type(self).__name__)
         folder, report = require_path(img_path, "the image folder"), DataReport()
         lines, problems = read_meta_file(meta_file)
-        problems += _strangers(lines, meta_file, folder, classes)
-        annotated = {} if problems else {number: _annotated(line, folder, classes) for number, line in lines.items()}
+        missing = set(missing_images(folder, [line.name for line in lines.values()]))
+        problems += _strangers(lines, meta_file, folder, classes, missing)
+        there = {number: line for number, line in lines.items() if line.name not in missing}
+        annotated = {number: _annotated(line, folder, classes) for number, line in there.items()}
         for number, content in annotated.items():
             problems += content.problems(f"{meta_file}:{number}: {lines[number].name}")
         if problems:
@@ -63,10 +65,10 @@ class GNetMeta(FolderDataset):
 
 
 def _strangers(
-    lines: dict[int, MetaLine], meta_file: str | Path, folder: Path, classes: Sequence[str]
+    lines: dict[int, MetaLine], meta_file: str | Path, folder: Path, classes: Sequence[str], missing: set[str]
 ) -> Iterator[str]:
     """Yield a sentence for every image that is missing or named before, and for every class that there is none of."""
-    missing, first = set(missing_images(folder, [line.name for line in lines.values()])), dict[str, int]()
+    first: dict[str, int] = {}
     for number, line in lines.items():
         if line.name in missing:
             yield f"{meta_file}:{number}: image {line.name} is missing in {folder}"
@@ -79,6 +81,10 @@ def _strangers(
             )
 
 
+def _name(label: int, classes: Sequence[str]) -> str:
+    return classes[label] if 0 <= label < len(classes) else f"class {label}"
+
+
 def _annotated(line: MetaLine, folder: Path, classes: Sequence[str]) -> VOCFile:
     """Return the objects in continuous edges with the size of their image, which is all that a VOC file would say.
 
@@ -87,7 +93,7 @@ def _annotated(line: MetaLine, folder: Path, classes: Sequence[str]) -> VOCFile:
     """
     size = header_size(folder / line.name) or read_image(folder / line.name).shape[:2]
     objects = [
-        {"box": (x1 - 1, y1 - 1, x2, y2), "label": label, "name": classes[label]}
+        {"box": (x1 - 1, y1 - 1, x2, y2), "label": label, "name": _name(label, classes)}
         for x1, y1, x2, y2, label in line.objects
     ]
     return VOCFile((size[0], size[1]), objects)

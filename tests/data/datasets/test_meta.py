@@ -57,6 +57,13 @@ def test_a_bad_line_is_told_with_its_number(meta, line, sentence):
         GNetMeta(**meta("b.jpg 1 1 32 24 0", line))
 
 
+def test_a_box_is_looked_at_where_its_class_is_wrong(meta):
+    with pytest.raises(
+        DataError, match=r"(?s)2 problems:\n- .*:1: an object of a.jpg has .*\n- .*'class 7' .* ends bef"
+    ):
+        GNetMeta(**meta("a.jpg 12 4 3 9 7"))
+
+
 def test_all_problems_are_told_together(meta):
     with pytest.raises(
         DataError, match=r"(?s)The metadata have 3 problems:\n- .*:2: .*\n- .*:1: image e.*\n- .*:3: an"
