@@ -124,7 +124,8 @@ class AlignmentReport:
         if worst is None:
             return "No integer stands at the limits of its range."
         place = f"{worst.kind} {worst.name!r} ({worst.module} {worst.line})"
-        return f"{place} saturates most: {worst.saturation:.3%} of its integers stand at the limits of {worst.dtype}."
+        share = f"{worst.saturation:.3%} of its integers stand at the limits of their range"
+        return f"{place} saturates most: {share}, the 0 of a ReLU left out."
 
     def summary(self) -> str:
         """Return the verdict: one line, and the reasons when it failed."""

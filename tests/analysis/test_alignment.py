@@ -196,7 +196,7 @@ def test_saturation_is_counted_per_operator_on_real_images(graph: FakeQuantGraph
     place = f"{worst.kind} {worst.name!r} ({worst.module} {worst.line})"
     share = f"{worst.saturation:.3%}"
     assert report.saturation_summary() == (
-        f"{place} saturates most: {share} of its integers stand at the limits of {worst.dtype}."
+        f"{place} saturates most: {share} of its integers stand at the limits of their range, the 0 of a ReLU left out."
     )
     assert report.table(1).splitlines()[1].split()[0] == worst.name, "where all are equal, what saturates comes first"
     assert share in report.table(1).splitlines()[1]
