@@ -31,10 +31,19 @@ def parser() -> ToolParser:
     parser.add_argument("--yaml", type=Path, help="settings in place of the GNetDet.yaml that is found")
     parser.add_argument("--input-size", type=count(1), metavar="PIXELS", help="checked against the model")
     parser.add_argument("--input-format", type=int, choices=(0, 1), help="0 BGR, 1 YUV; checked against the model")
-    parser.add_argument("--conf-thresh", type=share, help="confidence of a box; default: the file's, else 0.53")
-    parser.add_argument("--prob-thresh", type=share, help="confidence times class score; default: the file's, else 0.5")
-    parser.add_argument("--nms-thresh", type=share, help="overlap of two boxes; default: the file's, else 0.4")
+    parser.add_argument(
+        "--conf-thresh", type=share, help="confidence of a box; default: the file's, else the model's, else 0.53"
+    )
+    parser.add_argument(
+        "--prob-thresh",
+        type=share,
+        help="confidence times class score; default: the file's, else the model's, else 0.5",
+    )
+    parser.add_argument(
+        "--nms-thresh", type=share, help="overlap of two boxes; default: the file's, else the model's, else 0.4"
+    )
     parser.add_argument("-f", "--fancy", action="store_true", help="brackets at the corners in place of whole boxes")
+    parser.add_argument("--enlarge", action="store_true", help="write small pictures larger, so that names can be read")
     parser.add_argument("--camera", type=count(0), default=0, metavar="NUMBER", help="of the camera; default: 0")
     parser.add_argument("--frames", type=count(1), metavar="NUMBER", help="end a video or camera after so many")
     parser.add_argument("--show", action="store_true", help="show it in a window: q ends, the space bar pauses")
@@ -58,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
         outputs = analysis.output_paths(args.output, inputs, lambda path: f"out_{path.name}", formats, "-o")
     detector = engine.ChipDetector(args.model, _settings(args))
     window = analysis.Window(args.model.name) if args.show else None
-    viz = analysis.DetViz(0.0, corners=args.fancy)
+    viz = analysis.DetViz(0.0, corners=args.fancy, enlarge=args.enlarge)
     session = engine.ChipSession(detector, viz, window)
     with output_folder(outputs[0].parent) if args.output else nullcontext():
         (_videos if video else _pictures)(args, session, inputs, outputs)

@@ -82,6 +82,7 @@ def draw_detections(
     *,
     ground_truth: np.ndarray | None = None,
     corners: bool = False,
+    enlarge: bool = True,
 ) -> np.ndarray:
     """Draw what was found, the best on top.
 
@@ -92,16 +93,18 @@ def draw_detections(
         score_threshold: Smallest score to draw.
         ground_truth: (N, 4) xyxy boxes in pixels of `image`, drawn below as thin white lines without tags.
         corners: Draw brackets at the corners of what was found, in place of whole lines.
+        enlarge: Enlarge a small picture first, so that names can be read.
 
     Returns:
-        (k·H, k·W, 3) uint8 RGB, k by :func:`enlargement`.
+        (k·H, k·W, 3) uint8 RGB, k by :func:`enlargement`, or 1.
 
     Raises:
         DataError: `image` is no picture.
         ConfigError: The threshold lies outside 0…1.
     """
-    canvas = _canvas(image)
-    factor, thickness = enlargement(image), _thickness(canvas)
+    factor = enlargement(image) if enlarge else 1
+    canvas = _canvas(image, factor)
+    thickness = _thickness(canvas)
     thin = max(1, thickness // 2)
     frames = [Frame(box * factor, GROUND_TRUTH, thin) for box in np.reshape(_array(ground_truth), (-1, 4))]
     for box, score, label in reversed(_shown(detections, score_threshold)):
@@ -125,8 +128,9 @@ def draw_ground_truth(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, 
     Raises:
         DataError: `image` is no picture.
     """
-    canvas = _canvas(image)
-    factor, thickness = enlargement(image), _thickness(canvas)
+    factor = enlargement(image)
+    canvas = _canvas(image, factor)
+    thickness = _thickness(canvas)
     frames = []
     for box, label in zip(_array(boxes), map(int, labels), strict=True):
         color = class_color(label) if label >= 0 else IGNORED_COLOR
@@ -170,10 +174,9 @@ def _name(label: int, classes: Sequence[str]) -> str:
     return str(classes[label]) if label < len(classes) else f"class {label}"
 
 
-def _canvas(image: np.ndarray) -> np.ndarray:
+def _canvas(image: np.ndarray, factor: int) -> np.ndarray:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise DataError(f"A picture is {image.shape} {image.dtype}; expected (H, W, 3) uint8 RGB with pixels in it.")
-    factor = enlargement(image)
     if factor == 1:
         return np.ascontiguousarray(image).copy()
     return cv2.resize(np.ascontiguousarray(image), None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)

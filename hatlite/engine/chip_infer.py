@@ -17,6 +17,7 @@ from hatlite.data.video import VideoReader, video_file
 from hatlite.engine.chip_settings import THRESHOLDS, ChipSettings
 from hatlite.engine.infer import as_sample, transformed
 from hatlite.engine.ir_infer import GNetDetIrInfer, HbirModule
+from hatlite.engine.program_files import is_program
 from hatlite.errors import ProgramError
 from hatlite.models import GridDecoder
 from hatlite.program import IntProgram
@@ -70,6 +71,11 @@ class ChipDetector:
             raise ProgramError(
                 f"There is no model {path}; tools/convert_to_chip.py writes out.model into the folder model of a run,"
                 " name that file with -m."
+            )
+        if not is_program(path):
+            raise ProgramError(
+                f"{path} is no chip model by its name; expected out.model, which tools/convert_to_chip.py makes of a"
+                " checkpoint, or a .hbir file."
             )
         network = HbirModule(path)
         self.program, self.engine = network.executor.program, network.executor.engine

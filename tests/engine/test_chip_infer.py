@@ -81,6 +81,12 @@ def test_what_is_said_must_agree_with_the_model(saved):
 def test_files_that_are_no_model(saved, tmp_path):
     with pytest.raises(ProgramError, match=r"^There is no model none\.model; tools/convert_to_chip\.py writes out"):
         ChipDetector(Path("none.model"), ChipSettings())
+    path = tmp_path / "x.pth.tar"
+    path.touch()
+    with pytest.raises(
+        ProgramError, match=r"x\.pth\.tar is no chip model by its name; expected out\.model, which tools/con"
+    ):
+        ChipDetector(path, ChipSettings())
     path = saved()
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ProgramError, match=r"spots\.hbir.*truncated|spots\.hbir.*damaged"):

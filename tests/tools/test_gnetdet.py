@@ -57,8 +57,8 @@ def test_pictures_of_a_folder(place, capsys):
     assert printed[3:5] == ["imgs/b.jpg -> drawn/new/out_b.jpg", "  nothing"]
     assert printed[5].startswith("chip ") and ", overall " in printed[5] and len(printed) == 6
     drawn = read_image(place / "drawn" / "new" / "out_a.png")
-    assert drawn.shape == (56 * 6, 112 * 6, 3)
-    assert not (drawn == cv2.resize(read_image(place / "imgs" / "a.png"), None, fx=6, fy=6)).all()
+    assert drawn.shape == (56, 112, 3)
+    assert not (drawn == read_image(place / "imgs" / "a.png")).all()
     assert read_image(place / "drawn" / "new" / "out_b.jpg").max() < 3  # nothing found, nothing drawn
 
 
@@ -102,7 +102,7 @@ def test_thresholds_of_the_file_and_of_the_command_line(place, capsys):
 
 def test_fancy_boxes_are_open(place):
     for name, words in (("whole.png", ()), ("corners.png", ("--fancy",))):
-        assert call("image", "-i", "imgs/a.png", "-o", name, *words) == 0
+        assert call("image", "-i", "imgs/a.png", "-o", name, "--enlarge", *words) == 0
     whole, corners = (read_image(place / name) for name in ("whole.png", "corners.png"))
     assert whole[14 * 6, 30 * 6].any() and not corners[14 * 6, 30 * 6].any()  # the middle of the left side
 
@@ -168,7 +168,7 @@ def test_a_window_shows_what_is_written_and_ends_the_tool(place, monkeypatch, ca
     monkeypatch.setattr(Window, "__init__", lambda self, title: None)
     monkeypatch.setattr(Window, "show", show)
     assert call("image", "-i", "imgs", "-o", "drawn", "--show") == 0
-    assert shown == [((336, 672, 3), "chip", True)]
+    assert shown == [((56, 112, 3), "chip", True)]
     assert [path.name for path in (place / "drawn").iterdir()] == ["out_a.png"]
     assert "b.jpg" not in capsys.readouterr().out
 
