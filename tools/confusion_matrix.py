@@ -35,9 +35,15 @@ def parser() -> ToolParser:
 def main(args: argparse.Namespace) -> None:
     """Evaluate the stage on the validation data, count, draw, print a line for each class."""
     from hatlite import analysis, engine, files, log
+    from hatlite.errors import ConfigError
     from hatlite.metrics import ConfusionMatrix
 
     log.setup()
+    if args.out and args.out.suffix and not args.out.is_dir():
+        raise ConfigError(
+            f"--out {args.out} looks like a file; expected a folder, such as {args.out.with_suffix('')}, for"
+            " confusion_matrix.png and confusion_matrix.csv."
+        )
     matrix = ConfusionMatrix(score_threshold=args.score_threshold, iou_threshold=args.iou_threshold)
     named = (args.config, args.opts, args.device)
     run, stage = engine.run_to_evaluate(*named, otherwise=engine.last_stage, stage=args.stage, checkpoint=args.ckpt)

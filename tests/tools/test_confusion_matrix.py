@@ -46,6 +46,12 @@ def test_thresholds_and_a_folder_of_choice(confusion, tmp_path, capsys):
     assert (tmp_path / "new" / "confusion_matrix.csv").read_text().splitlines()[2] == "spot,0,0,3"
 
 
+def test_a_picture_is_no_folder(confusion, tmp_path, capsys):
+    assert confusion("--out", tmp_path / "cm.png") == 2
+    assert f"cm.png looks like a file; expected a folder, such as {tmp_path / 'cm'}, for" in capsys.readouterr().err
+    assert not (tmp_path / "cm.png").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
