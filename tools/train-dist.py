@@ -66,7 +66,8 @@ def main(args: argparse.Namespace) -> int | None:
     config = args.config or str(_near(Path(__file__).parents[1] / DEFAULT))
 
     def work(place: engine.Place) -> None:
-        more = {"opts": args.opts, "device": place.device, "flags": place.flags}
+        flags = place.flags if args.gpus or nodes else ()  # one process is what other tools start anyway
+        more = {"opts": args.opts, "device": place.device, "flags": flags}
         run, stage = engine.step_run(config, args.step, words, calibrate=args.cal, finetune=args.finetune, **more)
         engine.run_stage(run, stage, resume=args.resume)
 

@@ -173,7 +173,7 @@ class Run:
         words += ["--opts", *self.opts] if self.opts else []
         named = self.device and "--device-ids" not in self.flags
         words += [*(["--device", str(self.device)] if named else []), *self.flags]
-        return shlex.join([*words, "--resume"] if resume else words)
+        return " ".join(map(_quoted, [*words, "--resume"] if resume else words))
 
     def predecessor(self, stage: Stage) -> Path | None:
         """Return the checkpoint that `stage` starts from; None if it starts from nothing.
@@ -288,3 +288,9 @@ def stages_of(config: Mapping[str, Any]) -> tuple[Stage, ...]:
             raise ConfigError(f"{where}: stage {stage.name!r} {reason}; before it are {names}.", path=where)
         stages.append(stage)
     return tuple(stages)
+
+
+def _quoted(word: str) -> str:
+    """Return `word` for a shell; around quotes of Python stand those that need no others between them."""
+    plain = "'" in word and not set(word) & set('"$`\\!')
+    return f'"{word}"' if plain else shlex.quote(word)

@@ -19,6 +19,7 @@ from hatlite.engine.steps.words import read_value, spelt
 from hatlite.engine.validate import load_run
 from hatlite.errors import ConfigError, LaunchError, StageError
 from hatlite.log import get_logger
+from hatlite.overrides import parse_value
 
 __all__ = ["read_given", "step_overrides", "step_run", "step_to_evaluate"]
 
@@ -149,7 +150,7 @@ def step_overrides(
             here = (
                 _decay(run, stage, value) if key == "weight_decay" else _here(key, value, value_at(run.config, place))
             )
-            said.append(f"{place}={here!r}")
+            said.append(f"{place}={_spelt_value(here)}")
     trainer = run.config.get(f"{stage.name}_trainer", {})
     schedule = schedule_override(trainer.get("callbacks") or (), stage.name, given)
     said += [schedule] if schedule else []
@@ -185,6 +186,11 @@ def _here(key: str, value: Any, before: Any) -> Any:
     if key == "image_size" and isinstance(before, (tuple, list)):
         return (value, value)
     return value
+
+
+def _spelt_value(value: Any) -> str:
+    """Return what an override says to mean `value`: a text stands as it is where it is read as itself."""
+    return value if isinstance(value, str) and parse_value(value) == value else repr(value)
 
 
 def _decay(run: Run, stage: Stage, value: float) -> float:

@@ -58,12 +58,12 @@ _DERIVED = "follows from the image size and the classes, and cannot be set"
 
 KEYS: dict[str, Key] = {
     "learning_rate": Key(("{stage}_trainer.optimizer.lr",), "number"),
-    "num_epochs": Key(("{stage}_trainer.num_epochs",), "whole number"),
+    "num_epochs": Key(("{stage}_trainer.num_epochs",), "count from 0"),
     "batch_size": Key(
-        ("batch_size", "data_loader.batch_size"), "whole number", "of all processes together; each takes its share"
+        ("batch_size", "data_loader.batch_size"), "count", "of all processes together; each takes its share"
     ),
     "num_workers": Key(
-        ("num_workers", "data_loader.num_workers"), "whole number", "of a node; each process takes its share"
+        ("num_workers", "data_loader.num_workers"), "count from 0", "of a node; each process takes its share"
     ),
     **SCHEDULE_KEYS,
     "lr_momentum": Key(("{stage}_trainer.optimizer.momentum",), "number"),

@@ -12,6 +12,8 @@ BRACKETS = {"[": "]", "(": ")"}
 EXPECTED = {
     "number": "a number",
     "whole number": "a whole number",
+    "count": "a whole number from 1 up",
+    "count from 0": "a whole number from 0 up",
     "numbers": "numbers in brackets, such as [5,0.005]",
     "whole numbers": "whole numbers in brackets, such as [16,20]",
     "names": "names in brackets, such as [WBC,RBC]",
@@ -20,6 +22,7 @@ EXPECTED = {
 }
 """What a key takes → how a message says it."""
 
+LEAST = {"count": 1, "count from 0": 0}
 ITEMS = {"numbers": "number", "whole numbers": "whole number", "names": "text"}
 
 
@@ -94,6 +97,8 @@ def read_value(key: str, text: str, takes: str) -> Any:
 
 def _fits(text: str, takes: str) -> bool:
     value = text if text[:1] in BRACKETS else parse_value(text)
+    if takes in LEAST:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= LEAST[takes]
     kinds = {"number": (int, float), "whole number": int, "yes or no": (bool, int), "text": object}[takes]
     if takes == "yes or no":
         return value in (0, 1)

@@ -151,6 +151,12 @@ def test_the_command_that_does_the_same_is_told(step_config, caplog):
     )
 
 
+def test_the_command_can_be_read(step_config, caplog):
+    with caplog.at_level(logging.INFO, "hatlite"):
+        run_of(step_config, 1, "DS-NAME HT21 VOC-CLASSES [head,tail]")
+    assert caplog.messages[-1].endswith("""--opts ds_name=HT21 "classes=['head', 'tail']\"""")
+
+
 @pytest.mark.parametrize(
     ("step", "line", "more", "error", "said"),
     [
@@ -182,11 +188,12 @@ def test_a_config_without_the_place_of_a_key_is_told(step_run):
 
 def test_all_mistakes_are_told_at_once():
     with pytest.raises(ConfigError) as told:
-        read_given(read_words("gama 1 num-epochs x step 2".split()))
+        read_given(read_words("gama 1 num-epochs -3 batch-size 0 step 2".split()))
     assert str(told.value) == (
-        "3 problems in the command line:\n"
+        "4 problems in the command line:\n"
         "- gama is no key of the toolkit; --keys prints them all.\n    Did you mean 'gamma'?\n"
-        "- num-epochs is 'x'; expected a whole number.\n"
+        "- num-epochs is '-3'; expected a whole number from 0 up.\n"
+        "- batch-size is '0'; expected a whole number from 1 up.\n"
         "- step is nothing that training can be given here: it is a flag here: --step N."
     )
 
