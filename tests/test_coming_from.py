@@ -39,7 +39,7 @@ COMMANDS = [span for span in SPANS if span.startswith("python tools/")]
 DICTS = [span for span in SPANS if span.startswith("dict(")]
 OVERRIDES = [(span, file) for span, file in OURS if OVERRIDE.match(span.strip("'\""))]
 FILES = [span for span in SPANS if FILE.fullmatch(span)]
-WORDS = {"import", "custom_imports", "tensorboard/", "float-scalars.jsonl"}
+WORDS = {"import", "out.model", "custom_imports", "tensorboard/", "float-scalars.jsonl"}
 
 
 @pytest.fixture(autouse=True)
