@@ -26,7 +26,7 @@ fixed length; the last (moving average) checkpoint of each stage was evaluated o
 | int_infer       | 0.3046 | 0.6249 | 0.2820 | 22      | equal         |
 
 The start took 2147 seconds and came to 0.2066 mAP and 0.4635 AP50. All together is 77 minutes; an hour was asked for.
-Later steps train on what float left, which had not converged, so that part of what rounding costs came back as training.
+Later steps train on what float left, which had not converged, so part of what rounding costs came back as training.
 The chip model: 183,456 integers of the output on all 72 photos, 0 differ from the forward of qat_31.
 
 `test` was looked at more often than once a stage. With qat_lr=6e-4 for five epochs the stage qat had 0.4682 AP50 and
@@ -41,8 +41,8 @@ train (--opts …):
 | output_bits=10                           | 0.2798 | 0.5938 | 0.2434 |
 | output_bits=10 output_gains=shared       | 0.2813 | 0.5999 | 0.2395 |
 
-A gain for each channel is the default for its mAP and AP75; on 72 photos all four are close. Ten bits gave no more here,
-where objects are large, and take the head's own major layer.
+A gain for each channel is the default for its mAP and AP75; on 72 photos all four are close. Ten bits gave no more,
+here where objects are large, and take the head's own major layer.
 """
 
 import os
