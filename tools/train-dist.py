@@ -29,7 +29,7 @@ def parser() -> ToolParser:
     )
     parser.add_argument("--cal", action="store_true", help="the calibration behind step 2: --step 2 --cal")
     parser.add_argument(
-        "--fuse-bn", action="store_true", help="batch norms are folded as --step 2 starts, with this flag or without it"
+        "--fuse-bn", action="store_true", help="fold batch norms, which --step 2 does with --fuse-bn or without it"
     )
     parser.add_argument(
         "--finetune", type=count(1), metavar="N", help="the first 15 convolutions learn after N epochs: --finetune 5"

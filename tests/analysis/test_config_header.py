@@ -26,6 +26,7 @@ def test_a_march_holds_until_the_next_and_float_knows_none(tmp_path: Path) -> No
     assert read(tmp_path, TWO) == {
         "bayes-sim": {"float": {"mAP": 0.5, "AP50": 0.8}, "int_infer": {"mAP": 0.4825, "AP50": 0.7912}},
         "tidl": {"float": {"mAP": 0.5, "AP50": 0.8}, "int_infer": {"mAP": 0.4701}},
+        "gti5801": {"float": {"mAP": 0.5, "AP50": 0.8}},
     }
 
 

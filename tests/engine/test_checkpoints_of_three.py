@@ -81,7 +81,7 @@ def test_each_stage_is_looked_at_with_the_checkpoint_of_each(three: Run) -> None
 @pytest.mark.parametrize("stage", ["calibration", "qat"])
 def test_a_float_checkpoint_is_told_what_it_lacks(three: Run, stage: str) -> None:
     file = three.checkpoint("float")
-    said = f"{file} is of stage 'float' and has no scales, which stage {stage!r} needs: it computes on integers."
+    said = f"{file} is of stage 'float' and has no scales, which stage {stage!r} needs: it rounds activations."
     with pytest.raises(CheckpointError, match=re.escape(said)) as told:
         predict_stage(three, stage, file)
     assert str(told.value).endswith(

@@ -55,7 +55,7 @@ def state_of(run, **entries):
     [
         ({"image_format": "RGB"}, "its image_format is BGR and not RGB;"),
         ({"size": 14}, "its image_size is 28×28 and not 14×14;"),
-        ({"keep_ratio": True}, r"its letterbox is none and not \[0.*\];"),
+        ({"keep_ratio": True}, r"its letterbox is none and not \[114, 114, 114\];"),
         ({"bits": None}, "its input_bits is 5 and not none;"),
         (
             {"image_format": "YUV", "size": 56},

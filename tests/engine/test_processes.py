@@ -62,7 +62,9 @@ def launch(config: dict[str, Any], stage: str, count: int) -> list[subprocess.Co
     saved = Path(config["ckpt_dir"]).parent / "config.pickle"
     saved.write_bytes(pickle.dumps(config))
     command = [sys.executable, "-c", PROGRAM, str(saved), stage]
-    path = os.pathsep.join([str(ENGINE_TESTS), str(ENGINE_TESTS.parents[1]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(
+        [str(ENGINE_TESTS), str(ENGINE_TESTS.parent), str(ENGINE_TESTS.parents[1]), os.environ.get("PYTHONPATH", "")]
+    )
     env = {**os.environ, "PYTHONPATH": path, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     env |= {"WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
     running = [
@@ -120,7 +122,8 @@ def test_a_kind_that_is_not_shared_refuses_company(tiny_config, monkeypatch):
     ) as told:
         run_stage(Run(tiny_config), "float")
     said = (
-        "start it without torchrun and --device-ids. Kinds that several processes share: calibration, qat, int_infer."
+        "start it without torchrun and --device-ids. Kinds that several processes share: calibration, calibration_weights,"
+        " qat_weights, qat_activations, qat, int_infer."
     )
     assert str(told.value).endswith(said)
 

@@ -161,13 +161,14 @@ def test_step_4_begins_anew_from_step_3_and_goes_on_with_resume(again: Toolkit) 
 
 
 def test_what_is_refused_names_the_command_that_helps(again: Toolkit) -> None:
-    said = again.type("train-dist.py --step 4 checkpoint-path checkpoint/step4/best.pth", code=2)
-    assert "QuantizationError: " in said and "so a second gain edit would find none; go on with --resume" in said
+    said = again.type("train-dist.py --step 4 checkpoint-path checkpoint/step4/best.pth edit-gain True", code=2)
+    assert "edit-gain asks for a second gain edit: the gains of " in said and "were edited before" in said
     other = again.checkpoint("qat")
     deployed_weights(other)["network.backbone.conv0.bias"] += 0.25
     save_checkpoint(other, again.run / "other.pth.tar")
     said = again.type(f"train-dist.py --step 3 checkpoint-path {again.run / 'other.pth.tar'}", code=2)
-    assert "other.pth.tar has no ranges of activations" in said and "--stage calibration" in said
+    assert "StageError: checkpoint-path " in said and "other.pth.tar" in said
+    assert "--step 2 --cal" in said and "checkpoint-path" in said.partition("--step 2 --cal")[2]
     (again.run / "calibration-checkpoint-best.pth.tar").unlink()
     said = again.type("train-dist.py --step 3", code=2)
     assert "StageError: " in said and "Run this first: python tools/train.py --stage calibration" in said
@@ -176,8 +177,8 @@ def test_what_is_refused_names_the_command_that_helps(again: Toolkit) -> None:
 def test_a_checkpoint_is_evaluated_as_pascal_voc_does(done: Toolkit) -> None:
     said = done.type("eval_voc.py -s 4 -p checkpoint/step4/best.pth")
     found = {words[0]: words[-1] for words in map(str.split, said.splitlines()) if len(words) == 2}
-    classes = [float(value) for name, value in found.items() if name.startswith("AP/")]
-    assert len(classes) > 1 and float(found["mAP"]) == pytest.approx(sum(classes) / len(classes), abs=1e-5)
+    classes = [float(value) for name, value in found.items() if name.startswith("VOC_AP/")]
+    assert len(classes) > 1 and float(found["VOC_mAP"]) == pytest.approx(sum(classes) / len(classes), abs=1e-5)
 
 
 def test_finetuning_leaves_the_backbone_alone_at_first(again: Toolkit) -> None:

@@ -65,7 +65,7 @@ def test_a_layer_that_cannot_take_it_is_told(kind: type, twice: bool, text: str)
 
 
 def test_a_layer_without_bias_gets_one() -> None:
-    network, img = Shared(nn.Conv2d, False).eval(), five_bit_images(1)
+    network, img = Shared(nn.Conv2d, False).double().eval(), five_bit_images(1).double()
     before = network(img)["out"]
     fuse_batch_norms(network)
     assert network.conv.bias is not None

@@ -87,7 +87,7 @@ def test_it_works_out_what_is_missing_and_writes(tmp_path: Path, capsys: pytest.
     said = capsys.readouterr().out
     assert said == (
         f"{file} on bayes-sim is counted and estimated.\n{file} on tidl is counted and estimated.\n"
-        f"Written: {out}, 2 rows.\n"
+        f"{file} on gti5801 is counted and estimated.\nWritten: {out}, 2 rows.\n"
     )
     bayes, tidl = [line.split(" | ") for line in out.read_text(encoding="utf-8").splitlines()[-2:]]
     assert [cell.strip() for cell in bayes[1:7]] == [
