@@ -122,8 +122,8 @@ def test_a_kind_that_is_not_shared_refuses_company(tiny_config, monkeypatch):
     ) as told:
         run_stage(Run(tiny_config), "float")
     said = (
-        "start it without torchrun and --device-ids. Kinds that several processes share: calibration, calibration_weights,"
-        " qat_weights, qat_activations, qat, int_infer."
+        "start it without torchrun and --device-ids. Kinds that several processes share: calibration,"
+        " calibration_weights, qat_weights, qat_activations, qat, int_infer."
     )
     assert str(told.value).endswith(said)
 
