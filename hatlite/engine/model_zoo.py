@@ -30,6 +30,7 @@ from hatlite.registry import OBJECT_REGISTRY
 __all__ = ["ZooRow", "find_configs", "kept_results", "zoo_rows", "zoo_table"]
 
 KINDS = ("float", "calibration", "qat", "int_infer")
+COLUMNS = {"calibration_weights": "calibration"}  # kinds that share the column of another
 HEADINGS = ("model", "backbone", "stride", "resolution", "march", *KINDS, "GMACs", "ms", "config")
 _SIZES = ("model_type", "depth", "width_mult", "width_coefficient")
 
@@ -161,7 +162,9 @@ def _row(
     if kept.get(march, {}).get("checksum") != checksum:
         tell(f"{file}{march and f' on {march}'} is counted and estimated.")
         kept[march] = {"checksum": checksum, **_work_out(run, shape, march)}
-    accuracy = {stage.kind: measured[stage.name] for stage in run.stages if stage.name in measured}
+    accuracy = {
+        COLUMNS.get(stage.kind, stage.kind): measured[stage.name] for stage in run.stages if stage.name in measured
+    }
     return ZooRow(
         config=file,
         model=", ".join(_class(part) for part in (model, model.get("neck")) if part),
