@@ -7,8 +7,10 @@ that ``--help`` answers at once.
 
 import argparse
 import difflib
+import itertools
 import math
 import os
+import re
 import runpy
 import sys
 from collections.abc import Callable, Sequence
@@ -42,6 +44,7 @@ class ToolParser(argparse.ArgumentParser):
         )
         self.needs_config = False
         self.mixed = mixed
+        self.unknown_flag: str | None = None
 
     def add_config(self, *, positional: bool = True, required: bool = True) -> None:
         """Declare the config, which may stand alone or behind ``--config``, and ``--opts``.
@@ -94,10 +97,11 @@ class ToolParser(argparse.ArgumentParser):
     # argparse overloads this one over the kind of namespace, which no tool chooses
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Return the arguments; a wrong command line ends the tool."""
+        self.unknown_flag = self._first_unknown_flag(sys.argv[1:] if args is None else args)
         parse = self.parse_known_intermixed_args if self.mixed else self.parse_known_args
         found, unknown = parse(args, namespace)
         if unknown:
-            self.error(f"{unknown[0]!r} is no argument of this tool.{self._near(unknown[0])}")
+            self.error(self._no_argument(unknown[0]))
         if hasattr(found, "second"):
             self.error(f"two configs are named, {found.config} and {found.second}; name one.")
         if self.needs_config and found.config is None:
@@ -105,13 +109,31 @@ class ToolParser(argparse.ArgumentParser):
         return found
 
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong in one line and where the flags are explained; exit with 2."""
+        """Print what is wrong in one line and where the flags are explained; exit with 2.
+
+        An unknown flag comes before all else: what follows it was taken for the value of another argument.
+        """
+        if self.unknown_flag:
+            message = self._no_argument(self.unknown_flag)
         self.exit(USER_ERROR, f"{self.prog}: {message}\n  All arguments: python {sys.argv[0]} --help\n")
 
-    def _near(self, word: str) -> str:
-        known = [flag for action in self._actions for flag in action.option_strings]
-        close = difflib.get_close_matches(word.partition("=")[0], known, 1)
-        return f" Did you mean {close[0]!r}?" if close else ""
+    def _flags(self) -> list[str]:
+        return [flag for action in self._actions for flag in action.option_strings]
+
+    def _first_unknown_flag(self, words: Sequence[str]) -> str | None:
+        known = self._flags()
+        for word in itertools.takewhile(lambda word: word != "--", words):  # behind -- stand no flags
+            name = word.partition("=")[0]
+            looks_like_one = re.fullmatch(r"--?[A-Za-z][^ ]*", name)  # no number, no sentence
+            holds_its_value = name[:2] in known  # -ofile is -o file
+            if looks_like_one and name not in known and not holds_its_value:
+                return word
+        return None
+
+    def _no_argument(self, word: str) -> str:
+        close = difflib.get_close_matches(word.partition("=")[0], self._flags(), 1)
+        near = f" Did you mean {close[0]!r}?" if close else ""
+        return f"{word!r} is no argument of this tool.{near}"
 
 
 class _OnceOnly(argparse.Action):

@@ -117,6 +117,31 @@ def test_a_wrong_command_line_is_one_sentence(
     assert len(said) == 2 and said[1].endswith("--help")
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--confg a.py", "'--confg' is no argument of this tool. Did you mean '--config'?"),
+        ("-z 3 image", "'-z' is no argument of this tool."),
+        ("image --num x --confg=a.py", "'--confg=a.py' is no argument of this tool. Did you mean '--config'?"),
+        ("vidoe --num 3", "argument source: invalid choice: 'vidoe' (choose from"),
+        ("image -n=x", "argument --num/-n: is 'x'; expected a whole number"),
+        ("image -nx", "argument --num/-n: is 'x'; expected a whole number"),
+        ("-5", "argument source: invalid choice: '-5'"),
+        ("-- --confg", "argument source: invalid choice: '--confg'"),
+    ],
+)
+def test_an_unknown_flag_is_told_before_the_value_of_another_argument(
+    words: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = ToolParser(None)
+    parser.add_argument("source", choices=("image", "video"))
+    parser.add_argument("--num", "-n", type=count(1))
+    parser.add_config(positional=False)
+    with pytest.raises(SystemExit, match=r"^2$"):
+        parser.parse_args(words.split())
+    assert sentence in capsys.readouterr().err
+
+
 def test_a_config_may_be_optional_and_not_stand_alone() -> None:
     parser = ToolParser(None)
     parser.add_argument("file", nargs="?")
