@@ -1,6 +1,18 @@
 """GNetDet on drawn shapes, an eighth to a quarter as wide, through all steps down to the chip model in minutes.
 
 make demo-gnetdet  # draws the data, trains, converts and draws what is found
+
+Measured with it on 2026-11-21 at commit 8da62e3 on 2 cores of an AMD EPYC (AVX512-BF16, VNNI) that a little other work
+shared, torch 2.15, 7.4 minutes in all; 1500 drawn pictures, evaluated on 150.
+
+| stage           | mAP    | AP50   | AP75   | seconds |
+| --------------- | ------ | ------ | ------ | ------- |
+| float           | 0.4253 | 0.6941 | 0.4650 | 270     |
+| qat             | 0.4232 | 0.6857 | 0.4609 | 33      |
+| calibration     | 0.4194 | 0.6797 | 0.4622 | 7       |
+| qat_activations | 0.4321 | 0.6990 | 0.4557 | 24      |
+| qat_31          | 0.4503 | 0.7257 | 0.4773 | 55      |
+| int_infer       | 0.4503 | 0.7257 | 0.4773 | 3       |
 """
 
 import gnetdet_448_voc as base
