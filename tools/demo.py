@@ -69,7 +69,8 @@ def gnetdet(out: Path, config: str) -> Iterator[str]:
     yield f"tools/convert_to_chip.py --config {config}"
     yield f"tools/plot_curves.py {run} --out {run / 'curves.png'}"
     yield f"tools/make_shapes.py --layout voc --out {out / 'new'} --split val --num-images 20 --image-size 224x224"
-    yield f"tools/GNetDet.py image -m {run / 'model/out.model'} -i {out / 'new/JPEGImages'} -o {out / 'pictures'}"
+    drawn = f"-i {out / 'new/JPEGImages'} -o {out / 'pictures'} --enlarge"
+    yield f"tools/GNetDet.py image -m {run / 'model/out.model'} {drawn}"
 
 
 COMMANDS = {"fcos": fcos, "gnetdet": gnetdet}
