@@ -43,7 +43,7 @@ def test_every_integer_is_the_same_everywhere(
     kinds = ("int8",) * min(last, len(widths))
     graph = unit_chain(network, size, chain_qconfig(network, kinds, weight=choices))
     assert differing(graph, pixels(2, *size, seed=seed)) == 0
-    train_a_little(graph, pixels(2, *size, seed=3))
+    train_a_little(graph, pixels(2, *size, seed=3), may_be_dead=True)  # all outputs are those of ReLUs, of one at least
     graph.refresh()
     assert differing(graph, pixels(1, *size, seed=4)) == 0
 
