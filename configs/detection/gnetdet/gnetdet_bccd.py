@@ -13,8 +13,9 @@ python tools/convert_to_chip.py --config $config --verify all
 
 Measured with these commands on 2026-11-21 on 2 cores of an AMD EPYC (AVX512-BF16, VNNI) that much other work shared, so
 that the seconds are upper bounds; torch 2.15, OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE; the start at commit 48e700a,
-float at 88c52d8, the other stages at 1e04c93, the chip model after fabcfa4. Trained on `trainval` (292 photos) for a
-fixed length; the last (moving average) checkpoint of each stage was evaluated on `test` (72 photos).
+float at 88c52d8, the other stages at 1e04c93 with the epochs and rates that stand here now, the chip model between
+fabcfa4 and f486ed6. Trained on `trainval` (292 photos) for a fixed length; the last (moving average) checkpoint of each
+stage was evaluated on `test` (72 photos).
 
 | stage           | mAP    | AP50   | AP75   | seconds | AP50 of float |
 | --------------- | ------ | ------ | ------ | ------- | ------------- |
